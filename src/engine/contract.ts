@@ -1,0 +1,96 @@
+// The engine contract: every objective is a gradient on log-probabilities. Any engine (local ONNX Runtime, a
+// remote training service) that offers these verbs runs every method.
+
+export type TokenIds = readonly number[] | Int32Array;
+
+/** A prompt followed by a completion. Positions `promptLength .. tokens.length - 1` are the completion. */
+export interface Sequence {
+  tokens: TokenIds;
+  /** Number of leading tokens that are conditioned on, not scored. At least 1 for a language model. */
+  promptLength: number;
+}
+
+export interface SampleOptions {
+  /** Completions for each prompt. Default 1. */
+  n?: number;
+  /** Upper bound on new tokens, the end token included. */
+  maxNewTokens: number;
+  /** 0 is greedy. Default 1. */
+  temperature?: number;
+  /** 0 is off. Default 0. */
+  topK?: number;
+  /** 1 is off. Default 1. */
+  topP?: number;
+  /** Token ids that end a completion (kept as its last token). Default: the model's end tokens. */
+  stopIds?: readonly number[];
+  /** Strings that end a completion when they appear in its decoded text. */
+  stopStrings?: readonly string[];
+  /** One 32-bit seed for each prompt, or one per completion (prompt-major). A completion depends on its own seed only. */
+  seeds: readonly number[];
+  /** Called now and then with the number of finished completions and of new tokens so far. */
+  onProgress?: (finished: number, newTokens: number) => void;
+}
+
+export interface Completion {
+  /** Index into the prompts given to `sample`. */
+  promptIndex: number;
+  /** New tokens only; the stop token, if one was sampled, is the last. */
+  tokens: Int32Array;
+  /** log pi(token | prefix) under the untempered, untruncated distribution, nats. */
+  logprobs: Float32Array;
+  /** The same under the distribution that was sampled from (temperature, top-k, top-p applied). */
+  samplingLogprobs: Float32Array;
+  finishReason: "stop" | "length";
+}
+
+export interface AdamOptions {
+  learningRate: number;
+  /** Default 0.9. */
+  beta1?: number;
+  /** Default 0.999. */
+  beta2?: number;
+  /** Default 1e-8. */
+  epsilon?: number;
+  /** Decoupled weight decay, applied to matrices only (not to norms, biases). Default 0. */
+  weightDecay?: number;
+  /** Clip the global gradient norm to this; 0 or absent is off. */
+  maxGradNorm?: number;
+}
+
+export interface StepResult {
+  /** Global L2 norm of the accumulated gradient, before clipping. */
+  gradNorm: number;
+}
+
+/** What both kinds of trainable model share. */
+export interface Trainable {
+  /** Applies the accumulated gradient with AdamW (descending: parameters move along -gradient) and clears it. */
+  step(options: AdamOptions): Promise<StepResult>;
+  zeroGrad(): void;
+  /** Writes a Hugging Face directory (or a PEFT adapter directory when the model has LoRA). */
+  save(dir: string): Promise<void>;
+  /** Writes weights, optimizer moments and counters so that `loadState` continues bit-identically. */
+  saveState(dir: string): Promise<void>;
+  loadState(dir: string): Promise<void>;
+  dispose(): void;
+}
+
+export interface LanguageModel extends Trainable {
+  sample(prompts: readonly TokenIds[], options: SampleOptions): Promise<Completion[]>;
+  /** log pi(token | prefix) of every completion token: result[i].length = tokens.length - promptLength. */
+  logprobs(sequences: readonly Sequence[]): Promise<Float32Array[]>;
+  /**
+   * Adds the gradient of `sum_i sum_t g[i][t] * log pi(token_t)` to the accumulated gradient, where the optimizer
+   * DESCENDS: pass g = dLoss/dlogprob. Returns the log-probabilities that the pass computed.
+   */
+  backward(sequences: readonly Sequence[], g: readonly Float32Array[]): Promise<Float32Array[]>;
+  /** A frozen copy (weights as they are now) that can sample and score but not train. */
+  snapshot(): Promise<LanguageModel>;
+}
+
+export interface ScalarModel extends Trainable {
+  /** One scalar for each requested position of each sequence: the last token only, or every position. */
+  values(sequences: readonly TokenIds[], positions: "last" | "all"): Promise<Float32Array[]>;
+  /** Adds the gradient of `sum_i sum_p g[i][p] * value[i][p]`; g[i] has length 1 (last) or the sequence's length. */
+  backward(sequences: readonly TokenIds[], g: readonly Float32Array[]): Promise<Float32Array[]>;
+}
