@@ -1,0 +1,107 @@
+// Files and directories that appear whole or not at all: written aside, flushed to disk, then renamed.
+
+import { lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { UserError } from "./errors.js";
+
+const MEANING: Record<string, string> = {
+  ENOSPC: "the disk is full",
+  EDQUOT: "the disk quota is used up",
+  EROFS: "the file system is read-only",
+  EACCES: "permission was denied",
+  EPERM: "permission was denied",
+  ENOTDIR: "a part of the path is a file, not a directory",
+  EEXIST: "a part of the path is a file, not a directory",
+  EFBIG: "the file would be larger than the file system allows",
+};
+
+/** Turns a disk error into one sentence about `path`; anything else is returned as it is. */
+export function explainDiskError(error: unknown, path: string): unknown {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  const meaning = code === undefined ? undefined : MEANING[code];
+  if (meaning === undefined) return error;
+  return new UserError(`could not write ${path}: ${meaning}; what was there before is unchanged`, {
+    cause: error,
+  });
+}
+
+/** Flushes a file's or directory's contents to disk, so that a rename after it can be trusted. */
+async function flush(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function flushTree(dir: string): Promise<void> {
+  for (const entry of await readdir(dir, { withFileTypes: true })) {
+    const path = join(dir, entry.name);
+    if (entry.isDirectory()) await flushTree(path);
+    else if (entry.isFile()) await flush(path);
+  }
+  await flush(dir);
+}
+
+/** The name under which `path` is written before it is whole. */
+const aside = (path: string) => join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+
+/** Writes a whole file, or leaves what was there. */
+export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+  const target = resolve(path);
+  const temporary = aside(target);
+  try {
+    await mkdir(dirname(target), { recursive: true });
+    const handle = await open(temporary, "w");
+    try {
+      await handle.writeFile(data);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, target);
+    await flush(dirname(target));
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw explainDiskError(error, path);
+  }
+}
+
+export interface WriteDirectoryOptions {
+  /** Where the directory is filled before it is renamed. Default: a hidden sibling of `path`. */
+  temporary?: string;
+}
+
+/**
+ * Lets `fill` write into a directory aside, then puts it in place of `path`. When `fill` fails, the directory aside is
+ * removed and whatever was at `path` stays.
+ */
+export async function writeDirectoryAtomic(
+  path: string,
+  fill: (dir: string) => Promise<void>,
+  { temporary = aside(resolve(path)) }: WriteDirectoryOptions = {},
+): Promise<void> {
+  const target = resolve(path);
+  const replaced = `${aside(target)}.old`;
+  try {
+    await rm(temporary, { recursive: true, force: true });
+    await mkdir(temporary, { recursive: true });
+    await fill(temporary);
+    await flushTree(temporary);
+    const occupied = await lstat(target).then(
+      () => true,
+      () => false,
+    );
+    if (occupied) await rename(target, replaced);
+    await rename(temporary, target).catch(async (error: unknown) => {
+      if (occupied) await rename(replaced, target);
+      throw error;
+    });
+    await flush(dirname(target));
+    if (occupied) await rm(replaced, { recursive: true, force: true });
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+    throw explainDiskError(error, path);
+  }
+}
