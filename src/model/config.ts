@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../base/errors.js";
-import { type Json, readJson, readJsonIfPresent } from "./files.js";
+import { type Json, readJson, readJsonIfPresent } from "./json.js";
 
 export type Family = "llama" | "mistral" | "qwen2" | "qwen3";
 /** What stands on the trunk: `lm_head` over the vocabulary, or the one scalar of `score`. */
@@ -198,17 +198,17 @@ export function parseDecoderConfig(
   const kvHeads = config.num_key_value_heads ?? heads;
   if (heads % kvHeads !== 0) {
     throw new UserError(
-      `${file}: num_attention_heads (${heads}) must be a multiple of num_key_value_heads (${kvHeads}).`,
+      `${file}: num_attention_heads (${heads}) must be a multiple of num_key_value_heads (${kvHeads})`,
     );
   }
   if (config.head_dim === null && config.hidden_size % heads !== 0) {
     throw new UserError(
-      `${file}: hidden_size (${config.hidden_size}) must be a multiple of num_attention_heads (${heads}).`,
+      `${file}: hidden_size (${config.hidden_size}) must be a multiple of num_attention_heads (${heads})`,
     );
   }
   const headDim = config.head_dim ?? config.hidden_size / heads;
   if (headDim % 2 !== 0) {
-    throw new UserError(`${file}: rotary embedding needs an even head dimension, not ${headDim}.`);
+    throw new UserError(`${file}: rotary embedding needs an even head dimension, not ${headDim}`);
   }
   const hasOptionalBias = family === "llama" || family === "qwen3";
   const rope = readRope(config, file);
@@ -256,24 +256,24 @@ function readArchitecture(raw: Json, file: string): { family: Family; head: Head
   const modelType = named.model_type ?? null;
   if (modelType !== null && !Object.hasOwn(familyDefaults, modelType)) {
     throw new UserError(
-      `${file}: model_type "${modelType}" is not supported (supported: ${Object.keys(familyDefaults).join(", ")}).`,
+      `${file}: model_type "${modelType}" is not supported (supported: ${Object.keys(familyDefaults).join(", ")})`,
     );
   }
   const name = named.architectures?.[0] ?? (modelType && architectureName(modelType as Family, "language"));
-  if (!name) throw new UserError(`${file} names no architecture (supported: ${supported}).`);
+  if (!name) throw new UserError(`${file} names no architecture (supported: ${supported})`);
   if (!Object.hasOwn(architectures, name)) {
-    throw new UserError(`${file}: architecture "${name}" is not supported (supported: ${supported}).`);
+    throw new UserError(`${file}: architecture "${name}" is not supported (supported: ${supported})`);
   }
   const found = architectures[name]!;
   if (modelType !== null && modelType !== found.family) {
-    throw new UserError(`${file}: architecture "${name}" contradicts model_type "${modelType}".`);
+    throw new UserError(`${file}: architecture "${name}" contradicts model_type "${modelType}"`);
   }
   return found;
 }
 
 function refuseUnsupported(raw: Json, config: Fields, head: Head, file: string): void {
   const refuse = (what: string) => {
-    throw new UserError(`${file}: ${what}.`);
+    throw new UserError(`${file}: ${what}`);
   };
   if (config.hidden_act !== "silu")
     refuse(`hidden_act "${config.hidden_act}" is not supported (only "silu")`);
@@ -304,19 +304,19 @@ function readRope(config: Fields, file: string): { theta: number; scaling: RopeS
   const given = config[key] ?? {};
   for (const layerType of ["full_attention", "sliding_attention"]) {
     if (layerType in given) {
-      throw new UserError(`${file}: ${key} that differs by layer type ("${layerType}") is not supported.`);
+      throw new UserError(`${file}: ${key} that differs by layer type ("${layerType}") is not supported`);
     }
   }
   const rope = check(ropeFields, given, `${file}, ${key}`);
   if ((rope.partial_rotary_factor ?? 1) !== 1) {
     throw new UserError(
-      `${file}: partial_rotary_factor ${rope.partial_rotary_factor} is not supported (only 1).`,
+      `${file}: partial_rotary_factor ${rope.partial_rotary_factor} is not supported (only 1)`,
     );
   }
   const theta = rope.rope_theta ?? config.rope_theta ?? 10000;
   const need = (name: "factor" | "low_freq_factor" | "high_freq_factor"): number => {
     const value = rope[name];
-    if (value == null) throw new UserError(`${file}: ${key} of type "${kind}" needs "${name}".`);
+    if (value == null) throw new UserError(`${file}: ${key} of type "${kind}" needs "${name}"`);
     return value;
   };
   const kind = rope.rope_type ?? rope.type ?? "default";
@@ -341,7 +341,7 @@ function readRope(config: Fields, file: string): { theta: number; scaling: RopeS
       };
     default:
       throw new UserError(
-        `${file}: rotary scaling "${kind}" is not supported (supported: default, linear, llama3).`,
+        `${file}: rotary scaling "${kind}" is not supported (supported: default, linear, llama3)`,
       );
   }
 }
@@ -355,18 +355,18 @@ function slidingWindows(family: Family, config: Fields, file: string): (number |
   const types = config.layer_types;
   if (types === null) return layers.map((i) => (i >= config.max_window_layers ? window : null));
   if (types.length !== layers.length) {
-    throw new UserError(`${file}: layer_types has ${types.length} entries for ${layers.length} layers.`);
+    throw new UserError(`${file}: layer_types has ${types.length} entries for ${layers.length} layers`);
   }
   return types.map((type) => {
     if (type === "full_attention" || type === "attention") return null;
     if (type !== "sliding_attention") {
       throw new UserError(
-        `${file}: layer type "${type}" is not supported (full_attention, sliding_attention).`,
+        `${file}: layer type "${type}" is not supported (full_attention, sliding_attention)`,
       );
     }
     if (window === null) {
       throw new UserError(
-        `${file}: layer_types asks for sliding_attention, but use_sliding_window and sliding_window do not set a window.`,
+        `${file}: layer_types asks for sliding_attention, but use_sliding_window and sliding_window do not set a window`,
       );
     }
     return window;
@@ -380,7 +380,7 @@ function readDtype(raw: Json, file: string): FloatType {
   const name = raw.dtype ?? raw.torch_dtype ?? "float32";
   const type = floatTypes[String(name)];
   if (type === undefined) {
-    throw new UserError(`${file}: dtype "${name}" is not supported (${Object.keys(floatTypes).join(", ")}).`);
+    throw new UserError(`${file}: dtype "${name}" is not supported (${Object.keys(floatTypes).join(", ")})`);
   }
   return type;
 }
@@ -394,7 +394,7 @@ function check<T>(schema: z.ZodType<T>, value: unknown, file: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
-  throw new UserError(`${file}: ${issue.path.join(".")} ${issue.message}.`);
+  throw new UserError(`${file}: ${issue.path.join(".")} ${issue.message}`);
 }
 
 /** The same trunk under another head: saving it writes the matching `architectures`, and one label for a scalar. */
