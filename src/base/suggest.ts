@@ -34,7 +34,8 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
     const shorter = Math.min(wanted.length, other.length);
     const isPrefix = shorter >= 3 && (wanted.startsWith(other) || other.startsWith(wanted));
     const distance = editDistance(wanted, other);
-    const near = distance <= Math.max(1, Math.floor(Math.max(wanted.length, other.length) / 3));
+    const longer = Math.max(wanted.length, other.length);
+    const near = longer > 2 && distance <= Math.max(1, Math.floor(longer / 3));
     const score = isPrefix ? Math.min(distance, 1.5) : distance;
     if ((near || isPrefix) && score < bestDistance) {
       best = candidate;

@@ -1,0 +1,232 @@
+// A recipe's way from disk to validation and back: YAML with line numbers, overrides, paths, and letter case.
+
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { dirname, resolve } from "node:path";
+import { isNode, LineCounter, parseDocument as parseYaml, stringify, parse as yamlValue } from "yaml";
+import { UserError } from "../base/errors.js";
+
+/** A value that wins over the recipe's: the path of the key, the value, and the flag that a person typed. */
+export interface Override {
+  path: readonly string[];
+  value: unknown;
+  flag: string;
+}
+
+/** `policy.lora.r=8` as an override; `tasks.chat.weight=2` finds the task by its name, `tasks.0.weight=2` by its place. */
+export function parseOverride(assignment: string): Override {
+  const equals = assignment.indexOf("=");
+  const flag = `--set ${assignment}`;
+  if (equals < 1) throw new UserError(`${flag}: write it as key.path=value, for example policy.lora.r=8`);
+  const path = assignment
+    .slice(0, equals)
+    .replace(/\[(\d+)\]/g, ".$1")
+    .split(".");
+  try {
+    return { path, value: yamlValue(assignment.slice(equals + 1)), flag };
+  } catch {
+    throw new UserError(`${flag}: the value is not valid YAML`);
+  }
+}
+
+// Letter case --------------------------------------------------------------------------------------------------
+
+/** Keys whose value is a bag of someone else's options, left as written. */
+const OPAQUE = new Set(["options"]);
+/** Keys whose value maps names that a person chose, so its keys are left as written. */
+const NAMED = new Set(["llm"]);
+
+type Camel<S extends string> = S extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<Camel<Tail>>}`
+  : S;
+
+/** `T` with camelCase keys, all the way down. */
+export type CamelKeys<T> = T extends readonly (infer Item)[]
+  ? CamelKeys<Item>[]
+  : T extends object
+    ? { [K in keyof T as K extends string ? Camel<K> : K]: K extends "options" ? T[K] : CamelKeys<T[K]> }
+    : T;
+
+function mapKeys(value: unknown, rename: (key: string) => string, keepKeys = false): unknown {
+  if (Array.isArray(value)) return value.map((item) => mapKeys(item, rename));
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).map(([key, entry]) => [
+    keepKeys ? key : rename(key),
+    OPAQUE.has(key) && !keepKeys ? entry : mapKeys(entry, rename, NAMED.has(key)),
+  ]);
+  return Object.fromEntries(entries);
+}
+
+export const camelKeys = <T>(value: T) =>
+  mapKeys(value, (key) =>
+    key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+  ) as CamelKeys<T>;
+
+const snakeKeys = (value: unknown) =>
+  mapKeys(value, (key) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+
+/** A resolved recipe as YAML, in snake_case. */
+export const writeDocument = (recipe: object) =>
+  stringify(snakeKeys(recipe), { aliasDuplicateObjects: false });
+
+// Paths --------------------------------------------------------------------------------------------------------
+
+/** Keys whose strings are files or directories, unless they name something on the Hub. */
+const LOCATIONS = new Set(
+  "output_dir out model models model_name_or_path inits policy reference base_model warm ensemble rubric data eval_data dataset_name prompts path chat_template module".split(
+    " ",
+  ),
+);
+/** Keys that are always a path, existing or not. */
+const ALWAYS_PATHS = new Set(["output_dir", "out"]);
+
+/** A path relative to `dir`; a name that is no path and of which there is no file there is left alone (a Hub name). */
+function locate(name: string, dir: string, always: boolean): string {
+  if (name.startsWith("~/")) return resolve(homedir(), name.slice(2));
+  const looksLikePath = /^\.{0,2}[/\\]|^\.{1,2}$|^[A-Za-z]:[/\\]/.test(name);
+  const at = resolve(dir, name);
+  return always || looksLikePath || existsSync(at) ? at : name;
+}
+
+function locateAll(value: unknown, dir: string, key = ""): unknown {
+  if (typeof value === "string") {
+    return value !== "" && LOCATIONS.has(key) ? locate(value, dir, ALWAYS_PATHS.has(key)) : value;
+  }
+  if (Array.isArray(value)) return value.map((item) => locateAll(item, dir, key));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, entry]) => [name, locateAll(entry, dir, name)]),
+  );
+}
+
+// Documents ----------------------------------------------------------------------------------------------------
+
+type Path = readonly PropertyKey[];
+
+interface Issue {
+  code?: string;
+  path: Path;
+  message: string;
+  keys?: readonly string[];
+}
+
+export interface RecipeDocument {
+  /** Plain data, overrides applied, paths absolute. */
+  value: unknown;
+  /** The first thing that is wrong, as one sentence that says where. */
+  explain(issues: readonly Issue[]): UserError;
+}
+
+/** `tasks[1].optimizer.kl_max` */
+export function showPath(path: Path): string {
+  let text = "";
+  for (const part of path)
+    text += typeof part === "number" ? `[${part}]` : `${text === "" ? "" : "."}${String(part)}`;
+  return text;
+}
+
+export async function readDocument(
+  file: string | undefined,
+  overrides: readonly Override[],
+): Promise<RecipeDocument> {
+  if (file === undefined) return parseDocument("", undefined, overrides);
+  const yaml = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    const why =
+      error.code === "ENOENT"
+        ? "there is no such file"
+        : error.code === "EISDIR"
+          ? "it is a directory"
+          : error.message;
+    throw new UserError(`cannot read the recipe ${file}: ${why}`);
+  });
+  return parseDocument(yaml, file, overrides);
+}
+
+export function parseDocument(
+  yaml: string,
+  file: string | undefined,
+  overrides: readonly Override[],
+): RecipeDocument {
+  const lines = new LineCounter();
+  const document = parseYaml(yaml, { lineCounter: lines, prettyErrors: false });
+  const broken = document.errors[0];
+  if (broken) {
+    const message = broken.message.replace(/\s+/g, " ");
+    throw new UserError(`${file}:${lines.linePos(broken.pos[0]).line}: not valid YAML: ${message}`);
+  }
+  const written: unknown = document.toJS() ?? {};
+  if (typeof written !== "object" || Array.isArray(written)) {
+    throw new UserError(`${file}: a recipe is a mapping (key: value)`);
+  }
+  const value = locateAll(written, file === undefined ? process.cwd() : dirname(resolve(file))) as object;
+  const applied = overrides.map((override) => ({ ...override, at: applyOverride(value, override) }));
+
+  const where = (path: Path): string => {
+    const override = applied.find(({ at }) =>
+      at.every((part, index) => String(part) === String(path[index])),
+    );
+    if (override) return override.flag;
+    if (file === undefined) return "recipe";
+    for (let depth = path.length; depth > 0; depth--) {
+      const line = lineOf(document, path.slice(0, depth));
+      if (line !== undefined) return `${file}:${lines.linePos(line).line}`;
+    }
+    return file;
+  };
+
+  return {
+    value,
+    explain: (issues) => {
+      const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0]!;
+      const path = issue.keys ? [...issue.path, issue.keys[0]!] : issue.path;
+      const key = path.length === 0 ? "the recipe" : showPath(path);
+      return new UserError(`${where(path)}: ${key} ${issue.message}`);
+    },
+  };
+}
+
+/** Offset of the key at `path` in the YAML text, when it is written there. */
+function lineOf(document: ReturnType<typeof parseYaml>, path: Path): number | undefined {
+  const parent = document.getIn(path.slice(0, -1), true) as { items?: { key?: unknown }[] } | undefined;
+  const last = path.at(-1);
+  const pair = parent?.items?.find((item) => isNode(item.key) && String(item.key) === String(last));
+  const node = pair?.key ?? document.getIn(path, true);
+  return isNode(node) ? node.range?.[0] : undefined;
+}
+
+/** Writes the override into `root`, making mappings on the way; returns the path that it took. */
+function applyOverride(root: object, { path, value, flag }: Override): PropertyKey[] {
+  const taken: PropertyKey[] = [];
+  let at = root as Record<string, unknown>;
+  path.forEach((part, depth) => {
+    const key = Array.isArray(at) ? indexIn(at, part, flag) : part;
+    taken.push(key);
+    if (depth === path.length - 1) {
+      at[key] = locateAll(value, process.cwd(), String(part));
+      return;
+    }
+    const next = at[key];
+    if (typeof next === "object" && next !== null) at = next as Record<string, unknown>;
+    else at = at[key] = shorthand(key, next);
+  });
+  return taken;
+}
+
+/** The mapping that a shorthand string stands for, so that an override can add to it. */
+function shorthand(key: string, given: unknown): Record<string, unknown> {
+  if (typeof given !== "string") return {};
+  if (key === "policy" || key === "model") return { model: given };
+  if (key === "optimizer") return { name: given };
+  return { path: given };
+}
+
+function indexIn(items: unknown[], part: string, flag: string): string {
+  const index = /^\d+$/.test(part)
+    ? Number(part)
+    : items.findIndex((item) => (item as { name?: unknown } | null)?.name === part);
+  if (index < 0 || index >= items.length) {
+    throw new UserError(`${flag}: there is no item "${part}" in a list of ${items.length}`);
+  }
+  return String(index);
+}
