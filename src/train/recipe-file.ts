@@ -67,8 +67,8 @@ const snakeKeys = (value: unknown) =>
   mapKeys(value, (key) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
 
 /** A resolved recipe as YAML, in snake_case. */
-export const writeDocument = (recipe: object) =>
-  stringify(snakeKeys(recipe), { aliasDuplicateObjects: false });
+export const writeDocument = (recipe: object, { sortMapEntries = false } = {}) =>
+  stringify(snakeKeys(recipe), { aliasDuplicateObjects: false, sortMapEntries });
 
 // Paths --------------------------------------------------------------------------------------------------------
 
