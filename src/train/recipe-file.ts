@@ -32,8 +32,8 @@ export function parseOverride(assignment: string): Override {
 
 // Letter case --------------------------------------------------------------------------------------------------
 
-/** Keys whose value is a bag of someone else's options, left as written. */
-const OPAQUE = new Set(["options"]);
+/** Keys whose value is checked and read by someone else, left as written. */
+const OPAQUE = new Set(["judges"]);
 /** Keys whose value maps names that a person chose, so its keys are left as written. */
 const NAMED = new Set(["llm"]);
 
@@ -45,7 +45,7 @@ type Camel<S extends string> = S extends `${infer Head}_${infer Tail}`
 export type CamelKeys<T> = T extends readonly (infer Item)[]
   ? CamelKeys<Item>[]
   : T extends object
-    ? { [K in keyof T as K extends string ? Camel<K> : K]: K extends "options" ? T[K] : CamelKeys<T[K]> }
+    ? { [K in keyof T as K extends string ? Camel<K> : K]: K extends "judges" ? T[K] : CamelKeys<T[K]> }
     : T;
 
 function mapKeys(value: unknown, rename: (key: string) => string, keepKeys = false): unknown {

@@ -56,10 +56,7 @@ describe("an align recipe", () => {
     const [chat, math] = recipe.tasks;
     expect(chat!.prompts).toEqual({ path: "/recipes/data/chat.jsonl" });
     expect(chat!.reward).toEqual({ warm: "/recipes/runs/rm/merged" });
-    expect(chat!.judges).toEqual([
-      { kind: "false_refusal", name: "false_refusal", options: {} },
-      { kind: "factuality", name: "factuality", options: { model: "local-judge" } },
-    ]);
+    expect(chat!.judges).toEqual([{ kind: "false_refusal" }, { kind: "factuality", model: "local-judge" }]);
     expect(chat!.optimizer).toEqual({
       name: "crpg",
       klMax: 5,
@@ -109,6 +106,15 @@ describe("an align recipe", () => {
     expect(hash("output_dir=other")).toBe(hash());
     expect(hash("seed=1")).not.toBe(hash());
     expect(hash("tasks.math.optimizer.kl_max=6")).not.toBe(hash());
+  });
+
+  it("leaves a judge's options as written, but finds its module", () => {
+    const yaml = MINIMAL.replace("[math]", "[{ module: ./polite.js, on_failed: stop }]");
+    const { judges } = parseRecipe("align", yaml, FILE).tasks[0]!;
+    expect(judges).toEqual([{ module: "/recipes/polite.js", on_failed: "stop" }]);
+    expect(message("align", MINIMAL.replace("[math]", "[{ name: x }]"))).toContain(
+      "tasks[0].judges[0] must be the kind",
+    );
   });
 
   it("accepts names from other trainers", () => {

@@ -227,20 +227,20 @@ const reward = section(
 
 // Judges -------------------------------------------------------------------------------------------------------
 
-/** A judge: its kind alone, or its kind with options (checked by the judge itself). `name` labels its metrics. */
-const judge = z
-  .preprocess(
-    (value) => (typeof value === "string" ? { kind: value } : value),
-    z.looseObject(
-      { kind: text("the kind of judge"), name: text("a name").optional() },
-      { error: ({ input }) => `must be the kind of a judge or a mapping with kind, not ${show(input)}` },
-    ),
-  )
-  .transform(({ kind, name, options, ...inline }) => ({
-    kind,
-    name: name ?? kind,
-    options: { ...(options as Record<string, unknown> | undefined), ...inline },
-  }));
+/** What `judges:` resolves to: an entry whose options the judge itself checks. */
+export type JudgeRecipe = { kind?: string; module?: string; [option: string]: unknown };
+
+/** A judge: its kind alone, its kind with options, or a module of the user's own. */
+const judge = z.preprocess(
+  (value) => (typeof value === "string" ? { kind: value } : value),
+  z.custom<JudgeRecipe>(
+    (value) => typeof value === "object" && value !== null && "kind" in value !== "module" in value,
+    {
+      error: ({ input }) =>
+        `must be the kind of a judge, or a mapping with either kind or module, not ${show(input)}`,
+    },
+  ),
+);
 
 // Optimizers of a task -----------------------------------------------------------------------------------------
 
@@ -316,7 +316,7 @@ const optimizer = choice(
       ...samplingFields(4),
       beta: number({ above: 0 }).default(0.1),
       /** Weight of the positive's length-normalised likelihood, eq. 14. */
-      lambda: number({ min: 0 }).default(0.5),
+      lambda: number({ min: 0 }).default(1),
     }),
     optimizerSection({
       name: z.literal("ppo"),
@@ -388,8 +388,8 @@ const task = section(
       .default([]),
     /** abar of eq. 5: the data's own answer (`dataset`), one sample of the reference policy (`reference`), or the first where there is one (`auto`). */
     baseline_response: oneOf("auto", "dataset", "reference").default("auto"),
-    /** Stop the run when more than this share of a step's verdicts failed (a judge broke down). */
-    max_failed_rate: share().default(0.5),
+    /** Ask every judge even after a violation, so that the violation rates cover the same samples. */
+    run_all_judges: boolean().default(false),
     /** Subtracted from the reward of a response that does not end by itself. */
     missing_eos_penalty: number({ min: 0 }).default(0),
     optimizer,
@@ -512,7 +512,6 @@ export type Recipe = RecipeOf<Verb>;
 export type TaskRecipe = AlignRecipe["tasks"][number];
 export type OptimizerRecipe = TaskRecipe["optimizer"];
 export type RewardSourceRecipe = NonNullable<TaskRecipe["reward"]>;
-export type JudgeRecipe = TaskRecipe["judges"][number];
 export type EngineRecipe = AlignRecipe["engine"];
 export type PolicyRecipe = AlignRecipe["policy"];
 export type LoraRecipe = NonNullable<PolicyRecipe["lora"]>;
