@@ -1,0 +1,209 @@
+// A Hugging Face model directory: config.json, weights checked tensor by tensor against the config, tokenizer files.
+// Saving writes a whole directory aside and renames it, so that `transformers` never sees half a model.
+import { copyFile, cp, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { writeDirectoryAtomic } from "../base/atomic.js";
+import { NonFiniteError, UserError } from "../base/errors.js";
+import {
+  configJson,
+  type DecoderConfig,
+  type FloatType,
+  type Head,
+  type ParameterSpec,
+  parameterSpecs,
+  readDecoderConfig,
+  withHead,
+} from "./config.js";
+import { firstNonFinite } from "./floats.js";
+import { formatJson, isMissing } from "./json.js";
+import { formatShape, SafetensorsReader, writeWeights } from "./safetensors.js";
+
+export type Tensors = Map<string, Float32Array>;
+
+export interface Checkpoint {
+  config: DecoderConfig;
+  /** Every tensor of `parameterSpecs(config)` by its Hugging Face name, except those in `fresh`. */
+  tensors: Tensors;
+  /** Parameters that the directory does not have because it was opened under another head: the caller makes them. */
+  fresh: readonly ParameterSpec[];
+}
+
+export interface OpenOptions {
+  /**
+   * The head wanted, whatever the directory holds: "scalar" turns a language model into a reward model whose
+   * `score.weight` is fresh. Default: the directory's own.
+   */
+  head?: Head;
+}
+
+/** A model directory whose tensor names and shapes have been checked, but whose weights have not been read yet. */
+export class OpenCheckpoint {
+  private constructor(
+    readonly dir: string,
+    readonly config: DecoderConfig,
+    /** The parameters that the directory holds. */
+    readonly specs: readonly ParameterSpec[],
+    readonly fresh: readonly ParameterSpec[],
+    private readonly reader: SafetensorsReader,
+  ) {}
+
+  static async open(dir: string, { head }: OpenOptions = {}): Promise<OpenCheckpoint> {
+    const own = await readDecoderConfig(dir);
+    const config = head === undefined || head === own.head ? own : withHead(own, head);
+    const reader = await SafetensorsReader.open(dir);
+    try {
+      const specs = parameterSpecs(config);
+      const isFresh = (spec: ParameterSpec) => spec.name === "score.weight" && own.head === "language";
+      const stored = specs.filter((spec) => !isFresh(spec));
+      checkTensors(dir, stored, parameterSpecs(own), reader);
+      return new OpenCheckpoint(dir, config, stored, specs.filter(isFresh), reader);
+    } catch (error) {
+      await reader.close();
+      throw error;
+    }
+  }
+
+  /** Reads one parameter, into `into` where given, and refuses a NaN or an infinity in it. */
+  async read({ name, shape }: ParameterSpec, into?: Float32Array): Promise<Float32Array> {
+    const values = await this.reader.readFloat32(name, into ? { into, shape } : { shape });
+    const at = firstNonFinite(values);
+    if (at >= 0) {
+      const { file } = this.reader.info(name);
+      throw new UserError(
+        `${file}: tensor "${name}" holds ${values[at]} at element ${at}; the weights are broken`,
+      );
+    }
+    return values;
+  }
+
+  close(): Promise<void> {
+    return this.reader.close();
+  }
+}
+
+/** Reads a whole model directory into memory. */
+export async function loadCheckpoint(dir: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  const open = await OpenCheckpoint.open(dir, options);
+  try {
+    const tensors: Tensors = new Map();
+    for (const spec of open.specs) tensors.set(spec.name, await open.read(spec));
+    return { config: open.config, tensors, fresh: open.fresh };
+  } finally {
+    await open.close();
+  }
+}
+
+/**
+ * Names the first tensors that are missing, unexpected or of the wrong shape. `own` are the parameters under the
+ * directory's own head, of which another head leaves one unused.
+ */
+function checkTensors(
+  dir: string,
+  wanted: readonly ParameterSpec[],
+  own: readonly ParameterSpec[],
+  reader: SafetensorsReader,
+): void {
+  const missing = wanted.filter(({ name }) => !reader.tensors.has(name)).map(({ name }) => name);
+  if (missing.length > 0) {
+    throw new UserError(`${dir} lacks ${list(missing)}, which its config.json calls for`);
+  }
+  for (const { name, shape } of wanted) {
+    const found = reader.info(name);
+    if (formatShape(found.shape) !== formatShape(shape)) {
+      throw new UserError(
+        `${found.file}: tensor "${name}" has shape ${formatShape(found.shape)}, but config.json calls for ${formatShape(shape)}`,
+      );
+    }
+  }
+  const known = new Set([...wanted, ...own].map(({ name }) => name));
+  const unexpected = [...reader.tensors.keys()].filter((name) => !known.has(name) && !isHarmless(name));
+  if (unexpected.length > 0) {
+    throw new UserError(`${dir} holds ${list(unexpected)}, which its config.json does not call for`);
+  }
+}
+
+/** A tied head that was saved all the same, and the constant tables that old versions of `transformers` saved. */
+function isHarmless(name: string): boolean {
+  return name === "lm_head.weight" || name.endsWith(".rotary_emb.inv_freq");
+}
+
+/** "tensor a", or "12 tensors (a, b, c, ...)". */
+function list(names: readonly string[]): string {
+  if (names.length === 1) return `the tensor "${names[0]}"`;
+  return `${names.length} tensors (${names.slice(0, 3).join(", ")}${names.length > 3 ? ", ..." : ""})`;
+}
+
+// ----------------------------------------------------------------------------------------------------------- saving
+
+export interface SaveOptions {
+  config: DecoderConfig;
+  /** The values of a parameter; asked for one at a time, in file order. */
+  read: (spec: ParameterSpec) => Float32Array | Promise<Float32Array>;
+  /** The type in the file. Default: the type that the weights came in. */
+  dtype?: FloatType;
+  /** Model directory whose tokenizer files are copied byte for byte. */
+  tokenizerFrom?: string;
+  /** README.md; see `modelCard`. */
+  readme?: string;
+  maxShardBytes?: number;
+}
+
+/** Writes a model directory that `transformers` loads, in place of whatever was at `dir`. */
+export async function saveCheckpoint(
+  dir: string,
+  { config, read, dtype = config.dtype, tokenizerFrom, readme, maxShardBytes }: SaveOptions,
+): Promise<void> {
+  const tensors = parameterSpecs(config).map((spec) => ({
+    name: spec.name,
+    shape: spec.shape,
+    dtype,
+    values: async () => {
+      const values = await read(spec);
+      if (firstNonFinite(values) >= 0) {
+        throw new NonFiniteError(`${dir} was not saved: parameter "${spec.name}" is no longer finite`);
+      }
+      return values;
+    },
+  }));
+  await writeDirectoryAtomic(dir, async (aside) => {
+    await writeFile(join(aside, "config.json"), formatJson(configJson(config, dtype)));
+    if (config.rawGeneration) {
+      await writeFile(join(aside, "generation_config.json"), formatJson(config.rawGeneration));
+    }
+    if (tokenizerFrom !== undefined) await copyTokenizer(tokenizerFrom, aside);
+    if (readme !== undefined) await writeFile(join(aside, "README.md"), readme);
+    await writeWeights(aside, tensors, maxShardBytes === undefined ? {} : { maxShardBytes });
+  });
+}
+
+/** What `save_pretrained` of a tokenizer writes, over the versions of `transformers`. */
+const tokenizerFiles = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "merges.txt",
+  "tokenizer.model",
+  "chat_template.jinja",
+  "chat_template.json",
+  "additional_chat_templates",
+];
+
+/** Copies the tokenizer and the chat templates of a model directory byte for byte. */
+export async function copyTokenizer(from: string, to: string): Promise<void> {
+  const entries = await readdir(from, { withFileTypes: true }).catch((error) => {
+    throw isMissing(error) ? new UserError(`${from} is not a model directory`) : error;
+  });
+  for (const entry of entries) {
+    if (!tokenizerFiles.includes(entry.name)) continue;
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    await (entry.isDirectory() ? cp(source, target, { recursive: true }) : copyFile(source, target));
+  }
+}
+
+/** A Hub model card: YAML front matter, then Markdown. */
+export function modelCard(frontMatter: Record<string, unknown>, body: string): string {
+  return `---\n${stringify(frontMatter)}---\n\n${body.trim()}\n`;
+}
