@@ -1,0 +1,31 @@
+// How a kind of judge that recipes can name is written: its options and what makes a judge of them.
+
+import type { z } from "zod";
+import type { Judge } from "./verdict.js";
+
+/** What the surroundings of a recipe offer to its judges. */
+export interface JudgeContext {
+  /** Directory that relative paths in the recipe start from. */
+  baseDir: string;
+  /** Tokens of a text under the policy's tokenizer. */
+  countTokens?: (text: string) => number;
+}
+
+export interface JudgeKind<Options extends z.ZodObject = z.ZodObject> {
+  version: string;
+  kind: Judge["kind"];
+  /** What a response that was cut at the token limit gets, unless the recipe says otherwise. */
+  truncated: "violated" | "judge";
+  /** In camel case; recipes write the same names in snake case. */
+  options: Options;
+  create(options: z.output<Options>, context: JudgeContext): Pick<Judge, "applies" | "judge">;
+}
+
+/** Infers the options' type from their schema. */
+export function judgeKind<Options extends z.ZodObject>(kind: JudgeKind<Options>): JudgeKind {
+  return kind as unknown as JudgeKind;
+}
+
+/** The usual rule of applicability: the prompt's metadata has the column that the judge needs. */
+export const hasColumn = (column: string) => (metadata: Readonly<Record<string, unknown>>) =>
+  metadata[column] !== undefined && metadata[column] !== null;

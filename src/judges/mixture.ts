@@ -1,0 +1,161 @@
+// The mixture of judges: y = AND_h J_h(s, a) (CGPO, Algorithm 1 step 3). Rule judges come first, and a violation
+// settles the sample. A judge that fails leaves the sample undecided, unless another judge finds a violation.
+
+import { UserError } from "../base/errors.js";
+import { type Judge, type JudgeInput, type Verdict, verdictFrom } from "./verdict.js";
+
+/**
+ * What a failed verdict does to its sample: `drop` leaves it undecided, `violate` counts it as a violation, `stop`
+ * drops it and ends the run when the judge's failed share of a batch exceeds `maxFailedRate`.
+ */
+export type FailedPolicy = "drop" | "violate" | "stop";
+
+export interface MixtureMember {
+  judge: Judge;
+  onFailed: FailedPolicy;
+  /** Only for `stop`. */
+  maxFailedRate: number;
+}
+
+export interface MixtureOptions {
+  /** Ask every judge even after a violation, so that the violation rates cover the same samples. */
+  runAll?: boolean;
+  /** Samples judged at the same time. */
+  concurrency?: number;
+}
+
+export interface Mixture extends Required<MixtureOptions> {
+  /** Rule judges before LLM judges, otherwise in the order given. */
+  members: readonly MixtureMember[];
+}
+
+export interface SampleJudgement {
+  /** y: all applicable judges are satisfied. Undefined: undecided because a judge failed; the sample is dropped. */
+  feasible: boolean | undefined;
+  /** By judge name. `skipped`: an earlier judge had found a violation. */
+  verdicts: Record<string, Verdict | "inapplicable" | "skipped">;
+}
+
+export interface BatchJudgement {
+  results: SampleJudgement[];
+  /**
+   * `constraints/satisfied_rate` (of the decided samples), `constraints/dropped_rate` (undecided, of all samples),
+   * and for every judge that ran `constraints/<judge>/violation_rate` (of its decided verdicts),
+   * `judges/<judge>/failed_rate` (of the samples it was asked about) and `judges/<judge>/latency` (mean, seconds).
+   */
+  metrics: Record<string, number>;
+}
+
+/** A judge failed on a larger share of a batch than its recipe entry allows. */
+export class JudgeFailureError extends Error {
+  override name = "JudgeFailureError";
+}
+
+export function createMixture(
+  members: readonly MixtureMember[],
+  { runAll = false, concurrency = 8 }: MixtureOptions = {},
+): Mixture {
+  const names = new Set<string>();
+  for (const { judge } of members) {
+    if (names.has(judge.name)) {
+      throw new UserError(`two judges are called "${judge.name}"; give one of them another \`name\``);
+    }
+    names.add(judge.name);
+  }
+  const ofKind = (kind: Judge["kind"]) => members.filter(({ judge }) => judge.kind === kind);
+  return { members: [...ofKind("rule"), ...ofKind("llm")], runAll, concurrency };
+}
+
+/** What one judge did over one batch. */
+interface Tally {
+  satisfied: number;
+  violated: number;
+  failed: number;
+  seconds: number;
+  lastFailure: string;
+}
+
+const emptyTally = (): Tally => ({ satisfied: 0, violated: 0, failed: 0, seconds: 0, lastFailure: "" });
+
+async function judgeSample(
+  { members, runAll }: Mixture,
+  input: JudgeInput,
+  tallies: Map<string, Tally>,
+  signal?: AbortSignal,
+): Promise<SampleJudgement> {
+  const verdicts: SampleJudgement["verdicts"] = {};
+  let isViolated = false;
+  let isUndecided = false;
+  for (const { judge, onFailed } of members) {
+    if (isViolated && !runAll) {
+      verdicts[judge.name] = "skipped";
+      continue;
+    }
+    const start = performance.now();
+    const verdict = await verdictFrom(judge, input, signal);
+    verdicts[judge.name] = verdict ?? "inapplicable";
+    if (!verdict) continue;
+    const tally = tallies.get(judge.name)!;
+    tally.seconds += (performance.now() - start) / 1000;
+    tally[verdict.verdict]++;
+    if (verdict.verdict === "failed") tally.lastFailure = verdict.reason;
+    if (verdict.verdict === "violated" || (verdict.verdict === "failed" && onFailed === "violate")) {
+      isViolated = true;
+    } else if (verdict.verdict === "failed") {
+      isUndecided = true;
+    }
+  }
+  return { feasible: isViolated ? false : isUndecided ? undefined : true, verdicts };
+}
+
+const share = (part: number, whole: number) => (whole === 0 ? 0 : part / whole);
+
+function batchMetrics(results: readonly SampleJudgement[], tallies: ReadonlyMap<string, Tally>) {
+  const decided = results.filter(({ feasible }) => feasible !== undefined);
+  const feasible = decided.filter((result) => result.feasible);
+  const metrics: Record<string, number> = {
+    "constraints/satisfied_rate": share(feasible.length, decided.length),
+    "constraints/dropped_rate": share(results.length - decided.length, results.length),
+  };
+  for (const [name, { satisfied, violated, failed, seconds }] of tallies) {
+    const asked = satisfied + violated + failed;
+    if (asked === 0) continue;
+    metrics[`constraints/${name}/violation_rate`] = share(violated, satisfied + violated);
+    metrics[`judges/${name}/failed_rate`] = share(failed, asked);
+    metrics[`judges/${name}/latency`] = share(seconds, asked);
+  }
+  return metrics;
+}
+
+function stopOnFailures(members: readonly MixtureMember[], tallies: ReadonlyMap<string, Tally>): void {
+  for (const { judge, onFailed, maxFailedRate } of members) {
+    const { satisfied, violated, failed, lastFailure } = tallies.get(judge.name)!;
+    const asked = satisfied + violated + failed;
+    if (onFailed === "stop" && share(failed, asked) > maxFailedRate) {
+      throw new JudgeFailureError(
+        `judge "${judge.name}" failed on ${failed} of ${asked} samples, more than its max_failed_rate ` +
+          `${maxFailedRate} allows; the last failure: ${lastFailure}`,
+      );
+    }
+  }
+}
+
+/** Judges every sample; `results` are in the order of `samples`. */
+export async function judgeBatch(
+  mixture: Mixture,
+  samples: readonly JudgeInput[],
+  signal?: AbortSignal,
+): Promise<BatchJudgement> {
+  const tallies = new Map(mixture.members.map(({ judge }) => [judge.name, emptyTally()]));
+  const results = new Array<SampleJudgement>(samples.length);
+  let next = 0;
+  const takeSamples = async () => {
+    while (next < samples.length) {
+      const index = next++;
+      results[index] = await judgeSample(mixture, samples[index]!, tallies, signal);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(mixture.concurrency, samples.length) }, takeSamples));
+  stopOnFailures(mixture.members, tallies);
+  return { results, metrics: batchMetrics(results, tallies) };
+}

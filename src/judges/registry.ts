@@ -1,0 +1,136 @@
+// From a recipe entry to a judge: a name, { kind, ...options }, or { module } for a judge of the user's own.
+
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { z } from "zod";
+import { UserError } from "../base/errors.js";
+import { didYouMean } from "../base/suggest.js";
+import type { JudgeContext, JudgeKind } from "./kind.js";
+import { createMixture, type Mixture, type MixtureMember, type MixtureOptions } from "./mixture.js";
+import { exact } from "./rules/exact.js";
+import { format } from "./rules/format.js";
+import { length } from "./rules/length.js";
+import { regex } from "./rules/regex.js";
+import { errorMessage, type Judge, violated } from "./verdict.js";
+
+/** Every kind that a recipe can name. */
+export const judgeKinds: Record<string, JudgeKind> = { exact, format, length, regex };
+
+/** What every entry may say, whatever its kind. */
+const commonOptions = {
+  name: z.string().min(1).optional(),
+  onFailed: z.enum(["drop", "violate", "stop"]).default("drop"),
+  maxFailedRate: z.number().min(0).max(1).default(0.1),
+  truncated: z.enum(["violated", "judge"]).optional(),
+};
+
+const moduleOptions = z.strictObject({
+  ...commonOptions,
+  module: z.string().min(1),
+  export: z.string().min(1).default("default"),
+  kind: z.enum(["rule", "llm"]).default("rule"),
+  version: z.string().default("1"),
+});
+
+const camelCase = (key: string) => key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+const snakeCase = (key: string) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** Checks the options of judge `label`, given in snake case; the first mistake becomes a UserError. */
+function parseOptions<S extends z.ZodObject>(
+  schema: S,
+  options: Record<string, unknown>,
+  label: string,
+): z.output<S> {
+  const entries = Object.entries(options).map(([key, value]) => [camelCase(key), value] as const);
+  const result = schema.safeParse(Object.fromEntries(entries));
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  if (issue.code === "unrecognized_keys" && issue.path.length === 0) {
+    const key = snakeCase(issue.keys[0]!);
+    const known = Object.keys(schema.shape).map(snakeCase);
+    throw new UserError(`judge "${label}" has no option "${key}"${didYouMean(key, known)}`);
+  }
+  const path = issue.path
+    .map((part, depth) => (depth === 0 ? snakeCase(String(part)) : String(part)))
+    .join(".");
+  throw new UserError(`judge "${label}"${path === "" ? "" : `, option "${path}"`}: ${issue.message}`);
+}
+
+function kindNamed(name: unknown): JudgeKind {
+  const kind = typeof name === "string" && Object.hasOwn(judgeKinds, name) ? judgeKinds[name] : undefined;
+  if (kind) return kind;
+  const known = Object.keys(judgeKinds);
+  throw new UserError(
+    `there is no judge "${String(name)}"${didYouMean(String(name), known)}; there are ${known.join(", ")}, ` +
+      "and { module: ./file.js } for your own",
+  );
+}
+
+async function judgeFromModule(entry: Record<string, unknown>, { baseDir }: JudgeContext) {
+  const options = parseOptions(moduleOptions, entry, String(entry.module));
+  const path = resolve(baseDir, options.module);
+  let exported: unknown;
+  try {
+    const loaded = (await import(pathToFileURL(path).href)) as Record<string, unknown>;
+    exported = loaded[options.export];
+  } catch (error) {
+    throw new UserError(`judge module ${path} cannot be loaded: ${errorMessage(error)}`);
+  }
+  if (typeof exported !== "function") {
+    throw new UserError(`judge module ${path} has no function as its export "${options.export}"`);
+  }
+  const { name = options.module, version, kind } = options;
+  const judge: Judge = { name, version, kind, applies: () => true, judge: exported as Judge["judge"] };
+  return { judge, options };
+}
+
+/** The same judge, for which a response without an end is a violation. */
+function violatedWhenTruncated(judge: Judge): Judge {
+  return {
+    ...judge,
+    judge: (input, signal) =>
+      input.truncated
+        ? violated("the response was cut at the token limit before it ended")
+        : judge.judge(input, signal),
+  };
+}
+
+/** The judge that a recipe entry describes, with its policy for failures. */
+export async function createMember(
+  entry: string | Readonly<Record<string, unknown>>,
+  context: JudgeContext,
+): Promise<MixtureMember> {
+  const fields: Record<string, unknown> = typeof entry === "string" ? { kind: entry } : entry;
+  if (fields.module !== undefined) {
+    const { judge, options } = await judgeFromModule(fields, context);
+    const { onFailed, maxFailedRate, truncated } = options;
+    return {
+      judge: truncated === "violated" ? violatedWhenTruncated(judge) : judge,
+      onFailed,
+      maxFailedRate,
+    };
+  }
+  const { kind: kindName, ...given } = fields;
+  const kind = kindNamed(kindName);
+  const label = String(given.name ?? kindName);
+  const options = parseOptions(kind.options.extend(commonOptions), given, label);
+  const { onFailed, maxFailedRate, truncated = kind.truncated } = options as z.output<typeof moduleOptions>;
+  const judge: Judge = {
+    name: label,
+    version: kind.version,
+    kind: kind.kind,
+    ...kind.create(options, context),
+  };
+  return { judge: truncated === "violated" ? violatedWhenTruncated(judge) : judge, onFailed, maxFailedRate };
+}
+
+/** The mixture that a task's `judges:` list describes. */
+export async function mixtureFrom(
+  entries: readonly (string | Readonly<Record<string, unknown>>)[],
+  context: JudgeContext,
+  options: MixtureOptions = {},
+): Promise<Mixture> {
+  const members: MixtureMember[] = [];
+  for (const entry of entries) members.push(await createMember(entry, context));
+  return createMixture(members, options);
+}

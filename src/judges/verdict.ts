@@ -1,0 +1,77 @@
+// The contract of a judge: does this response to this prompt satisfy one constraint (C_h of the CGPO paper, section 1)?
+// Failing to judge is an outcome of its own, neither a pass nor a violation.
+
+export interface Message {
+  role: string;
+  content: string;
+}
+
+export interface Verdict {
+  verdict: "satisfied" | "violated" | "failed";
+  /** One sentence for the person who reads the rollouts. */
+  reason: string;
+  /** Whatever led to the verdict: what was extracted, which test broke. JSON-serialisable. */
+  evidence?: unknown;
+}
+
+export interface JudgeInput {
+  prompt: string | readonly Message[];
+  /** Text of the response, special tokens removed. */
+  response: string;
+  /** The response was cut at the token limit: it has no end token. */
+  truncated: boolean;
+  /** The prompt's other columns: answers, unit tests, instruction ids. */
+  metadata: Readonly<Record<string, unknown>>;
+}
+
+export interface Judge {
+  /** Key of the verdicts and metrics; unique within a mixture. */
+  name: string;
+  /** Changes whenever the same input may get another verdict. */
+  version: string;
+  /** Rule judges are cheap and run first. */
+  kind: "rule" | "llm";
+  /** A judge that does not apply to a prompt is neutral. */
+  applies(metadata: JudgeInput["metadata"]): boolean;
+  judge(input: JudgeInput, signal?: AbortSignal): Promise<Verdict> | Verdict;
+}
+
+const verdictOf =
+  (verdict: Verdict["verdict"]) =>
+  (reason: string, evidence?: unknown): Verdict =>
+    evidence === undefined ? { verdict, reason } : { verdict, reason, evidence };
+
+export const satisfied = verdictOf("satisfied");
+export const violated = verdictOf("violated");
+export const failed = verdictOf("failed");
+
+export function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function isVerdict(value: unknown): value is Verdict {
+  if (typeof value !== "object" || value === null) return false;
+  const { verdict, reason } = value as Partial<Verdict>;
+  return ["satisfied", "violated", "failed"].includes(verdict as string) && typeof reason === "string";
+}
+
+/**
+ * The judge's verdict, or undefined when it does not apply. A judge that throws, or that answers with something other
+ * than a verdict, has failed; an abort of `signal` is thrown on.
+ */
+export async function verdictFrom(
+  judge: Judge,
+  input: JudgeInput,
+  signal?: AbortSignal,
+): Promise<Verdict | undefined> {
+  signal?.throwIfAborted();
+  try {
+    if (!judge.applies(input.metadata)) return undefined;
+    const verdict: unknown = await judge.judge(input, signal);
+    if (isVerdict(verdict)) return verdict;
+    return failed("the judge returned something that is not { verdict, reason }");
+  } catch (error) {
+    signal?.throwIfAborted();
+    return failed(errorMessage(error));
+  }
+}
