@@ -230,3 +230,21 @@ function indexIn(items: unknown[], part: string, flag: string): string {
   }
   return String(index);
 }
+
+/** The first key whose values differ between two recipes in YAML, `ignored` top-level keys apart. */
+export function firstDifference(a: string, b: string, ignored: readonly string[]): string | undefined {
+  const differs = (x: unknown, y: unknown, path: Path): Path | undefined => {
+    if (typeof x !== "object" || typeof y !== "object" || x === null || y === null) {
+      return Object.is(x, y) ? undefined : path;
+    }
+    for (const key of new Set([...Object.keys(x), ...Object.keys(y)])) {
+      if (path.length === 0 && ignored.includes(key)) continue;
+      const part = Array.isArray(x) ? Number(key) : key;
+      const found = differs((x as never)[key], (y as never)[key], [...path, part]);
+      if (found) return found;
+    }
+    return undefined;
+  };
+  const found = differs(yamlValue(a), yamlValue(b), []);
+  return found && showPath(found);
+}
