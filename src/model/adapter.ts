@@ -158,7 +158,7 @@ export function parseLoraConfig(raw: Json, file = "adapter_config.json"): LoraCo
     r: fields.r,
     alpha: fields.lora_alpha,
     targetModules: fields.target_modules,
-    modulesToSave: fields.modules_to_save ?? [],
+    modulesToSave: [...new Set(fields.modules_to_save)],
     useRslora: fields.use_rslora,
     dropout: fields.lora_dropout,
     taskType: fields.task_type,
