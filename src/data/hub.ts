@@ -1,0 +1,270 @@
+// Models and data sets of the Hugging Face Hub by name: pinned to a commit, checked against the Hub's hashes, kept in
+// the shared local cache and used from there when the network is away.
+
+import { createWriteStream } from "node:fs";
+import { rename, rm, stat } from "node:fs/promises";
+import { Readable, Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { ReadableStream } from "node:stream/web";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  datasetInfo,
+  downloadFile,
+  fileDownloadInfo,
+  HubApiError,
+  listFiles,
+  modelInfo,
+} from "@huggingface/hub";
+import { explainDiskError } from "../base/atomic.js";
+import { UserError } from "../base/errors.js";
+import { type Entry, isCommit, isIntact, RepoCache, type RepoId } from "./hub-cache.js";
+
+export interface DownloadProgress {
+  /** The file that is under way. */
+  path: string;
+  /** Bytes so far, over all files of this download. */
+  received: number;
+  /** Bytes that all files of this download have together. */
+  total: number;
+}
+
+export interface HubOptions {
+  /** Branch, tag or commit. Default "main". */
+  revision?: string;
+  /** Default: HF_ENDPOINT, or https://huggingface.co. */
+  endpoint?: string;
+  /** Default: HF_TOKEN. */
+  token?: string | undefined;
+  /** Default: HF_HUB_CACHE, or `hub` in HF_HOME, or ~/.cache/huggingface/hub. */
+  cacheDir?: string;
+  /** Use the cache only. Default: HF_HUB_OFFLINE. */
+  offline?: boolean;
+  onProgress?: (progress: DownloadProgress) => void;
+  /** Told, in a sentence, what a person should know: that the copy in use may be old. */
+  onNotice?: (sentence: string) => void;
+}
+
+/** A repository at one commit. */
+export interface HubRepo {
+  commit: string;
+  /** Every file of the commit (offline, perhaps only those in the cache). */
+  paths: string[];
+  /** Makes sure that these files are in the cache, and returns the folder that holds them under their paths. */
+  fetch(paths: readonly string[]): Promise<string>;
+}
+
+interface Connection {
+  repo: RepoId;
+  revision: string;
+  hubUrl: string;
+  accessToken: string | undefined;
+  cache: RepoCache;
+}
+
+/** Times that a download is tried before a failing network stops it; each try goes on where the last one ended. */
+const tries = 4;
+
+export async function openRepo(repo: RepoId, options: HubOptions = {}): Promise<HubRepo> {
+  const { revision = "main", onNotice = () => {} } = options;
+  const connection = connect(repo, revision, options);
+  if (options.offline ?? isSet(process.env.HF_HUB_OFFLINE)) return openCached(connection, "offline");
+  try {
+    return await openOnline(connection, options);
+  } catch (error) {
+    if (!isTransient(error)) throw explain(error, connection);
+    const cached = await openCached(connection, "unreachable").catch(() => null);
+    if (!cached) throw explain(error, connection);
+    onNotice(
+      `${connection.hubUrl} cannot be reached; using the cached copy of ${repo.name} (${cached.commit.slice(0, 8)}).`,
+    );
+    return cached;
+  }
+}
+
+function connect(repo: RepoId, revision: string, options: HubOptions): Connection {
+  const hubUrl = (options.endpoint ?? process.env.HF_ENDPOINT ?? "https://huggingface.co").replace(
+    /\/+$/,
+    "",
+  );
+  const accessToken = (options.token ?? process.env.HF_TOKEN) || undefined;
+  if (accessToken && !accessToken.startsWith("hf_")) {
+    throw new UserError('HF_TOKEN does not hold an access token of the Hub: those start with "hf_".');
+  }
+  return { repo, revision, hubUrl, accessToken, cache: new RepoCache(repo, options.cacheDir) };
+}
+
+async function openOnline(connection: Connection, { onProgress = () => {} }: HubOptions): Promise<HubRepo> {
+  const { cache, revision } = connection;
+  const commit = isCommit(revision) ? revision : await currentCommit(connection);
+  const entries = (await cache.listing(commit)) ?? (await listEntries(connection, commit));
+  await cache.setListing(commit, entries);
+  await cache.setCommit(revision, commit);
+  const fetch = async (paths: readonly string[]) => {
+    const wanted = entries.filter((entry) => paths.includes(entry.path));
+    const held = await Promise.all(wanted.map(({ path, size }) => cache.holds(commit, path, size)));
+    const missing = wanted.filter((_, index) => !held[index]);
+    const total = missing.reduce((sum, { size }) => sum + size, 0);
+    let before = 0;
+    for (const entry of missing) {
+      const onBytes = (done: number) => onProgress({ path: entry.path, received: before + done, total });
+      await download(connection, commit, entry, onBytes);
+      before += entry.size;
+    }
+    return cache.snapshot(commit);
+  };
+  return { commit, paths: entries.map(({ path }) => path), fetch };
+}
+
+async function openCached(connection: Connection, why: "offline" | "unreachable"): Promise<HubRepo> {
+  const { cache, repo, revision } = connection;
+  const missing = (what: string) =>
+    new UserError(
+      `${what} is not in the cache, and ${why === "offline" ? "the Hub is switched off (offline)" : `${connection.hubUrl} cannot be reached`}.`,
+    );
+  const commit = await cache.commitOf(revision);
+  if (!commit) throw missing(`${repo.name} (revision ${revision})`);
+  const listing = await cache.listing(commit);
+  const paths = listing?.map(({ path }) => path) ?? (await cache.filesInSnapshot(commit));
+  if (paths.length === 0) throw missing(`${repo.name} (revision ${revision})`);
+  const fetch = async (wanted: readonly string[]) => {
+    for (const path of wanted) {
+      const size = listing?.find((entry) => entry.path === path)?.size;
+      if (!(await cache.holds(commit, path, size))) throw missing(`${repo.name}/${path}`);
+    }
+    return cache.snapshot(commit);
+  };
+  return { commit, paths, fetch };
+}
+
+async function currentCommit({ repo, revision, hubUrl, accessToken }: Connection): Promise<string> {
+  const question = { name: repo.name, revision, hubUrl, ...(accessToken && { accessToken }) };
+  const info =
+    repo.type === "model"
+      ? await modelInfo({ ...question, additionalFields: ["sha"] })
+      : await datasetInfo({ ...question, additionalFields: ["sha"] });
+  return info.sha;
+}
+
+async function listEntries({ repo, hubUrl, accessToken }: Connection, commit: string): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  const question = { repo, revision: commit, recursive: true, hubUrl, ...(accessToken && { accessToken }) };
+  for await (const { type, path, size, oid, lfs } of listFiles(question)) {
+    if (type === "file") entries.push({ path, size, hash: lfs?.oid.replace("sha256:", "") ?? oid! });
+  }
+  return entries;
+}
+
+/** Downloads under way in this process, by blob: two tasks that want one file share its download. */
+const underWay = new Map<string, Promise<void>>();
+
+async function download(
+  connection: Connection,
+  commit: string,
+  entry: Entry,
+  onBytes: (done: number) => void,
+): Promise<void> {
+  const blob = connection.cache.blob(entry);
+  try {
+    if (!(await stat(blob).catch(() => null))) {
+      if (!underWay.has(blob)) {
+        const done = downloadBlob(connection, commit, entry, onBytes).finally(() => underWay.delete(blob));
+        underWay.set(blob, done);
+      }
+      await underWay.get(blob);
+    }
+    await connection.cache.link(commit, entry);
+  } catch (error) {
+    throw explain(error, connection);
+  }
+}
+
+async function downloadBlob(
+  connection: Connection,
+  commit: string,
+  entry: Entry,
+  onBytes: (done: number) => void,
+): Promise<void> {
+  const partial = await connection.cache.partial(entry);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await appendRest(connection, commit, entry, partial, onBytes);
+      if (await isIntact(partial, entry)) break;
+      await rm(partial);
+      throw new Error(`${entry.path} arrived damaged (its hash is not the one that the Hub lists)`);
+    } catch (error) {
+      if (attempt === tries || !isTransient(error)) throw error;
+      await sleep(250 * 2 ** attempt);
+    }
+  }
+  await rename(partial, connection.cache.blob(entry));
+}
+
+/** Downloads what `partial` still lacks of the file. */
+async function appendRest(
+  { repo, hubUrl, accessToken }: Connection,
+  commit: string,
+  entry: Entry,
+  partial: string,
+  onBytes: (done: number) => void,
+): Promise<void> {
+  let done = (await stat(partial).catch(() => null))?.size ?? 0;
+  if (done >= entry.size && done > 0) return;
+  const question = { repo, path: entry.path, revision: commit, hubUrl, ...(accessToken && { accessToken }) };
+  const downloadInfo = await fileDownloadInfo(question);
+  if (!downloadInfo) throw new UserError(`${repo.name} no longer has the file ${entry.path}.`);
+  const content = await downloadFile({ ...question, downloadInfo, xet: false });
+  const counter = new Transform({
+    transform(chunk: Buffer, _, pass) {
+      done += chunk.length;
+      onBytes(done);
+      pass(null, chunk);
+    },
+  });
+  const body = content!.slice(done).stream() as ReadableStream;
+  await pipeline(Readable.fromWeb(body), counter, createWriteStream(partial, { flags: "a" }));
+}
+
+/** Whether trying again, or later, may help: the network failed, or the server said so. */
+function isTransient(error: unknown): boolean {
+  if (error instanceof UserError) return false;
+  if (error instanceof HubApiError) return error.statusCode >= 500 || [408, 429].includes(error.statusCode);
+  return !isDiskError(error);
+}
+
+function isDiskError(error: unknown): boolean {
+  return explainDiskError(error, "") instanceof UserError;
+}
+
+function explain(error: unknown, { repo, revision, hubUrl, accessToken, cache }: Connection): unknown {
+  if (error instanceof UserError) return error;
+  if (isDiskError(error)) return explainDiskError(error, cache.snapshot(revision));
+  const what = `${repo.type === "model" ? "model" : "data set"} "${repo.name}"`;
+  const page = `${hubUrl}/${repo.type === "model" ? "" : "datasets/"}${repo.name}`;
+  if (!(error instanceof HubApiError)) {
+    return new UserError(`The ${what} could not be fetched from ${hubUrl}: ${reason(error)}.`, {
+      cause: error,
+    });
+  }
+  const sentences: Record<number, string> = {
+    401: accessToken
+      ? `${hubUrl} does not accept the token in HF_TOKEN for the ${what}; check both.`
+      : `${hubUrl} has no public ${what}; if it is private or gated, put a token that may read it into HF_TOKEN.`,
+    403: `Access to the ${what} is restricted: ask for it on ${page}, and put your token into HF_TOKEN.`,
+    404: `${hubUrl} has no ${what} at revision "${revision}".`,
+    429: `${hubUrl} asks for fewer requests; try again in some minutes, or with a token in HF_TOKEN.`,
+  };
+  const status = error.statusCode;
+  const sentence = sentences[status] ?? `${hubUrl} answered ${status} when asked for the ${what}.`;
+  return new UserError(sentence, { cause: error });
+}
+
+/** `fetch` says only "fetch failed"; the cause says why. */
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { cause } = error as { cause?: { code?: string; message?: string } };
+  return cause?.code ?? cause?.message ?? error.message;
+}
+
+function isSet(variable: string | undefined): boolean {
+  return ["1", "true", "yes", "on"].includes((variable ?? "").toLowerCase());
+}

@@ -1,0 +1,59 @@
+// The rows that the loops see, whatever the file looked like.
+
+/** One turn of a conversation. Further keys (`name`, `tool_calls`, ...) pass through to the chat template. */
+export interface Message {
+  role: string;
+  content: string;
+}
+
+/** A string is used as it stands (standard format); messages go through the chat template (conversational). */
+export type Text = string | Message[];
+
+/** A row as it was read, with the place that error messages name. */
+export interface DataRow {
+  /** `file:row`, unique within the data set and stable between runs. */
+  id: string;
+  /** The file as the user would name it. */
+  file: string;
+  /** 1-based; in JSONL it is the line number. */
+  row: number;
+  values: Record<string, unknown>;
+}
+
+/** The columns that the row's own fields did not use; they flow to judges and rewards. */
+export type Metadata = Record<string, unknown>;
+
+export interface PromptRow {
+  id: string;
+  prompt: Text;
+  /** Holds `answer`, the reference answer, when the data set has one under any of its usual names. */
+  metadata: Metadata;
+}
+
+export interface CompletionRow {
+  id: string;
+  /** The empty string for plain `text` rows. */
+  prompt: Text;
+  completion: Text;
+  metadata: Metadata;
+}
+
+export interface LabelledRow extends CompletionRow {
+  /** Whether the completion is a desirable one. */
+  label: boolean;
+}
+
+export interface PreferenceRow {
+  id: string;
+  prompt: Text;
+  chosen: Text;
+  rejected: Text;
+  /** How much better `chosen` is, where the data set says. */
+  margin?: number;
+  metadata: Metadata;
+}
+
+/** The place of a row, as error messages begin. */
+export function where(row: DataRow): string {
+  return `${row.file}, row ${row.row}`;
+}
