@@ -89,6 +89,7 @@ CLASSIFIERS = {
         **{**SIZES, "num_hidden_layers": 1}, num_labels=1, head_dim=16, rope_parameters=rope(1e6)
     ),
 }
+# These hold every weight after AdamW; the others leave out the matrices of layer 0, which would say nothing new.
 WITH_LORA = ["llama-tied", "qwen2-tied"]
 # Checkpoints whose config.json spells the rotary settings as transformers 4 did: rope_theta and rope_scaling.
 LEGACY_CONFIG = ["llama-llama3-rope", "llama-linear-rope-bias"]
@@ -188,7 +189,8 @@ def language_model_part(model, name, directory):
     objective = weighted_sum(logprobs, weights)
     save_tensors(directory / "grads.safetensors", gradients(model, objective))
     record, trained = adamw_steps(model, sequences)
-    save_tensors(directory / "adamw.safetensors", trained)
+    kept = trained if name in WITH_LORA else {k: v for k, v in trained.items() if v.ndim < 2 or ".layers.0." not in k}
+    save_tensors(directory / "adamw.safetensors", kept)
     return {
         "sequences": sequences,
         "logprobs": [lp.detach() for lp in logprobs],
