@@ -1,0 +1,94 @@
+// AdamW with decoupled weight decay (Loshchilov & Hutter 2019), in place over the parameters' own memory.
+
+import { NonFiniteError } from "../../base/errors.js";
+import { Tensor } from "../../tensor/runtime.js";
+import type { AdamOptions } from "../contract.js";
+import type { Parameter } from "./parameters.js";
+
+/** Global L2 norm of the accumulated gradients, in float64. A gradient that is not finite is an error naming it. */
+export function gradientNorm(parameters: readonly Parameter[]): number {
+  let total = 0;
+  for (const { name, gradient } of parameters) {
+    if (!gradient) continue;
+    const sum = sumOfSquares(gradient.floats);
+    if (!Number.isFinite(sum)) throw new NonFiniteError(`the gradient of ${name} is not finite`);
+    total += sum;
+  }
+  return Math.sqrt(total);
+}
+
+function sumOfSquares(values: Float32Array): number {
+  // Four sums keep the floating-point unit busy: one alone waits for its own addition.
+  let a = 0;
+  let b = 0;
+  let c = 0;
+  let d = 0;
+  const whole = values.length - (values.length % 4);
+  for (let i = 0; i < whole; i += 4) {
+    a += values[i]! * values[i]!;
+    b += values[i + 1]! * values[i + 1]!;
+    c += values[i + 2]! * values[i + 2]!;
+    d += values[i + 3]! * values[i + 3]!;
+  }
+  for (let i = whole; i < values.length; i++) a += values[i]! * values[i]!;
+  return a + b + c + d;
+}
+
+/** One AdamW update with the gradient times `gradientScale`; `t` counts steps from 1. Clears the gradient. */
+export function adamW(
+  parameters: readonly Parameter[],
+  t: number,
+  gradientScale: number,
+  { learningRate, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 }: AdamOptions,
+): void {
+  const stepSize = learningRate / (1 - beta1 ** t);
+  const secondScale = 1 / Math.sqrt(1 - beta2 ** t);
+  for (const parameter of parameters) {
+    if (!parameter.gradient) continue;
+    parameter.moments ??= {
+      first: Tensor.zeros("float32", parameter.shape),
+      second: Tensor.zeros("float32", parameter.shape),
+    };
+    const { first, second } = parameter.moments;
+    const keep = 1 - (parameter.decays ? learningRate * weightDecay : 0);
+    update(parameter.tensor.floats, parameter.gradient.floats, first.floats, second.floats, {
+      beta1,
+      beta2,
+      epsilon,
+      keep,
+      stepSize,
+      secondScale,
+      gradientScale,
+    });
+  }
+}
+
+interface Coefficients {
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  /** 1 - learning rate * weight decay. */
+  keep: number;
+  /** learning rate / (1 - beta1^t). */
+  stepSize: number;
+  /** 1 / sqrt(1 - beta2^t). */
+  secondScale: number;
+  gradientScale: number;
+}
+
+function update(
+  w: Float32Array,
+  gradient: Float32Array,
+  m: Float32Array,
+  v: Float32Array,
+  { beta1, beta2, epsilon, keep, stepSize, secondScale, gradientScale }: Coefficients,
+): void {
+  for (let i = 0; i < w.length; i++) {
+    const g = gradient[i]! * gradientScale;
+    const first = beta1 * m[i]! + (1 - beta1) * g;
+    const second = beta2 * v[i]! + (1 - beta2) * g * g;
+    m[i] = first;
+    v[i] = second;
+    w[i] = w[i]! * keep - (stepSize * first) / (Math.sqrt(second) * secondScale + epsilon);
+  }
+}

@@ -1,0 +1,38 @@
+// Cutting sequences into padded batches of similar length, so that memory stays bounded whatever the data.
+
+import type { TokenIds } from "../contract.js";
+
+/**
+ * Groups indices of `lengths` into batches whose padded size (rows times longest) stays within `tokenBudget`; a
+ * sequence that is longer than the budget has a batch of its own. Longest first, so that a lack of memory shows at
+ * once. Deterministic.
+ */
+export function bucketByLength(
+  lengths: readonly number[],
+  tokenBudget: number,
+  maxRows = Infinity,
+): number[][] {
+  const order = lengths.map((_, i) => i).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
+  const batches: number[][] = [];
+  let batch: number[] = [];
+  let width = 0;
+  for (const i of order) {
+    if (batch.length > 0 && ((batch.length + 1) * width > tokenBudget || batch.length >= maxRows)) {
+      batches.push(batch);
+      batch = [];
+    }
+    if (batch.length === 0) width = lengths[i]!;
+    batch.push(i);
+  }
+  if (batch.length > 0) batches.push(batch);
+  return batches;
+}
+
+/** Right-padded token matrix. Padding is token 0, which nothing real can see. */
+export function padTokens(sequences: readonly TokenIds[], width: number): Int32Array {
+  const tokens = new Int32Array(sequences.length * width);
+  sequences.forEach((sequence, b) => {
+    tokens.set(sequence, b * width);
+  });
+  return tokens;
+}

@@ -1,0 +1,287 @@
+// Batched generation with a key-value cache. All prompts x generations decode together; a sequence that ends leaves
+// the batch at once. The cache is memory of ours that the program updates in place.
+
+import { cacheKey, cacheValue } from "../../model/decoder.js";
+import { type Binding, Tensor, yieldToEventLoop } from "../../tensor/runtime.js";
+import type { Completion, SampleOptions, TokenIds } from "../contract.js";
+import { bucketByLength } from "./batches.js";
+import type { LocalModel } from "./model.js";
+import { argmax, draw } from "./sampler.js";
+
+export interface GenerationLimits {
+  /** Bytes of key-value cache in memory at a time. */
+  cacheBytes: number;
+  /** Rows that decode together at most. */
+  maxRows: number;
+}
+
+interface Row {
+  /** Index of the completion in the result. */
+  index: number;
+  promptIndex: number;
+  prompt: TokenIds;
+  seed: number;
+  tokens: number[];
+  logprobs: number[];
+  samplingLogprobs: number[];
+}
+
+interface Settings {
+  maxNewTokens: number;
+  temperature: number;
+  topK: number;
+  topP: number;
+  stopIds: ReadonlySet<number>;
+  stopped?: (tokens: readonly number[]) => boolean;
+}
+
+export async function generate(
+  model: LocalModel,
+  prompts: readonly TokenIds[],
+  options: SampleOptions,
+  limits: GenerationLimits,
+): Promise<Completion[]> {
+  const { n = 1, maxNewTokens, temperature = 1, topK = 0, topP = 1, seeds, onProgress } = options;
+  if (seeds.length !== prompts.length && seeds.length !== prompts.length * n)
+    throw new Error(`sample: ${seeds.length} seeds for ${prompts.length} prompts x ${n}`);
+  const perCompletion = seeds.length === prompts.length * n;
+  const settings: Settings = {
+    maxNewTokens,
+    temperature,
+    topK,
+    topP,
+    stopIds: new Set(options.stopIds ?? model.config.eosIds),
+    stopped: options.stopStrings?.length ? model.stopTest(options.stopStrings) : undefined,
+  };
+  const rows: Row[] = prompts.flatMap((prompt, promptIndex) =>
+    Array.from({ length: n }, (_, k) => ({
+      index: promptIndex * n + k,
+      promptIndex,
+      prompt,
+      // One seed a prompt: its completions draw from streams of their own all the same.
+      seed: perCompletion ? seeds[promptIndex * n + k]! : (seeds[promptIndex]! + k * 0x9e3779b9) >>> 0,
+      tokens: [],
+      logprobs: [],
+      samplingLogprobs: [],
+    })),
+  );
+  const results: Completion[] = new Array(rows.length);
+  let finished = 0;
+  let newTokens = 0;
+  for (const wave of waves(model, rows, maxNewTokens, limits)) {
+    await new Wave(model, wave, settings).run((row, finishReason) => {
+      results[row.index] = {
+        promptIndex: row.promptIndex,
+        tokens: Int32Array.from(row.tokens),
+        logprobs: Float32Array.from(row.logprobs),
+        samplingLogprobs: Float32Array.from(row.samplingLogprobs),
+        finishReason,
+      };
+      finished++;
+      newTokens += row.tokens.length;
+      onProgress?.(finished, newTokens);
+    });
+  }
+  return results;
+}
+
+/** Rows that decode together: similar prompt lengths, within the cache's memory. */
+function waves(
+  model: LocalModel,
+  rows: readonly Row[],
+  maxNewTokens: number,
+  limits: GenerationLimits,
+): Row[][] {
+  const { layers, kvHeads, headDim } = model.config;
+  const bytesPerToken = layers * 2 * kvHeads * headDim * 4;
+  const lengths = rows.map((row) => row.prompt.length + maxNewTokens);
+  const budget = Math.floor(limits.cacheBytes / bytesPerToken);
+  return bucketByLength(lengths, budget, limits.maxRows).map((batch) => batch.map((i) => rows[i]!));
+}
+
+type Finish = (row: Row, reason: Completion["finishReason"]) => void;
+
+/** Rows that decode together, and their cache. Slot b of every buffer belongs to `rows[b]`. */
+class Wave {
+  private readonly capacity: number;
+  private readonly caches: { name: string; data: Float32Array }[] = [];
+  private readonly tokens: Int32Array;
+  /** int64 positions, seen as pairs of 32-bit words of which the low one is used. */
+  private readonly positions: BigInt64Array;
+  private readonly lengths: Int32Array;
+  private readonly total = Tensor.zeros("int32", [1]);
+  private readonly logits: Float32Array;
+  private readonly probabilities: Float32Array;
+  private readonly normaliser: Float32Array;
+  private readonly tempered: boolean;
+
+  constructor(
+    private readonly model: LocalModel,
+    private rows: Row[],
+    private readonly settings: Settings,
+  ) {
+    const { layers, kvHeads, headDim, vocabSize } = model.config;
+    this.capacity = Math.max(...rows.map((row) => row.prompt.length)) + settings.maxNewTokens;
+    const size = rows.length * kvHeads * this.capacity * headDim;
+    for (let i = 0; i < layers; i++)
+      for (const name of [cacheKey(i), cacheValue(i)])
+        this.caches.push({ name, data: new Float32Array(size) });
+    this.tokens = new Int32Array(rows.length);
+    this.positions = new BigInt64Array(rows.length);
+    this.lengths = new Int32Array(rows.length);
+    this.logits = new Float32Array(rows.length * vocabSize);
+    this.probabilities = new Float32Array(rows.length * vocabSize);
+    this.normaliser = new Float32Array(rows.length);
+    this.tempered = settings.temperature > 0 && settings.temperature !== 1;
+  }
+
+  async run(finish: Finish): Promise<void> {
+    await this.prefill();
+    const binding = this.model.bind(this.model.programs.decode(this.tempered));
+    this.bindTemperature(binding);
+    let bound = 0;
+    let lastYield = performance.now();
+    for (;;) {
+      for (let b = 0; b < this.rows.length; b++) this.choose(b);
+      this.retire(finish);
+      if (this.rows.length === 0) break;
+      if (bound !== this.rows.length) this.bindRows(binding, (bound = this.rows.length));
+      this.total.ints[0] = Math.max(...this.lengths.subarray(0, bound)) + 1;
+      binding.runSync();
+      if (performance.now() - lastYield > 20) {
+        await yieldToEventLoop();
+        lastYield = performance.now();
+      }
+    }
+    binding.dispose();
+  }
+
+  /** Runs every distinct prompt once and copies its keys and values into the rows that share it. */
+  private async prefill(): Promise<void> {
+    const { model } = this;
+    const { layers, kvHeads, headDim, vocabSize } = model.config;
+    const sharing = new Map<TokenIds, number[]>();
+    this.rows.forEach((row, b) => {
+      const slots = sharing.get(row.prompt);
+      if (slots) slots.push(b);
+      else sharing.set(row.prompt, [b]);
+    });
+    const prompts = [...sharing.keys()];
+    const binding = model.bind(model.programs.prefill(this.tempered));
+    this.bindTemperature(binding);
+    for (const batch of bucketByLength(
+      prompts.map((prompt) => prompt.length),
+      model.tokenBudget.forward,
+    )) {
+      const chosen = batch.map((i) => prompts[i]!);
+      const [size, width] = [chosen.length, Math.max(...chosen.map((prompt) => prompt.length))];
+      model.bindSequences(
+        binding,
+        chosen,
+        chosen.map((prompt) => [prompt.length - 1]),
+      );
+      const out = (columns: number) => Tensor.zeros("float32", [size, columns]);
+      const [logits, probabilities, normaliser] = [out(vocabSize), out(vocabSize), out(1)];
+      binding
+        .output("logits", logits)
+        .output("probabilities", probabilities)
+        .output("normaliser", normaliser);
+      const shape = [size, kvHeads, width, headDim];
+      const prompted = this.caches.map((_, c) => {
+        const tensor = Tensor.zeros("float32", shape);
+        binding.output(`prompt_${c % 2 === 0 ? "key" : "value"}_${c >> 1}`, tensor);
+        return tensor;
+      });
+      await binding.run();
+      chosen.forEach((prompt, i) => {
+        for (const b of sharing.get(prompt)!) {
+          this.logits.set(logits.floats.subarray(i * vocabSize, (i + 1) * vocabSize), b * vocabSize);
+          this.probabilities.set(
+            probabilities.floats.subarray(i * vocabSize, (i + 1) * vocabSize),
+            b * vocabSize,
+          );
+          this.normaliser[b] = normaliser.floats[i]!;
+          this.lengths[b] = prompt.length;
+          for (let c = 0; c < 2 * layers; c++)
+            for (let h = 0; h < kvHeads; h++) {
+              const from = (i * kvHeads + h) * width * headDim;
+              this.caches[c]!.data.set(
+                prompted[c]!.floats.subarray(from, from + prompt.length * headDim),
+                (b * kvHeads + h) * this.capacity * headDim,
+              );
+            }
+        }
+      });
+    }
+    binding.dispose();
+  }
+
+  private bindTemperature(binding: Binding): void {
+    if (!this.tempered) return;
+    binding.input("inverse_temperature", Tensor.float32(Float32Array.of(1 / this.settings.temperature), [1]));
+  }
+
+  private bindRows(binding: Binding, size: number): void {
+    const { kvHeads, headDim, vocabSize } = this.model.config;
+    binding
+      .input("tokens", Tensor.int32(this.tokens, [size, 1]))
+      .input("positions", Tensor.of("int64", this.positions, [size, 1]))
+      .input("lengths", Tensor.int32(this.lengths, [size]))
+      .input("total", this.total)
+      .output("logits", Tensor.float32(this.logits, [size, vocabSize]))
+      .output("probabilities", Tensor.float32(this.probabilities, [size, vocabSize]))
+      .output("normaliser", Tensor.float32(this.normaliser, [size, 1]));
+    this.model.bindRotary(binding, this.capacity);
+    for (const { name, data } of this.caches) {
+      const tensor = Tensor.float32(data, [size, kvHeads, this.capacity, headDim]);
+      binding.input(name, tensor).output(`next_${name}`, tensor);
+    }
+  }
+
+  /** Samples the next token of slot b and makes it the next step's input. */
+  private choose(b: number): void {
+    const row = this.rows[b]!;
+    const { vocabSize } = this.model.config;
+    const { temperature } = this.settings;
+    const position = row.tokens.length;
+    const { token, samplingLogprob } =
+      temperature === 0
+        ? { token: argmax(this.logits, b, vocabSize), samplingLogprob: 0 }
+        : draw(this.probabilities, b, vocabSize, this.settings, row.seed, position);
+    row.tokens.push(token);
+    row.logprobs.push(this.logits[b * vocabSize + token]! - this.normaliser[b]!);
+    row.samplingLogprobs.push(samplingLogprob);
+    this.tokens[b] = token;
+    this.lengths[b] = row.prompt.length + position;
+    this.positions[b] = BigInt(row.prompt.length + position);
+  }
+
+  /** Removes finished rows, filling their slots from the end. */
+  private retire(finish: Finish): void {
+    for (let b = this.rows.length - 1; b >= 0; b--) {
+      const row = this.rows[b]!;
+      const stopped =
+        this.settings.stopIds.has(row.tokens[row.tokens.length - 1]!) || this.settings.stopped?.(row.tokens);
+      if (!stopped && row.tokens.length < this.settings.maxNewTokens) continue;
+      finish(row, stopped ? "stop" : "length");
+      const last = this.rows.length - 1;
+      if (b !== last) this.move(last, b);
+      this.rows.pop();
+    }
+  }
+
+  private move(from: number, to: number): void {
+    const { kvHeads, headDim } = this.model.config;
+    this.rows[to] = this.rows[from]!;
+    this.tokens[to] = this.tokens[from]!;
+    this.lengths[to] = this.lengths[from]!;
+    this.positions[to] = this.positions[from]!;
+    const used = this.lengths[to]! * headDim;
+    const stride = this.capacity * headDim;
+    for (const { data } of this.caches)
+      for (let h = 0; h < kvHeads; h++) {
+        const start = (from * kvHeads + h) * stride;
+        data.copyWithin((to * kvHeads + h) * stride, start, start + used);
+      }
+  }
+}

@@ -1,0 +1,321 @@
+// The local engine: language and scalar models that run on ONNX Runtime in this process.
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { RandomStream } from "../../base/random.js";
+import {
+  type Adapter,
+  type LoraConfig,
+  loraScale,
+  loraTargets,
+  mergedParameter,
+  readAdapter,
+  saveAdapter,
+} from "../../model/adapter.js";
+import { loadCheckpoint, saveCheckpoint } from "../../model/checkpoint.js";
+import type { DecoderConfig, FloatType } from "../../model/config.js";
+import { type LoraShape, loraA, loraB } from "../../model/decoder.js";
+import type { Device } from "../../tensor/runtime.js";
+import type {
+  AdamOptions,
+  Completion,
+  LanguageModel,
+  SampleOptions,
+  ScalarModel,
+  Sequence,
+  StepResult,
+  TokenIds,
+} from "../contract.js";
+import { type GenerationLimits, generate } from "./generate.js";
+import { LocalModel } from "./model.js";
+import { makeParameters } from "./parameters.js";
+import { Programs } from "./programs.js";
+
+export interface LoadOptions {
+  device?: Device;
+  /** Train low-rank adapters instead of the weights. A fresh adapter unless `adapter` names one. */
+  lora?: LoraConfig;
+  /** Directory of a PEFT adapter to continue training (with `lora`), or to merge into the weights (without). */
+  adapter?: string;
+  /** Only sampling and scoring. Default false. */
+  frozen?: boolean;
+  /** Seed of whatever starts random: adapters, a fresh score head. Default 0. */
+  seed?: number;
+  /** Decodes token ids, for stop strings. */
+  decode?: (tokens: readonly number[]) => string;
+  /** Type of the weights on disk when saving. Default: the type that they came in. */
+  saveDtype?: FloatType;
+  generation?: Partial<GenerationLimits>;
+}
+
+const defaultLimits: GenerationLimits = { cacheBytes: 2 ** 31, maxRows: 256 };
+
+interface Loaded {
+  model: LocalModel;
+  lora?: LoraConfig;
+}
+
+async function load(dir: string, head: "language" | "scalar", options: LoadOptions): Promise<Loaded> {
+  const { config, tensors, fresh } = await loadCheckpoint(dir, { head });
+  const random = new RandomStream(options.seed ?? 0, "initialise");
+  for (const { name, shape } of fresh)
+    tensors.set(
+      name,
+      normal(
+        shape.reduce((a, b) => a * b, 1),
+        0.02,
+        random,
+      ),
+    );
+  const adapter = options.adapter === undefined ? undefined : await readAdapter(options.adapter, config);
+  const lora = options.lora ?? undefined;
+  if (adapter && !lora)
+    for (const name of [...tensors.keys()])
+      tensors.set(name, mergedParameter(adapter, name, tensors.get(name)!));
+  const shape = lora && loraShape(config, lora);
+  if (lora) addAdapter(config, lora, tensors, adapter, random);
+  return { model: assemble(config, tensors, shape, options), lora };
+}
+
+function loraShape(config: DecoderConfig, lora: LoraConfig): LoraShape {
+  const modules = loraTargets(config, lora).map(({ name }) => moduleName(name));
+  return { r: lora.r, scale: loraScale(lora), modules: new Set(modules) };
+}
+
+const moduleName = (weight: string): string => weight.replace(/\.weight$/, "");
+
+/** A uniform in +-1/sqrt(in) (PEFT's initialisation), B zero; or the pairs of a given adapter. */
+function addAdapter(
+  config: DecoderConfig,
+  lora: LoraConfig,
+  tensors: Map<string, Float32Array>,
+  adapter: Adapter | undefined,
+  random: RandomStream,
+): void {
+  for (const { name, shape } of loraTargets(config, lora)) {
+    const [out, width] = shape as [number, number];
+    const pair = adapter?.pairs.get(name);
+    const bound = 1 / Math.sqrt(width);
+    const a =
+      pair?.a ?? Float32Array.from({ length: lora.r * width }, () => (2 * random.uniform() - 1) * bound);
+    tensors.set(loraA(moduleName(name)), a);
+    tensors.set(loraB(moduleName(name)), pair?.b ?? new Float32Array(out * lora.r));
+  }
+  for (const [name, { values }] of adapter?.saved ?? []) tensors.set(name, values);
+}
+
+function normal(size: number, deviation: number, random: RandomStream): Float32Array {
+  return Float32Array.from({ length: size }, () => deviation * random.normal());
+}
+
+function assemble(
+  config: DecoderConfig,
+  tensors: ReadonlyMap<string, Float32Array>,
+  lora: LoraShape | undefined,
+  { device = "cpu", frozen = false, decode }: LoadOptions,
+): LocalModel {
+  const parameters = makeParameters(config, tensors, { lora, frozen });
+  const trainable = [...parameters.values()]
+    .filter((parameter) => parameter.trainable)
+    .map(({ name }) => name);
+  const programs = new Programs(config, lora, device, trainable);
+  return new LocalModel(config, parameters, programs, stopTest(decode));
+}
+
+function stopTest(decode: LoadOptions["decode"]) {
+  return (strings: readonly string[]) => {
+    if (!decode) throw new Error("stop strings need a tokenizer: load the model with `decode`");
+    return (tokens: readonly number[]) => {
+      const text = decode(tokens);
+      return strings.some((stop) => text.includes(stop));
+    };
+  };
+}
+
+/** Saving, stepping and counting, the same for both kinds of model. */
+abstract class LocalTrainable {
+  constructor(
+    protected readonly model: LocalModel,
+    /** Directory that the model came from: its tokenizer files go wherever the model is saved. */
+    readonly source: string,
+    protected readonly lora: LoraConfig | undefined,
+    protected readonly options: LoadOptions,
+  ) {}
+
+  get config(): DecoderConfig {
+    return this.model.config;
+  }
+
+  step(options: AdamOptions): Promise<StepResult> {
+    return this.model.step(options);
+  }
+
+  zeroGrad(): void {
+    this.model.zeroGrad();
+  }
+
+  saveState(dir: string): Promise<void> {
+    return this.model.saveState(dir);
+  }
+
+  loadState(dir: string): Promise<void> {
+    return this.model.loadState(dir);
+  }
+
+  /** Padded tokens per batch; lower them where memory is short. */
+  get tokenBudget() {
+    return this.model.tokenBudget;
+  }
+
+  async save(dir: string, { readme }: { readme?: string } = {}): Promise<void> {
+    const values = (name: string): Float32Array => this.model.parameters.get(name)!.tensor.floats;
+    const tokenizerFrom = existsSync(join(this.source, "tokenizer.json")) ? this.source : undefined;
+    if (!this.lora) {
+      await saveCheckpoint(dir, {
+        config: this.config,
+        read: ({ name }) => values(name),
+        dtype: this.options.saveDtype,
+        tokenizerFrom,
+        readme,
+      });
+      return;
+    }
+    const pairs = loraTargets(this.config, this.lora).map(({ name }) => {
+      const module = moduleName(name);
+      return [name, { a: values(loraA(module)), b: values(loraB(module)) }] as const;
+    });
+    const scalarHead = this.model.parameters.get("score.weight");
+    const saved = scalarHead
+      ? [["score.weight", { shape: scalarHead.shape, values: scalarHead.tensor.floats }] as const]
+      : [];
+    await saveAdapter(
+      dir,
+      {
+        lora: scalarHead ? { ...this.lora, modulesToSave: ["score"] } : this.lora,
+        pairs: new Map(pairs),
+        saved: new Map(saved),
+      },
+      { tokenizerFrom, readme },
+    );
+  }
+
+  /** The weights with adapters merged in, as a plain model directory. */
+  async saveMerged(dir: string): Promise<void> {
+    if (!this.lora) return this.save(dir);
+    const { lora, model } = this;
+    const values = (name: string): Float32Array => model.parameters.get(name)!.tensor.floats;
+    const targets = new Set(loraTargets(this.config, lora).map(({ name }) => name));
+    const adapter: Adapter = { lora, pairs: new Map(), saved: new Map() };
+    for (const name of targets)
+      adapter.pairs.set(name, { a: values(loraA(moduleName(name))), b: values(loraB(moduleName(name))) });
+    await saveCheckpoint(dir, {
+      config: this.config,
+      read: ({ name }) =>
+        targets.has(name) ? mergedParameter(adapter, name, values(name).slice()) : values(name),
+      dtype: this.options.saveDtype,
+      tokenizerFrom: existsSync(join(this.source, "tokenizer.json")) ? this.source : undefined,
+    });
+  }
+
+  dispose(): void {
+    this.model.dispose();
+  }
+
+  /** A frozen copy: trainable weights are copied, frozen ones (the base under adapters) are shared. */
+  protected frozenModel(): LocalModel {
+    const tensors = new Map(
+      [...this.model.parameters.values()].map(({ name, trainable, tensor }) => [
+        name,
+        trainable ? tensor.floats.slice() : tensor.floats,
+      ]),
+    );
+    const parameters = makeParameters(this.config, tensors, { lora: this.model.programs.lora, frozen: true });
+    const copy = new LocalModel(this.config, parameters, this.model.programs, this.model.stopTest);
+    copy.tokenBudget = this.model.tokenBudget;
+    return copy;
+  }
+}
+
+const scoredPositions = ({ tokens, promptLength }: Sequence): { rows: number[]; targets: number[] } => {
+  const rows: number[] = [];
+  const targets: number[] = [];
+  for (let t = promptLength; t < tokens.length; t++) {
+    rows.push(t - 1);
+    targets.push(tokens[t]!);
+  }
+  return { rows, targets };
+};
+
+export class LocalLanguageModel extends LocalTrainable implements LanguageModel {
+  static async load(dir: string, options: LoadOptions = {}): Promise<LocalLanguageModel> {
+    const { model, lora } = await load(dir, "language", options);
+    return new LocalLanguageModel(model, dir, lora, options);
+  }
+
+  sample(prompts: readonly TokenIds[], options: SampleOptions): Promise<Completion[]> {
+    for (const prompt of prompts) this.checkTokens(prompt);
+    return generate(this.model, prompts, options, { ...defaultLimits, ...this.options.generation });
+  }
+
+  logprobs(sequences: readonly Sequence[]): Promise<Float32Array[]> {
+    return this.model.forward(this.jobs(sequences));
+  }
+
+  backward(sequences: readonly Sequence[], g: readonly Float32Array[]): Promise<Float32Array[]> {
+    return this.model.backward(this.jobs(sequences), g);
+  }
+
+  async snapshot(): Promise<LocalLanguageModel> {
+    return new LocalLanguageModel(this.frozenModel(), this.source, this.lora, {
+      ...this.options,
+      frozen: true,
+    });
+  }
+
+  private jobs(sequences: readonly Sequence[]) {
+    return sequences.map((sequence) => {
+      this.checkTokens(sequence.tokens);
+      if (sequence.promptLength < 1) throw new Error("a sequence needs at least one prompt token");
+      return { tokens: sequence.tokens, ...scoredPositions(sequence) };
+    });
+  }
+
+  private checkTokens(tokens: TokenIds): void {
+    checkTokens(tokens, this.config);
+  }
+}
+
+export class LocalScalarModel extends LocalTrainable implements ScalarModel {
+  static async load(dir: string, options: LoadOptions = {}): Promise<LocalScalarModel> {
+    const { model, lora } = await load(dir, "scalar", options);
+    return new LocalScalarModel(model, dir, lora, options);
+  }
+
+  values(sequences: readonly TokenIds[], positions: "last" | "all"): Promise<Float32Array[]> {
+    return this.model.forward(sequences.map((tokens) => this.job(tokens, positions === "all")));
+  }
+
+  backward(sequences: readonly TokenIds[], g: readonly Float32Array[]): Promise<Float32Array[]> {
+    const jobs = sequences.map((tokens, i) => this.job(tokens, g[i]!.length > 1));
+    return this.model.backward(jobs, g);
+  }
+
+  async snapshot(): Promise<LocalScalarModel> {
+    return new LocalScalarModel(this.frozenModel(), this.source, this.lora, {
+      ...this.options,
+      frozen: true,
+    });
+  }
+
+  private job(tokens: TokenIds, all: boolean) {
+    checkTokens(tokens, this.config);
+    return { tokens, rows: all ? Array.from({ length: tokens.length }, (_, i) => i) : [tokens.length - 1] };
+  }
+}
+
+function checkTokens(tokens: TokenIds, { vocabSize }: DecoderConfig): void {
+  if (tokens.length === 0) throw new Error("a sequence must not be empty");
+  for (const token of tokens)
+    if (!(token >= 0 && token < vocabSize))
+      throw new Error(`token ${token} is not in a vocabulary of ${vocabSize}`);
+}

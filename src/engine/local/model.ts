@@ -1,0 +1,345 @@
+// What a local language model and a local scalar model share: weights, programs, batched forward and backward passes,
+// the optimizer step, saving.
+
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { UserError } from "../../base/errors.js";
+import type { DecoderConfig } from "../../model/config.js";
+import { maskName, rotaryTables } from "../../model/decoder.js";
+import { SafetensorsReader, writeSafetensors } from "../../model/safetensors.js";
+import { type Binding, type Program, Tensor } from "../../tensor/runtime.js";
+import type { AdamOptions, StepResult, TokenIds } from "../contract.js";
+import { adamW, gradientNorm } from "./adam.js";
+import { bucketByLength, padTokens } from "./batches.js";
+import { type Parameter, type Parameters, sizeOf } from "./parameters.js";
+import { gradientInput, gradientOutput, type Programs, type RowOutput } from "./programs.js";
+
+/** One sequence and the positions whose result is wanted: the hidden state at `rows[i]` predicts `targets[i]`. */
+interface Job {
+  tokens: TokenIds;
+  rows: readonly number[];
+  targets?: readonly number[];
+}
+
+/** Elements of logits that exist at a time. */
+const logitsBudget = 1 << 25;
+
+export interface TokenBudget {
+  /** Padded tokens in one forward batch, where only one layer's activations are alive. */
+  forward: number;
+  /** Padded tokens in one backward batch, where all layers' are. */
+  backward: number;
+}
+
+/** Budgets that keep the activations of a batch near `bytes`. */
+export function tokenBudgetFor(config: DecoderConfig, bytes = 1 << 30): TokenBudget {
+  const perLayer = 4 * (11 * config.hiddenSize + 6 * config.intermediateSize + 4 * config.heads * 128);
+  const clamp = (tokens: number): number => Math.max(256, Math.min(4096, Math.floor(tokens)));
+  return { forward: clamp(bytes / perLayer), backward: clamp(bytes / (perLayer * config.layers)) };
+}
+
+export class LocalModel {
+  tokenBudget: TokenBudget;
+  /** AdamW steps taken. */
+  private steps = 0;
+  private accumulated = false;
+  private readonly bindings = new Map<Program, Binding>();
+  private rotary: { positions: number; cos: Tensor; sin: Tensor } | undefined;
+  private readonly masks = new Map<string, Tensor>();
+
+  constructor(
+    readonly config: DecoderConfig,
+    readonly parameters: Parameters,
+    readonly programs: Programs,
+    /** Tells whether a completion's text contains one of the strings. */
+    readonly stopTest: (strings: readonly string[]) => (tokens: readonly number[]) => boolean,
+  ) {
+    this.tokenBudget = tokenBudgetFor(config);
+  }
+
+  get trainable(): Parameter[] {
+    return [...this.parameters.values()].filter((parameter) => parameter.trainable);
+  }
+
+  /** A binding of `program` with the weights, to be disposed by the caller. */
+  bind(program: Program): Binding {
+    const binding = program.bind();
+    for (const { name } of program.inputs) {
+      const parameter = this.parameters.get(name);
+      if (parameter) binding.input(name, parameter.tensor);
+    }
+    return binding;
+  }
+
+  private boundOnce(program: Program): Binding {
+    let binding = this.bindings.get(program);
+    if (!binding) this.bindings.set(program, (binding = this.bind(program)));
+    return binding;
+  }
+
+  bindRotary(binding: Binding, positions: number): void {
+    if (!this.rotary || this.rotary.positions < positions) {
+      const size = 2 ** Math.ceil(Math.log2(Math.max(positions, 64)));
+      const { cos, sin } = rotaryTables(this.config, size);
+      const dims = [size, this.config.headDim / 2];
+      this.rotary = { positions: size, cos: Tensor.float32(cos, dims), sin: Tensor.float32(sin, dims) };
+    }
+    binding.input("cos", this.rotary.cos).input("sin", this.rotary.sin);
+  }
+
+  private bindMasks(binding: Binding, width: number): void {
+    for (const window of new Set(this.config.slidingWindow)) {
+      const key = `${maskName(window)} ${width}`;
+      let mask = this.masks.get(key);
+      if (!mask) {
+        if (this.masks.size >= 16) this.masks.clear();
+        mask = causalMask(width, this.config.heads / this.config.kvHeads, window);
+        this.masks.set(key, mask);
+      }
+      binding.input(maskName(window), mask);
+    }
+  }
+
+  /**
+   * Binds right-padded sequences and the positions wanted of each. Returns the padded tokens and the number N of
+   * positions, in the order of the sequences.
+   */
+  bindSequences(
+    binding: Binding,
+    sequences: readonly TokenIds[],
+    wanted: readonly (readonly number[])[],
+  ): { tokens: Int32Array; width: number; n: number } {
+    const width = Math.max(...sequences.map((tokens) => tokens.length));
+    const tokens = padTokens(sequences, width);
+    const n = wanted.reduce((sum, positions) => sum + positions.length, 0);
+    const rows = new Int32Array(n);
+    const inverse = new Int32Array(tokens.length).fill(n);
+    let at = 0;
+    wanted.forEach((positions, b) => {
+      for (const position of positions) {
+        rows[at] = b * width + position;
+        inverse[rows[at]!] = at;
+        at++;
+      }
+    });
+    binding
+      .input("tokens", Tensor.int32(tokens, [sequences.length, width]))
+      .input("positions", Tensor.int64([0]))
+      .input("rows", Tensor.int32(rows, [n]));
+    if (binding.takes("inverse")) binding.input("inverse", Tensor.int32(inverse, [inverse.length]));
+    this.bindRotary(binding, width);
+    this.bindMasks(binding, width);
+    return { tokens, width, n };
+  }
+
+  private chunks(n: number): number {
+    if (this.config.head === "scalar") return 1;
+    return 2 ** Math.max(0, Math.ceil(Math.log2((n * this.config.vocabSize) / logitsBudget)));
+  }
+
+  /** Results of every job, in order. */
+  async forward(jobs: readonly Job[]): Promise<Float32Array[]> {
+    const results: Float32Array[] = new Array(jobs.length);
+    for (const batch of this.batches(jobs, this.tokenBudget.forward)) {
+      const chosen = batch.map((i) => jobs[i]!);
+      const n = chosen.reduce((sum, job) => sum + job.rows.length, 0);
+      const binding = this.boundOnce(this.programs.forward(this.chunks(n)));
+      const result = this.bindJobs(binding, chosen).result;
+      await binding.run();
+      scatterResults(result.floats, batch, chosen, results);
+    }
+    fillEmpty(results, jobs);
+    return results;
+  }
+
+  /** Accumulates the gradient of sum g * result and returns the results. */
+  async backward(jobs: readonly Job[], g: readonly Float32Array[]): Promise<Float32Array[]> {
+    const results: Float32Array[] = new Array(jobs.length);
+    for (const batch of this.batches(jobs, this.tokenBudget.backward)) {
+      const chosen = batch.map((i) => jobs[i]!);
+      const n = chosen.reduce((sum, job) => sum + job.rows.length, 0);
+      const { program, dense, rows } = this.programs.backward(this.chunks(n), this.accumulated);
+      const binding = this.boundOnce(program);
+      const bound = this.bindJobs(binding, chosen);
+      const weights = new Float32Array(n);
+      let at = 0;
+      for (const i of batch) {
+        weights.set(g[i]!, at);
+        at += g[i]!.length;
+      }
+      if (at !== n) throw new Error(`backward: ${at} weights for ${n} positions`);
+      binding.input("g", Tensor.float32(weights, [n, 1]));
+      for (const name of dense) {
+        const gradient = this.gradientOf(name);
+        if (this.accumulated) binding.input(gradientInput(name), gradient);
+        binding.output(gradientOutput(name), gradient);
+      }
+      const scratch = rows.map((row) => {
+        const indices = row.indices === "tokens" ? bound.tokens : bound.targets;
+        const dims = row.indices === "tokens" ? [chosen.length, bound.width] : [n];
+        const tensor = Tensor.zeros("float32", [...dims, this.config.hiddenSize]);
+        binding.output(row.output, tensor);
+        return { row, indices, values: tensor.floats };
+      });
+      await binding.run();
+      for (const { row, indices, values } of scratch) this.addRows(row, indices, values, dense);
+      scatterResults(bound.result.floats, batch, chosen, results);
+      this.accumulated = true;
+    }
+    fillEmpty(results, jobs);
+    return results;
+  }
+
+  private batches(jobs: readonly Job[], budget: number): number[][] {
+    const present = jobs.flatMap((job, i) => (job.rows.length > 0 ? [i] : []));
+    return bucketByLength(
+      present.map((i) => jobs[i]!.tokens.length),
+      budget,
+    ).map((batch) => batch.map((k) => present[k]!));
+  }
+
+  private bindJobs(binding: Binding, jobs: readonly Job[]) {
+    const { tokens, width, n } = this.bindSequences(
+      binding,
+      jobs.map((job) => job.tokens),
+      jobs.map((job) => job.rows),
+    );
+    const targets = new Int32Array(n);
+    if (binding.takes("targets")) {
+      let at = 0;
+      for (const job of jobs) {
+        targets.set(job.targets!, at);
+        at += job.rows.length;
+      }
+      binding.input("targets", Tensor.int32(targets, [n, 1]));
+    }
+    const result = Tensor.zeros("float32", [n, 1]);
+    binding.output("result", result);
+    return { tokens, targets, width, result };
+  }
+
+  private gradientOf(name: string): Tensor {
+    const parameter = this.parameters.get(name)!;
+    parameter.gradient ??= Tensor.zeros("float32", parameter.shape);
+    return parameter.gradient;
+  }
+
+  /**
+   * Adds rows to a table's gradient, here and not in the graph: ONNX Runtime's scatter with addition is wrong for
+   * repeated indices on several threads.
+   */
+  private addRows(row: RowOutput, indices: Int32Array, values: Float32Array, dense: readonly string[]): void {
+    const gradient = this.gradientOf(row.parameter).floats;
+    if (!this.accumulated && !dense.includes(row.parameter)) gradient.fill(0);
+    const width = this.config.hiddenSize;
+    for (let i = 0; i < indices.length; i++) {
+      const to = indices[i]! * width;
+      const from = i * width;
+      for (let d = 0; d < width; d++) gradient[to + d]! += values[from + d]!;
+    }
+  }
+
+  async step(options: AdamOptions): Promise<StepResult> {
+    const parameters = this.trainable;
+    if (!this.accumulated) throw new Error("step: no gradient has been accumulated");
+    const gradNorm = gradientNorm(parameters);
+    const limit = options.maxGradNorm ?? 0;
+    // The same guard against division by zero as torch's clip_grad_norm_.
+    const gradientScale = limit > 0 ? Math.min(1, limit / (gradNorm + 1e-6)) : 1;
+    this.steps++;
+    adamW(parameters, this.steps, gradientScale, options);
+    this.accumulated = false;
+    return { gradNorm };
+  }
+
+  zeroGrad(): void {
+    this.accumulated = false;
+  }
+
+  /** Writes trainable weights, moments and the step count; `loadState` continues bit-identically. */
+  async saveState(dir: string): Promise<void> {
+    await mkdir(dir, { recursive: true });
+    const parts = this.trainable.flatMap(({ name, shape, tensor, moments }) => [
+      { name, shape, values: tensor.floats },
+      ...(moments
+        ? [
+            { name: `first_moment:${name}`, shape, values: moments.first.floats },
+            { name: `second_moment:${name}`, shape, values: moments.second.floats },
+          ]
+        : []),
+    ]);
+    await writeSafetensors(
+      join(dir, "training_state.safetensors"),
+      parts.map((part) => ({ ...part, dtype: "F32" as const, values: async () => part.values })),
+    );
+    await writeFile(join(dir, "training_state.json"), `${JSON.stringify({ steps: this.steps })}\n`);
+  }
+
+  async loadState(dir: string): Promise<void> {
+    const file = join(dir, "training_state.safetensors");
+    const reader = await SafetensorsReader.open(file);
+    try {
+      for (const parameter of this.trainable) {
+        const { name, shape, tensor } = parameter;
+        await reader.readFloat32(name, { into: tensor.floats, shape });
+        if (!reader.tensors.has(`first_moment:${name}`)) continue;
+        parameter.moments ??= {
+          first: Tensor.zeros("float32", shape),
+          second: Tensor.zeros("float32", shape),
+        };
+        await reader.readFloat32(`first_moment:${name}`, { into: parameter.moments.first.floats, shape });
+        await reader.readFloat32(`second_moment:${name}`, { into: parameter.moments.second.floats, shape });
+      }
+    } finally {
+      await reader.close();
+    }
+    const state = JSON.parse(await readFile(join(dir, "training_state.json"), "utf8"));
+    if (!Number.isInteger(state.steps)) throw new UserError(`${dir}/training_state.json has no step count`);
+    this.steps = state.steps;
+    this.zeroGrad();
+  }
+
+  /** Bytes held by weights, gradients and moments. */
+  memoryBytes(): number {
+    let bytes = 0;
+    for (const { shape, gradient, moments } of this.parameters.values())
+      bytes += 4 * sizeOf(shape) * (1 + (gradient ? 1 : 0) + (moments ? 2 : 0));
+    return bytes;
+  }
+
+  dispose(): void {
+    for (const binding of this.bindings.values()) binding.dispose();
+    this.bindings.clear();
+  }
+}
+
+/** Additive mask [groups * width, width]: 0 where row t sees column s (s <= t, and within the window), else -1e9. */
+export function causalMask(width: number, groups: number, window: number | null): Tensor {
+  const data = new Float32Array(groups * width * width);
+  for (let r = 0; r < groups * width; r++) {
+    const t = r % width;
+    data.fill(-1e9, r * width + t + 1, (r + 1) * width);
+    if (window !== null && t - window >= 0) data.fill(-1e9, r * width, r * width + t - window + 1);
+  }
+  return Tensor.float32(data, [groups * width, width]);
+}
+
+function scatterResults(
+  values: Float32Array,
+  batch: readonly number[],
+  jobs: readonly Job[],
+  results: Float32Array[],
+): void {
+  let at = 0;
+  batch.forEach((i, k) => {
+    const count = jobs[k]!.rows.length;
+    results[i] = values.slice(at, at + count);
+    at += count;
+  });
+}
+
+function fillEmpty(results: Float32Array[], jobs: readonly Job[]): void {
+  jobs.forEach((job, i) => {
+    if (job.rows.length === 0) results[i] = new Float32Array(0);
+  });
+}

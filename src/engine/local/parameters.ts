@@ -1,0 +1,45 @@
+// The weights of one model in memory, with the gradients and AdamW moments of those that train.
+
+import type { DecoderConfig } from "../../model/config.js";
+import { parameterSpecs } from "../../model/config.js";
+import { type LoraShape, weightShapes } from "../../model/decoder.js";
+import { Tensor } from "../../tensor/runtime.js";
+
+export interface Parameter {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly trainable: boolean;
+  /** Decoupled weight decay applies to matrices, not to norms and biases. */
+  readonly decays: boolean;
+  tensor: Tensor;
+  /** Accumulated gradient; made by the first backward pass. */
+  gradient?: Tensor;
+  /** First and second moments; made by the first step. */
+  moments?: { first: Tensor; second: Tensor };
+}
+
+export type Parameters = ReadonlyMap<string, Parameter>;
+
+/** Wraps weights as parameters. With adapters only the adapters (and a scalar head) train. */
+export function makeParameters(
+  config: DecoderConfig,
+  values: ReadonlyMap<string, Float32Array>,
+  { lora, frozen = false }: { lora?: LoraShape; frozen?: boolean },
+): Parameters {
+  const base = new Set(parameterSpecs(config).map(({ name }) => name));
+  return new Map(
+    weightShapes(config, lora).map(({ name, shape }) => {
+      const data = values.get(name);
+      if (!data) throw new Error(`no values for parameter ${name}`);
+      const trainable = !frozen && (!lora || !base.has(name) || name === "score.weight");
+      return [
+        name,
+        { name, shape, trainable, decays: shape.length > 1, tensor: Tensor.float32(data, shape) },
+      ];
+    }),
+  );
+}
+
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}

@@ -1,0 +1,168 @@
+// The programs of one architecture: which graphs the engine compiles, and what their inputs and outputs are called.
+// Compiled on first use and shared by every model of the same architecture (a policy and its reference, say).
+
+import type { DecoderConfig } from "../../model/config.js";
+import {
+  decodeStep,
+  headName,
+  type LoraShape,
+  samplingOutputs,
+  scalarHead,
+  scoredRows,
+  tokenLogprobs,
+  trunk,
+  type Weights,
+  weightInputs,
+} from "../../model/decoder.js";
+import { compile } from "../../tensor/compile.js";
+import { denseRows, type Gradient, gradients } from "../../tensor/gradient.js";
+import { input, type Value } from "../../tensor/graph.js";
+import { add } from "../../tensor/ops.js";
+import type { Device, Program } from "../../tensor/runtime.js";
+
+/** Rows to be added to the gradient of a gathered table: output name and the input that holds their indices. */
+export interface RowOutput {
+  parameter: string;
+  output: string;
+  indices: "tokens" | "targets";
+}
+
+export interface BackwardProgram {
+  program: Program;
+  /** Parameters whose whole gradient the program writes (output `gradientOutput(name)`). */
+  dense: readonly string[];
+  rows: readonly RowOutput[];
+}
+
+export const gradientOutput = (parameter: string): string => `gradient:${parameter}`;
+/** Input that holds what has been accumulated before; on the CPU the same memory as the output. */
+export const gradientInput = (parameter: string): string => `accumulated:${parameter}`;
+
+export class Programs {
+  private readonly compiled = new Map<string, unknown>();
+
+  constructor(
+    readonly config: DecoderConfig,
+    readonly lora: LoraShape | undefined,
+    readonly device: Device,
+    private readonly trainable: readonly string[],
+  ) {}
+
+  private once<T>(key: string, build: () => T): T {
+    if (!this.compiled.has(key)) this.compiled.set(key, build());
+    return this.compiled.get(key) as T;
+  }
+
+  private build(): { weights: Weights; head: Value } {
+    const weights = weightInputs(this.config, this.lora);
+    return { weights, head: weights.get(headName(this.config))! };
+  }
+
+  /** Output `result` [N, 1]: log-probabilities of `targets` at `rows`, or scalar values at `rows`. */
+  forward(chunks: number): Program {
+    return this.once(`forward ${chunks}`, () => {
+      const { weights, head } = this.build();
+      const hidden = scoredRows(trunk(this.config, weights, this.lora).hidden);
+      const result =
+        this.config.head === "scalar"
+          ? scalarHead(hidden, head)
+          : tokenLogprobs(hidden, head, input("targets", "int32", ["N", 1]), chunks).logprobs;
+      return compile({ result }, { device: this.device });
+    });
+  }
+
+  /** `forward` and the gradient of sum_n g_n result_n with respect to every trainable parameter. */
+  backward(chunks: number, accumulate: boolean): BackwardProgram {
+    return this.once(`backward ${chunks} ${accumulate}`, () => {
+      const { weights, head } = this.build();
+      const hidden = scoredRows(trunk(this.config, weights, this.lora).hidden);
+      const g = input("g", "float32", ["N", 1]);
+      const parameters = this.trainable.map((name) => weights.get(name)!);
+      let result: Value;
+      let found: Gradient[];
+      if (this.config.head === "scalar") {
+        result = scalarHead(hidden, head);
+        found = gradients([{ value: result, dy: g }], parameters);
+      } else {
+        const targets = input("targets", "int32", ["N", 1]);
+        const trainsHead = parameters.includes(head);
+        const scored = tokenLogprobs(hidden, head, targets, chunks, g, trainsHead);
+        result = scored.logprobs;
+        const { hidden: dy, head: dense, targetRows } = scored.gradient!;
+        found = gradients([{ value: hidden, dy }], parameters);
+        if (trainsHead) {
+          const gradient = found[parameters.indexOf(head)]!;
+          gradient.dense = gradient.dense ? add(gradient.dense, dense!) : dense;
+          gradient.rows.push({ indices: targets, rows: targetRows });
+        }
+      }
+      return this.gradientProgram(result, found, parameters, accumulate);
+    });
+  }
+
+  private gradientProgram(
+    result: Value,
+    found: readonly Gradient[],
+    parameters: readonly Value[],
+    accumulate: boolean,
+  ): BackwardProgram {
+    const outputs: Record<string, Value> = { result };
+    const dense: string[] = [];
+    const rows: RowOutput[] = [];
+    this.trainable.forEach((name, i) => {
+      let { dense: total } = found[i]!;
+      found[i]!.rows.forEach((row, k) => {
+        if (this.device === "cpu") {
+          const output = `rows:${k}:${name}`;
+          outputs[output] = row.rows;
+          rows.push({
+            parameter: name,
+            output,
+            indices: row.indices.node.attributes.name as "tokens" | "targets",
+          });
+        } else {
+          const part = denseRows(row, parameters[i]!);
+          total = total ? add(total, part) : part;
+        }
+      });
+      if (!total) return;
+      dense.push(name);
+      const before = accumulate ? input(gradientInput(name), "float32", parameters[i]!.dims) : undefined;
+      outputs[gradientOutput(name)] = before ? add(before, total) : total;
+    });
+    return { program: compile(outputs, { device: this.device }), dense, rows };
+  }
+
+  /** Distribution after the last token of every prompt (at `rows`), and the keys and values that start a cache. */
+  prefill(tempered: boolean): Program {
+    return this.once(`prefill ${tempered}`, () => {
+      const { weights, head } = this.build();
+      const { hidden, keys, values } = trunk(this.config, weights, this.lora);
+      const logits = scalarHead(scoredRows(hidden), head);
+      const caches = Object.fromEntries(
+        keys.flatMap((key, i) => [
+          [`prompt_key_${i}`, key],
+          [`prompt_value_${i}`, values[i]!],
+        ]),
+      );
+      return compile(
+        { ...samplingOutputs(logits, temperature(tempered)), ...caches },
+        { device: this.device },
+      );
+    });
+  }
+
+  /** One more token for every row; the outputs of `prefill` with caches called `next_key_i`, `next_value_i`. */
+  decode(tempered: boolean): Program {
+    return this.once(`decode ${tempered}`, () => {
+      const { weights } = this.build();
+      const { logits, caches } = decodeStep(this.config, weights, this.lora);
+      const next = Object.fromEntries(Object.entries(caches).map(([name, value]) => [`next_${name}`, value]));
+      return compile({ ...samplingOutputs(logits, temperature(tempered)), ...next }, { device: this.device });
+    });
+  }
+}
+
+function temperature(tempered: boolean): Value | undefined {
+  return tempered ? input("inverse_temperature", "float32", [1]) : undefined;
+}

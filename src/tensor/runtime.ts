@@ -1,0 +1,311 @@
+// Compiled programs, tensors and bindings over ONNX Runtime's C API. One environment, one thread pool and one
+// memory arena serve every program of the process.
+
+import { availableParallelism } from "node:os";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { DType, OnnxValue } from "./onnx.js";
+import { elementType } from "./onnx.js";
+import { addressOf, check, create, ort, type Pointer, readPointers } from "./ort.js";
+
+export type Device = "cpu" | "webgpu";
+
+export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array;
+
+const arrayTypes = {
+  float32: Float32Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  bool: Uint8Array,
+} as const;
+
+interface Environment {
+  env: Pointer;
+  cpuMemory: Pointer;
+  runOptions: Pointer;
+  threads: number;
+}
+
+let environment: Environment | undefined;
+let requestedThreads = Number(process.env.TOUCHSTONE_THREADS ?? 0) || availableParallelism();
+
+/** Sets the number of threads for all numerical work. Must come before the first program is compiled. */
+export function setThreads(threads: number): void {
+  if (environment && environment.threads !== threads)
+    throw new Error(`the runtime already started with ${environment.threads} threads`);
+  requestedThreads = threads;
+}
+
+let webgpu: Pointer | undefined;
+
+function webgpuMemory(): Pointer {
+  webgpu ??= create("CreateMemoryInfo", "WebGPU_Buffer", 0, 0, 0);
+  return webgpu;
+}
+
+function cString(text: string): Uint8Array {
+  return new TextEncoder().encode(`${text}\0`);
+}
+
+/** An array of C strings, and the buffers that must stay alive while it is used. */
+function cStrings(texts: readonly string[]): { array: BigUint64Array; keep: Uint8Array[] } {
+  const keep = texts.map(cString);
+  return { array: BigUint64Array.from(keep.map(addressOf)), keep };
+}
+
+const arenaAllocator = 1;
+const logErrorsOnly = 3;
+
+function open(): Environment {
+  if (environment) return environment;
+  const api = ort();
+  const threading = create("CreateThreadingOptions");
+  check(api.SetGlobalIntraOpNumThreads(threading, requestedThreads), "threads");
+  check(api.SetGlobalInterOpNumThreads(threading, 1), "threads");
+  check(api.SetGlobalSpinControl(threading, 1), "threads");
+  // Denormal numbers cost a hundred times a normal one and carry nothing that training needs.
+  check(api.SetGlobalDenormalAsZero(threading), "threads");
+  const env = create("CreateEnvWithGlobalThreadPools", logErrorsOnly, "touchstone", threading);
+  const cpuMemory = create("CreateMemoryInfo", "Cpu", arenaAllocator, 0, 0);
+  // Grow the shared arena by what is asked for instead of to the next power of two: peak memory is what is used.
+  const { array, keep } = cStrings(["arena_extend_strategy"]);
+  const arena = create("CreateArenaCfgV2", array, BigUint64Array.of(1n), keep.length);
+  check(api.CreateAndRegisterAllocator(env, cpuMemory, arena), "allocator");
+  environment = { env, cpuMemory, runOptions: create("CreateRunOptions"), threads: requestedThreads };
+  return environment;
+}
+
+const released = new FinalizationRegistry<Pointer>((handle) => {
+  ort().ReleaseValue(handle);
+});
+
+/** A typed array with a shape, known to the runtime. On a device the data is not visible from here. */
+export class Tensor {
+  private constructor(
+    readonly dtype: DType,
+    readonly dims: readonly number[],
+    /** CPU tensors only; a view of memory that programs read and write in place. */
+    readonly data: TensorData | undefined,
+    readonly handle: Pointer,
+  ) {
+    released.register(this, handle, this);
+  }
+
+  /** Wraps memory that JavaScript owns (not copied). `offset` counts elements. */
+  static of(dtype: DType, data: TensorData, dims: readonly number[], offset = 0): Tensor {
+    const size = dims.reduce((a, b) => a * b, 1);
+    if (offset + size > data.length)
+      throw new Error(
+        `a ${dims.join("x")} tensor needs ${size} elements after ${offset}, got ${data.length}`,
+      );
+    const view = data.subarray(offset, offset + size) as TensorData;
+    const handle = create(
+      "CreateTensorWithDataAsOrtValue",
+      open().cpuMemory,
+      addressOf(view),
+      view.byteLength,
+      BigInt64Array.from(dims, BigInt),
+      dims.length,
+      elementType[dtype],
+    );
+    return new Tensor(dtype, dims, view, handle);
+  }
+
+  static float32(data: Float32Array, dims: readonly number[], offset = 0): Tensor {
+    return Tensor.of("float32", data, dims, offset);
+  }
+
+  static int32(data: Int32Array, dims: readonly number[], offset = 0): Tensor {
+    return Tensor.of("int32", data, dims, offset);
+  }
+
+  static int64(data: readonly number[], dims: readonly number[] = [data.length]): Tensor {
+    return Tensor.of("int64", BigInt64Array.from(data, BigInt), dims);
+  }
+
+  static zeros(dtype: DType, dims: readonly number[]): Tensor {
+    return Tensor.of(dtype, new arrayTypes[dtype](dims.reduce((a, b) => a * b, 1)), dims);
+  }
+
+  /** Adopts a value that a program made on its device. */
+  static adopt(dtype: DType, handle: Pointer): Tensor {
+    return new Tensor(dtype, dimensions(handle), undefined, handle);
+  }
+
+  /** The data of a CPU float tensor. */
+  get floats(): Float32Array {
+    if (!(this.data instanceof Float32Array))
+      throw new Error(`not a float32 tensor on the CPU: ${this.dtype}`);
+    return this.data;
+  }
+
+  get ints(): Int32Array {
+    if (!(this.data instanceof Int32Array)) throw new Error(`not an int32 tensor on the CPU: ${this.dtype}`);
+    return this.data;
+  }
+
+  dispose(): void {
+    released.unregister(this);
+    ort().ReleaseValue(this.handle);
+  }
+}
+
+function dimensions(value: Pointer): number[] {
+  const info = create("GetTensorTypeAndShape", value);
+  const rank = Number(create("GetDimensionsCount", info));
+  const dims = new BigInt64Array(rank);
+  if (rank > 0) check(ort().GetDimensions(info, dims, rank), "GetDimensions");
+  ort().ReleaseTensorTypeAndShapeInfo(info);
+  return Array.from(dims, Number);
+}
+
+/** A compiled graph. */
+export class Program {
+  private constructor(
+    readonly session: Pointer,
+    readonly device: Device,
+    readonly inputs: readonly OnnxValue[],
+    readonly outputs: readonly OnnxValue[],
+  ) {}
+
+  /** Compiles an ONNX model. `profile` names a file prefix for ONNX Runtime's own profile. */
+  static compile(
+    model: Uint8Array,
+    inputs: readonly OnnxValue[],
+    outputs: readonly OnnxValue[],
+    { device = "cpu", profile }: { device?: Device; profile?: string } = {},
+  ): Program {
+    const api = ort();
+    const { env } = open();
+    const options = create("CreateSessionOptions");
+    try {
+      check(api.DisablePerSessionThreads(options), "session");
+      check(api.SetSessionExecutionMode(options, 0), "session");
+      check(api.SetSessionGraphOptimizationLevel(options, 99), "session");
+      check(api.SetSessionLogSeverityLevel(options, logErrorsOnly), "session");
+      check(api.DisableMemPattern(options), "session");
+      check(api.AddSessionConfigEntry(options, "session.use_env_allocators", "1"), "session");
+      if (profile) check(api.EnableProfiling(options, profile), "profile");
+      if (device === "webgpu") {
+        const none = new BigUint64Array(1);
+        check(api.SessionOptionsAppendExecutionProvider(options, "WebGPU", none, none, 0), "WebGPU");
+      }
+      const session = create("CreateSessionFromArray", env, addressOf(model), model.length, options);
+      return new Program(session, device, inputs, outputs);
+    } finally {
+      api.ReleaseSessionOptions(options);
+    }
+  }
+
+  bind(): Binding {
+    return new Binding(this);
+  }
+
+  /** Ends profiling and returns the name of the profile's file. */
+  endProfile(): void {
+    const allocator = create("GetAllocatorWithDefaultOptions");
+    create("SessionEndProfiling", this.session, allocator);
+  }
+
+  dispose(): void {
+    ort().ReleaseSession(this.session);
+  }
+}
+
+/**
+ * The tensors that a program reads and writes. An output may be bound to the memory of an input where the program
+ * allows it (caches, accumulated gradients): then it is updated in place.
+ */
+export class Binding {
+  private readonly handle: Pointer;
+  private readonly kept = new Map<string, Tensor>();
+  private readonly outputNames: string[] = [];
+  private readonly onDevice = new Set<string>();
+
+  constructor(private readonly program: Program) {
+    this.handle = create("CreateIoBinding", program.session);
+  }
+
+  /** Whether the program has an input of this name. */
+  takes(name: string): boolean {
+    return this.program.inputs.some((input) => input.name === name);
+  }
+
+  input(name: string, tensor: Tensor): this {
+    this.kept.set(`in ${name}`, tensor);
+    check(ort().BindInput(this.handle, name, tensor.handle), `input ${name}`);
+    return this;
+  }
+
+  output(name: string, tensor: Tensor): this {
+    this.kept.set(`out ${name}`, tensor);
+    check(ort().BindOutput(this.handle, name, tensor.handle), `output ${name}`);
+    this.bound(name, false);
+    return this;
+  }
+
+  /** Leaves an output on the program's device; `deviceOutputs` hands it over after the run. */
+  outputOnDevice(name: string): this {
+    check(ort().BindOutputToDevice(this.handle, name, webgpuMemory()), `output ${name}`);
+    this.bound(name, true);
+    return this;
+  }
+
+  private bound(name: string, onDevice: boolean): void {
+    if (!this.outputNames.includes(name)) this.outputNames.push(name);
+    if (onDevice) this.onDevice.add(name);
+    else this.onDevice.delete(name);
+  }
+
+  /** The outputs left on the device by the last run, by name. The caller owns them. */
+  deviceOutputs(): Map<string, Tensor> {
+    const api = ort();
+    const allocator = create("GetAllocatorWithDefaultOptions");
+    const values: [Pointer | null] = [null];
+    const count: [number | bigint] = [0];
+    check(api.GetBoundOutputValues(this.handle, allocator, values, count), "outputs");
+    const handles = readPointers(values[0]!, Number(count[0]));
+    api.AllocatorFree(allocator, values[0]);
+    const result = new Map<string, Tensor>();
+    // ONNX Runtime lists the outputs in the order in which they were bound.
+    this.outputNames.forEach((name, i) => {
+      if (this.onDevice.has(name)) result.set(name, Tensor.adopt("float32", handles[i]!));
+      else api.ReleaseValue(handles[i]);
+    });
+    return result;
+  }
+
+  /** Runs without blocking the event loop. */
+  async run(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      ort().RunWithBinding.async(
+        this.program.session,
+        open().runOptions,
+        this.handle,
+        (failure: Error | null, status: unknown) => {
+          if (failure) return reject(failure);
+          try {
+            check(status, "run");
+            resolve();
+          } catch (cause) {
+            reject(cause);
+          }
+        },
+      );
+    });
+  }
+
+  /** Runs on this thread: for programs of well under a millisecond, where a thread hop costs more than the work. */
+  runSync(): void {
+    check(ort().RunWithBinding(this.program.session, open().runOptions, this.handle), "run");
+  }
+
+  dispose(): void {
+    this.kept.clear();
+    ort().ReleaseIoBinding(this.handle);
+  }
+}
+
+/** Lets timers, servers and progress displays run between synchronous steps. */
+export async function yieldToEventLoop(): Promise<void> {
+  await nextTurn();
+}
