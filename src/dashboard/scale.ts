@@ -1,0 +1,76 @@
+// From data to pixels: scales with round ticks.
+
+export type ScaleKind = "linear" | "sqrt" | "log";
+
+export interface Scale {
+  /** Position of a value between the ends of the range. */
+  at(value: number): number;
+  ticks: number[];
+}
+
+/** A step of 1, 2, 2.5 or 5 times a power of ten that cuts `span` into about `count` parts. */
+function roundStep(span: number, count: number): number {
+  const raw = span / count;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const factor = [1, 2, 2.5, 5, 10].find((candidate) => candidate * power >= raw * 0.999)!;
+  return factor * power;
+}
+
+/** Multiples of a round step inside [low, high]. */
+export function roundTicks(low: number, high: number, count: number): number[] {
+  const step = roundStep(high - low, count);
+  const ticks: number[] = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) {
+    ticks.push(Number((i * step).toPrecision(12)));
+  }
+  return ticks;
+}
+
+const forward: Record<ScaleKind, (value: number) => number> = {
+  linear: (value) => value,
+  sqrt: (value) => Math.sqrt(Math.max(0, value)),
+  log: (value) => Math.log2(value),
+};
+
+function ticksFor(kind: ScaleKind, low: number, high: number, count: number): number[] {
+  if (kind === "linear") return roundTicks(low, high, count);
+  // Ticks that are evenly spaced where the scale puts them: squares, or powers of two.
+  if (kind === "sqrt")
+    return roundTicks(Math.sqrt(low), Math.sqrt(high), count).map((root) =>
+      Number((root * root).toPrecision(6)),
+    );
+  const first = Math.ceil(Math.log2(low) - 1e-9);
+  const last = Math.floor(Math.log2(high) + 1e-9);
+  const every = Math.max(1, Math.ceil((last - first) / (count + 2)));
+  return Array.from({ length: Math.floor((last - first) / every) + 1 }, (_, i) => 2 ** (first + i * every));
+}
+
+export interface ScaleOptions {
+  kind?: ScaleKind;
+  /** About how many ticks. */
+  count?: number;
+  /** Widen the domain to whole ticks. */
+  round?: boolean;
+}
+
+/** Maps [low, high] to [start, end]. */
+export function makeScale(
+  [low, high]: readonly [number, number],
+  [start, end]: readonly [number, number],
+  { kind = "linear", count = 5, round = false }: ScaleOptions = {},
+): Scale {
+  let [from, to] =
+    low === high ? [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2] : [low, high];
+  if (kind !== "linear") from = Math.max(kind === "log" ? Number.MIN_VALUE : 0, low);
+  if (round && kind === "linear") {
+    const step = roundStep(to - from, count);
+    from = Math.floor(from / step + 1e-9) * step;
+    to = Math.ceil(to / step - 1e-9) * step;
+  }
+  const f = forward[kind];
+  const span = f(to) - f(from) || 1;
+  return {
+    at: (value) => start + ((f(value) - f(from)) / span) * (end - start),
+    ticks: ticksFor(kind, from, to, count),
+  };
+}
