@@ -95,7 +95,7 @@ export function grpo(
   const g = zerosLike(logprobs);
   let loss = 0;
   let kl = 0;
-  let clippedTokens = 0;
+  let clipped = 0;
   for (const i of judged) {
     const tokens = logprobs[i]!;
     const old = oldLogprobs[i]!;
@@ -108,13 +108,13 @@ export function grpo(
       for (let t = 0; t < length; t++) meanLogRatio += (tokens[t]! - old[t]!) / length;
       const surrogate = clippedSurrogate(meanLogRatio, advantages[i]!, clip);
       loss += weight * length * surrogate.loss;
-      clippedTokens += length * Number(surrogate.clipped);
+      clipped += Number(surrogate.clipped);
       row.fill(weight * surrogate.derivative);
     } else {
       for (let t = 0; t < length; t++) {
         const surrogate = clippedSurrogate(tokens[t]! - old[t]!, advantages[i]!, clip);
         loss += weight * surrogate.loss;
-        clippedTokens += Number(surrogate.clipped);
+        clipped += Number(surrogate.clipped);
         row[t] = weight * surrogate.derivative;
       }
     }
@@ -135,7 +135,7 @@ export function grpo(
       ...failed,
       reward: meanOf(judged, (i) => rewards[i]!),
       frac_reward_zero_std: equalGroups / batch.promptCount,
-      clip_ratio: clippedTokens / tokenCount,
+      clip_ratio: clipped / (importanceLevel === "sequence" ? n : tokenCount),
       ...(reference && { kl: kl / tokenCount }),
     },
   };

@@ -53,7 +53,7 @@ ACCELERATOR = SimpleNamespace(
 
 
 def rows(tensor, mask=MASK):
-    return [[float(x) for x, m in zip(row, keep) if m] for row, keep in zip(tensor, mask)]
+    return [[float(x) for x, m in zip(row, keep) if m] for row, keep in zip(tensor.detach(), mask)]
 
 
 def trainer_stub(logps, **fields):
