@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, stat, symlink } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, stat, symlink } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { getHFHubCachePath, getRepoFolderName } from "@huggingface/hub";
 import { writeFileAtomic } from "../base/atomic.js";
@@ -75,14 +75,14 @@ export class RepoCache {
   /** Makes the snapshot's file stand for the blob; where links are not allowed, the blob itself moves there. */
   async link(commit: string, entry: Entry): Promise<void> {
     const pointer = this.inside("snapshots", commit, entry.path);
+    const aside = `${pointer}.${process.pid}.link`;
     await mkdir(dirname(pointer), { recursive: true });
-    await rm(pointer, { force: true });
     try {
-      await symlink(relative(dirname(pointer), this.blob(entry)), pointer);
+      await symlink(relative(dirname(pointer), this.blob(entry)), aside);
+      await rename(aside, pointer);
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === "EPERM") await rename(this.blob(entry), pointer);
-      else if (code !== "EEXIST") throw error;
+      if ((error as NodeJS.ErrnoException).code !== "EPERM") throw error;
+      await rename(this.blob(entry), pointer);
     }
   }
 

@@ -94,11 +94,8 @@ function connect(repo: RepoId, revision: string, options: HubOptions): Connectio
 }
 
 async function openOnline(connection: Connection, { onProgress = () => {} }: HubOptions): Promise<HubRepo> {
-  const { cache, revision } = connection;
-  const commit = isCommit(revision) ? revision : await currentCommit(connection);
-  const entries = (await cache.listing(commit)) ?? (await listEntries(connection, commit));
-  await cache.setListing(commit, entries);
-  await cache.setCommit(revision, commit);
+  const { cache, revision, hubUrl } = connection;
+  const { commit, entries } = await shared(`${hubUrl} ${cache.snapshot(revision)}`, () => pin(connection));
   const fetch = async (paths: readonly string[]) => {
     const wanted = entries.filter((entry) => paths.includes(entry.path));
     const held = await Promise.all(wanted.map(({ path, size }) => cache.holds(commit, path, size)));
@@ -107,7 +104,7 @@ async function openOnline(connection: Connection, { onProgress = () => {} }: Hub
     let before = 0;
     for (const entry of missing) {
       const onBytes = (done: number) => onProgress({ path: entry.path, received: before + done, total });
-      await download(connection, commit, entry, onBytes);
+      await obtain(connection, commit, entry, onBytes);
       before += entry.size;
     }
     return cache.snapshot(commit);
@@ -136,6 +133,17 @@ async function openCached(connection: Connection, why: "offline" | "unreachable"
   return { commit, paths, fetch };
 }
 
+/** Asks for the commit that the revision stands for now, and for its files, and notes both in the cache. */
+async function pin(connection: Connection): Promise<{ commit: string; entries: Entry[] }> {
+  const { cache, revision } = connection;
+  const commit = isCommit(revision) ? revision : await currentCommit(connection);
+  const known = await cache.listing(commit);
+  const entries = known ?? (await listEntries(connection, commit));
+  if (!known) await cache.setListing(commit, entries);
+  await cache.setCommit(revision, commit);
+  return { commit, entries };
+}
+
 async function currentCommit({ repo, revision, hubUrl, accessToken }: Connection): Promise<string> {
   const question = { name: repo.name, revision, hubUrl, ...(accessToken && { accessToken }) };
   const info =
@@ -154,25 +162,32 @@ async function listEntries({ repo, hubUrl, accessToken }: Connection, commit: st
   return entries;
 }
 
-/** Downloads under way in this process, by blob: two tasks that want one file share its download. */
-const underWay = new Map<string, Promise<void>>();
+/** Work under way in this process, by what it is about: two tasks that want one file share its download. */
+const underWay = new Map<string, Promise<unknown>>();
 
-async function download(
+function shared<T>(key: string, work: () => Promise<T>): Promise<T> {
+  const running = underWay.get(key) as Promise<T> | undefined;
+  if (running) return running;
+  const started = work().finally(() => underWay.delete(key));
+  underWay.set(key, started);
+  return started;
+}
+
+/** Puts one file into the snapshot, its content downloaded unless another commit had it. */
+async function obtain(
   connection: Connection,
   commit: string,
   entry: Entry,
   onBytes: (done: number) => void,
 ): Promise<void> {
-  const blob = connection.cache.blob(entry);
+  const { cache } = connection;
+  const blob = cache.blob(entry);
   try {
-    if (!(await stat(blob).catch(() => null))) {
-      if (!underWay.has(blob)) {
-        const done = downloadBlob(connection, commit, entry, onBytes).finally(() => underWay.delete(blob));
-        underWay.set(blob, done);
-      }
-      await underWay.get(blob);
-    }
-    await connection.cache.link(commit, entry);
+    await shared(blob, async () => {
+      const known = await stat(blob).catch(() => null);
+      if (known?.size !== entry.size) await downloadBlob(connection, commit, entry, onBytes);
+    });
+    await shared(`${cache.snapshot(commit)} ${entry.path}`, () => cache.link(commit, entry));
   } catch (error) {
     throw explain(error, connection);
   }
