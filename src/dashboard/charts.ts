@@ -30,11 +30,13 @@ function extent(values: readonly number[]): [number, number] {
   return low > high ? [0, 1] : [low, high];
 }
 
-/** The axis's domain: what it asks for, else the data with a little air. */
-function domain(values: readonly number[], { min, max }: Axis, air = 0): [number, number] {
+/** The axis's domain: what it asks for, else the data with a little air, but not past 0, nor past 100 %. */
+function domain(values: readonly number[], { min, max, format: as }: Axis, air = 0): [number, number] {
   const [low, high] = extent(values);
   const margin = (high - low) * air;
-  return [min ?? low - margin, max ?? high + margin];
+  const floor = low >= 0 ? 0 : Number.NEGATIVE_INFINITY;
+  const ceiling = as === "percent" && high <= 1 ? 1 : Number.POSITIVE_INFINITY;
+  return [min ?? Math.max(floor, low - margin), max ?? Math.min(ceiling, high + margin)];
 }
 
 const finite = ({ x, y }: Point) => Number.isFinite(x) && Number.isFinite(y);
@@ -91,6 +93,9 @@ function describeLines(chart: LineChartSection): string {
   return `${chart.y.label} against ${chart.x.label}. ${ends.join("; ")}.`;
 }
 
+/** The title already says what the y axis shows. */
+const isRepeated = ({ title = "", y }: LineChartSection) => title.startsWith(y.label);
+
 /** Curves with interval bands and reference lines. `wide`: the chart has the page for itself. */
 export function lineChart(chart: LineChartSection, wide: boolean): Html {
   const frame: Frame = {
@@ -98,7 +103,7 @@ export function lineChart(chart: LineChartSection, wide: boolean): Html {
     height: wide ? 360 : 300,
     left: 54,
     right: 14,
-    top: 26,
+    top: isRepeated(chart) ? 12 : 26,
     bottom: 44,
   };
   const series = chart.series.map((one) => ({
@@ -139,7 +144,7 @@ export function lineChart(chart: LineChartSection, wide: boolean): Html {
     ({ y: value, label }) =>
       html`<g class="reference"><line x1="${frame.left}" x2="${frame.width - frame.right}" y1="${px(y.at(value))}" y2="${px(y.at(value))}"/><text x="${frame.width - frame.right}" y="${px(y.at(value) - 5)}" text-anchor="end">${label}</text></g>`,
   );
-  return html`${legend(series)}<div class="plot${wide ? " wide" : ""}"><svg viewBox="0 0 ${frame.width} ${frame.height}" role="img" aria-label="${description}">${gridAndAxes(frame, x, y, chart.x, chart.y)}${references}${marks}</svg></div>`;
+  return html`${legend(series)}<div class="plot${wide ? " wide" : ""}"><svg viewBox="0 0 ${frame.width} ${frame.height}" role="img" aria-label="${description}">${gridAndAxes(frame, x, y, chart.x, isRepeated(chart) ? { ...chart.y, label: "" } : chart.y)}${references}${marks}</svg></div>`;
 }
 
 /** Horizontal bars from 0, or points beside a reference line. */

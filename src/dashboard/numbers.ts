@@ -1,7 +1,7 @@
 // Numbers as people read them.
 
-/** About `digits` significant digits, a real minus sign, thousands in groups. */
-export function formatNumber(value: number, digits = 3): string {
+/** About `digits` significant digits, a real minus sign, thousands in groups; `pad` keeps trailing zeros. */
+export function formatNumber(value: number, digits = 3, pad = false): string {
   if (!Number.isFinite(value)) return String(value);
   if (value === 0) return "0";
   const magnitude = Math.abs(value);
@@ -9,7 +9,10 @@ export function formatNumber(value: number, digits = 3): string {
     return value.toExponential(Math.max(0, digits - 1)).replace("-", "−");
   const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(magnitude)));
   const rounded = value.toFixed(Math.min(decimals, 8));
-  const trimmed = rounded.includes(".") ? rounded.replace(/0+$/, "").replace(/\.$/, "") : rounded;
+  const trimmed =
+    rounded.includes(".") && !(pad && !Number.isInteger(value))
+      ? rounded.replace(/0+$/, "").replace(/\.$/, "")
+      : rounded;
   const [whole, fraction] = trimmed.replace("-", "").split(".") as [string, string?];
   const grouped = whole.length > 4 ? whole.replace(/\B(?=(\d{3})+$)/g, "\u2009") : whole;
   return `${value < 0 ? "−" : ""}${grouped}${fraction ? `.${fraction}` : ""}`;

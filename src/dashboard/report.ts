@@ -3,7 +3,7 @@
 
 import { barChart, lineChart } from "./charts.js";
 import { Html, html } from "./html.js";
-import { format, formatNumber } from "./numbers.js";
+import { formatNumber, formatPercent } from "./numbers.js";
 import type {
   Cell,
   KeyValueSection,
@@ -45,8 +45,9 @@ const isNumeric = (cell: Cell | undefined) =>
   typeof cell === "number" || (typeof cell === "object" && cell !== null);
 
 function renderNumber({ value, format: as, interval, best }: NumberCell): Html {
-  return html`<span class="${best ? "best" : ""}">${format(value, as)}</span>${
-    interval && html`<span class="interval">${format(interval[0], as)} to ${format(interval[1], as)}</span>`
+  const show = (x: number) => (as === "percent" ? formatPercent(x) : formatNumber(x, 3, true));
+  return html`<span class="${best ? "best" : ""}">${show(value)}</span>${
+    interval && html`<span class="interval">${show(interval[0])} to ${show(interval[1])}</span>`
   }`;
 }
 

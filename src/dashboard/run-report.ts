@@ -4,11 +4,11 @@ import { readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../base/errors.js";
-import { type MetricsRow, type Rollout, readJsonl } from "../train/metrics.js";
+import { type Rollout, readJsonl } from "../train/metrics.js";
 import { isRunDirectory } from "../train/run-directory.js";
-import { format, formatNumber, type NumberFormat } from "./numbers.js";
 import { renderReport } from "./report.js";
-import type { Highlight, LineChartSection, Point, SampleAnswer, Section, Series } from "./sections.js";
+import { frontierCharts, highlights, metricCharts, type RunMetrics } from "./run-charts.js";
+import type { SampleAnswer, Section } from "./sections.js";
 
 /** evaluation.json beside a run's metrics, or given to `touchstone report --evaluation`. */
 const evaluationSchema = z.object({
@@ -39,156 +39,10 @@ export interface RunReportOptions {
   samples?: number;
 }
 
-interface Run {
-  name: string;
+interface Run extends RunMetrics {
   recipe: string;
-  rows: MetricsRow[];
   rollouts: Rollout[];
   winRates: z.output<typeof evaluationSchema>["win_rates"];
-}
-
-// Metrics ------------------------------------------------------------------------------------------------------
-
-interface MetricLook {
-  title: string;
-  format?: NumberFormat;
-  caption?: string;
-}
-
-/** Metrics that a reader looks for first, in this order; the others follow under their own names. */
-const LOOKS: Record<string, MetricLook> = {
-  true_reward: { title: "True reward", caption: "Never seen in training." },
-  reward: { title: "Proxy reward", caption: "What the reward model says." },
-  calibrated_reward: { title: "Calibrated reward", caption: "Eq. 5: chance to beat the baseline response." },
-  regularised_reward: { title: "Constraint- and KL-regularised reward", caption: "Eq. 11." },
-  kl: { title: "KL to the reference, nats a response" },
-  log_ratio: { title: "Mean log-ratio to the reference, nats a response" },
-  satisfied_rate: { title: "Samples that satisfy every judge", format: "percent" },
-  violation_rate: { title: "Violation rate", format: "percent" },
-  accuracy: { title: "Accuracy", format: "percent" },
-  margin: { title: "Reward margin" },
-  loss: { title: "Loss" },
-  grad_norm: { title: "Gradient norm" },
-  learning_rate: { title: "Learning rate" },
-};
-
-interface MetricName {
-  task?: string;
-  /** The name without its task. */
-  metric: string;
-}
-
-/** `tasks/chat/reward` is the metric `reward` of task `chat`. */
-function parseMetric(key: string): MetricName {
-  const task = /^tasks\/([^/]+)\/(.+)$/.exec(key);
-  return task ? { task: task[1]!, metric: task[2]! } : { metric: key };
-}
-
-function lookOf(metric: string): MetricLook {
-  const known = LOOKS[metric];
-  if (known) return known;
-  const constraint = /^constraints\/(.+)\/violation_rate$/.exec(metric);
-  if (constraint) return { title: `Violations: ${constraint[1]}`, format: "percent" };
-  const last = metric.slice(metric.lastIndexOf("/") + 1);
-  return {
-    title: metric,
-    format: /_rate$|accurac/.test(last) && last !== "learning_rate" ? "percent" : undefined,
-  };
-}
-
-function rank(metric: string): number {
-  const place = Object.keys(LOOKS).indexOf(metric.startsWith("constraints/") ? "violation_rate" : metric);
-  return place < 0 ? Number.POSITIVE_INFINITY : place;
-}
-
-const pointsOf = (rows: readonly MetricsRow[], key: string): Point[] =>
-  rows.flatMap((row) => (typeof row[key] === "number" ? [{ x: row.step, y: row[key] }] : []));
-
-/** The points' centred moving average, as wide as 5 % of the run. */
-export function smooth(points: readonly Point[]): Point[] {
-  const half = Math.floor(points.length / 40);
-  return points.map(({ x }, i) => {
-    const window = points.slice(Math.max(0, i - half), i + half + 1);
-    return { x, y: window.reduce((sum, point) => sum + point.y, 0) / window.length };
-  });
-}
-
-/** Many noisy points become a smooth curve before a faint one. */
-const series = (name: string, points: readonly Point[]): Series =>
-  points.length < 60 ? { name, points } : { name, points: smooth(points), raw: points };
-
-function chart(metric: string, title: string, curves: readonly Series[]): LineChartSection {
-  const look = lookOf(metric);
-  return {
-    kind: "lineChart",
-    title,
-    caption: look.caption,
-    x: { label: "step" },
-    y: { label: look.title, format: look.format },
-    series: curves,
-  };
-}
-
-/**
- * One chart for each metric: with one run its curves are the tasks, with several runs each task has a chart of its own
- * whose curves are the runs.
- */
-function metricCharts(runs: readonly Run[]): LineChartSection[] {
-  const keys = [...new Set(runs.flatMap(({ rows }) => rows.flatMap((row) => Object.keys(row))))];
-  const named = keys.filter((key) => key !== "step").map((key) => ({ key, ...parseMetric(key) }));
-  const metrics = [...new Set(named.map(({ metric }) => metric))].sort((a, b) => rank(a) - rank(b));
-  return metrics.flatMap((metric) => {
-    const of = named.filter((name) => name.metric === metric);
-    const { title } = lookOf(metric);
-    if (runs.length === 1) {
-      const curves = of.map(({ key, task }) => series(task ?? runs[0]!.name, pointsOf(runs[0]!.rows, key)));
-      const drawn = curves.filter(({ points }) => points.length > 0);
-      return drawn.length > 0 ? [chart(metric, title, drawn)] : [];
-    }
-    return of.flatMap(({ key, task }) => {
-      const curves = runs.map(({ name, rows }, color) => ({ ...series(name, pointsOf(rows, key)), color }));
-      const drawn = curves.filter(({ points }) => points.length > 0);
-      return drawn.length > 0 ? [chart(metric, task ? `${title}: ${task}` : title, drawn)] : [];
-    });
-  });
-}
-
-/** Reward against KL: the frontier on which runs of different speed can be compared. */
-function frontierCharts(runs: readonly Run[]): LineChartSection[] {
-  return ["true_reward", "reward"].flatMap((metric) => {
-    const curves = runs.flatMap(({ name, rows }, run) => {
-      const tasks = new Set(
-        rows
-          .flatMap((row) => Object.keys(row).map(parseMetric))
-          .flatMap((parsed) => (parsed.metric === metric ? [parsed.task ?? ""] : [])),
-      );
-      return [...tasks].flatMap((task): Series[] => {
-        const prefix = task === "" ? "" : `tasks/${task}/`;
-        const points = rows.flatMap((row): Point[] => {
-          const x = row[`${prefix}kl`] ?? row[`${prefix}log_ratio`];
-          const y = row[`${prefix}${metric}`];
-          return typeof x === "number" && typeof y === "number" ? [{ x: Math.max(0, x), y }] : [];
-        });
-        if (points.length < 2) return [];
-        const label = [runs.length > 1 && name, task].filter(Boolean).join(", ") || name;
-        const smoothed = smooth(points.map((point, i) => ({ x: i, y: point.y })));
-        const kls = smooth(points.map((point, i) => ({ x: i, y: point.x })));
-        const path = smoothed.map(({ y }, i) => ({ x: kls[i]!.y, y }));
-        return [{ name: label, points: path, ...(tasks.size === 1 ? { color: run } : {}) }];
-      });
-    });
-    const { title } = lookOf(metric);
-    if (curves.length === 0) return [];
-    return [
-      {
-        kind: "lineChart" as const,
-        title: `${title} against KL`,
-        x: { label: "KL to the reference (nats, root scale)", scale: "sqrt" as const },
-        y: { label: title },
-        series: curves,
-      },
-    ];
-  });
 }
 
 // Samples ------------------------------------------------------------------------------------------------------
@@ -293,6 +147,7 @@ function winRateSections(runs: readonly Run[]): Section[] {
     },
     {
       kind: "table",
+      title: "Win rates in figures",
       columns: ["policy", "against", "judged by", "win rate", "comparisons"],
       rows: rates.map(({ policy, against, judge, rate, low, high, comparisons }) => [
         policy,
@@ -303,31 +158,6 @@ function winRateSections(runs: readonly Run[]): Section[] {
       ]),
     },
   ];
-}
-
-/** From the first tenth of a run to its last: where each headline metric went. */
-function highlights(runs: readonly Run[]): Highlight[] {
-  const found: Highlight[] = [];
-  for (const { name, rows } of runs) {
-    const keys = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-    const headline = keys
-      .filter((key) => Number.isFinite(rank(parseMetric(key).metric)) && !/learning_rate|grad_norm/.test(key))
-      .sort((a, b) => rank(parseMetric(a).metric) - rank(parseMetric(b).metric));
-    for (const key of headline.slice(0, Math.max(1, Math.floor(4 / runs.length)))) {
-      const points = pointsOf(rows, key);
-      if (points.length === 0) continue;
-      const part = Math.max(1, Math.floor(points.length / 10));
-      const mean = (some: readonly Point[]) => some.reduce((sum, { y }) => sum + y, 0) / some.length;
-      const { task, metric } = parseMetric(key);
-      const look = lookOf(metric);
-      found.push({
-        label: [runs.length > 1 && name, task, look.title].filter(Boolean).join(" · "),
-        value: format(mean(points.slice(-part)), look.format),
-        detail: `from ${format(mean(points.slice(0, part)), look.format)} at the start`,
-      });
-    }
-  }
-  return found;
 }
 
 async function readRun(dir: string): Promise<Run> {
@@ -369,6 +199,12 @@ function distinctNames(dirs: readonly string[], runs: readonly Run[]): Run[] {
   );
 }
 
+function describeSteps(steps: readonly number[]): string {
+  const [fewest, most] = [Math.min(...steps), Math.max(...steps)];
+  const range = fewest === most ? String(most) : `${fewest} to ${most}`;
+  return `${steps.length === 1 ? "One run" : `${steps.length} runs`} of ${range} steps.`;
+}
+
 /** The page about one run, or comparing several. */
 export async function reportFromRuns(
   dirs: readonly string[],
@@ -378,26 +214,21 @@ export async function reportFromRuns(
   const runs = distinctNames(dirs, await Promise.all(dirs.map(readRun)));
   runs[0]!.winRates.push(...(await Promise.all(evaluations.map((path) => readEvaluation(path)))).flat());
   const charts = metricCharts(runs);
-  const isHeadline = ({ y }: LineChartSection) =>
-    Object.values(LOOKS).some(({ title: known }) => known === y.label) || y.label.startsWith("Violations");
-  const headline = [...frontierCharts(runs), ...charts.filter(isHeadline)];
-  const others = charts.filter((one) => !isHeadline(one));
+  const headline = [...frontierCharts(runs), ...charts.headline];
   const steps = runs.map(({ rows }) => rows.at(-1)?.step ?? 0);
   const samplesSection = sampleSection(runs, samples);
   const sections: Section[] = [...winRateSections(runs)];
   if (headline.length > 0) sections.push({ kind: "panels", title: "Curves", sections: headline });
   if (samplesSection) sections.push(samplesSection);
-  if (others.length > 0) sections.push({ kind: "panels", title: "Further metrics", sections: others });
+  if (charts.others.length > 0)
+    sections.push({ kind: "panels", title: "Further metrics", sections: charts.others });
   for (const { name, recipe } of runs) {
     sections.push({ kind: "code", title: `Recipe of ${name}`, text: recipe, folded: true });
   }
   return renderReport({
     title: title ?? runs.map(({ name }) => name).join(" · "),
     summary: {
-      headline:
-        runs.length === 1
-          ? `One run of ${formatNumber(steps[0]!)} steps.`
-          : `${runs.length} runs of ${formatNumber(Math.min(...steps))} to ${formatNumber(Math.max(...steps))} steps.`,
+      headline: describeSteps(steps),
       highlights: highlights(runs),
     },
     sections,

@@ -17,8 +17,7 @@ function roundStep(span: number, count: number): number {
 }
 
 /** Multiples of a round step inside [low, high]. */
-export function roundTicks(low: number, high: number, count: number): number[] {
-  const step = roundStep(high - low, count);
+function roundTicks(low: number, high: number, count: number, step = roundStep(high - low, count)): number[] {
   const ticks: number[] = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) {
     ticks.push(Number((i * step).toPrecision(12)));
@@ -32,11 +31,11 @@ const forward: Record<ScaleKind, (value: number) => number> = {
   log: (value) => Math.log2(value),
 };
 
-function ticksFor(kind: ScaleKind, low: number, high: number, count: number): number[] {
-  if (kind === "linear") return roundTicks(low, high, count);
+function ticksFor(kind: ScaleKind, low: number, high: number, count: number, step?: number): number[] {
+  if (kind === "linear") return roundTicks(low, high, count, step);
   // Ticks that are evenly spaced where the scale puts them: squares, or powers of two.
   if (kind === "sqrt")
-    return roundTicks(Math.sqrt(low), Math.sqrt(high), count).map((root) =>
+    return roundTicks(Math.sqrt(low), Math.sqrt(high), count + 2).map((root) =>
       Number((root * root).toPrecision(6)),
     );
   const first = Math.ceil(Math.log2(low) - 1e-9);
@@ -62,8 +61,9 @@ export function makeScale(
   let [from, to] =
     low === high ? [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2] : [low, high];
   if (kind !== "linear") from = Math.max(kind === "log" ? Number.MIN_VALUE : 0, low);
+  let step: number | undefined;
   if (round && kind === "linear") {
-    const step = roundStep(to - from, count);
+    step = roundStep(to - from, count);
     from = Math.floor(from / step + 1e-9) * step;
     to = Math.ceil(to / step - 1e-9) * step;
   }
@@ -71,6 +71,6 @@ export function makeScale(
   const span = f(to) - f(from) || 1;
   return {
     at: (value) => start + ((f(value) - f(from)) / span) * (end - start),
-    ticks: ticksFor(kind, from, to, count),
+    ticks: ticksFor(kind, from, to, count, step),
   };
 }

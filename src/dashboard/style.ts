@@ -34,6 +34,7 @@ p{margin:.5em 0;max-width:75ch}
 .good{color:var(--good)}.bad{color:var(--bad)}
 section{margin-top:20px;padding:22px 24px}
 section.bare{background:none;border:0;padding:0;margin-top:34px}
+section>p:last-child{margin-bottom:0}
 .caption{color:var(--soft);font-size:.93rem;margin:.25em 0 .4em}
 .panels{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:16px;margin-top:14px}
 .panel{padding:18px 18px 12px;min-width:0}
@@ -55,7 +56,7 @@ svg .value{fill:var(--ink);font-size:13px;font-weight:600}
 .hover{fill:var(--c);opacity:0}
 .hover:hover{opacity:1}
 .reference line{stroke:var(--faint);stroke-dasharray:4 4}
-.reference text{fill:var(--faint)}
+.reference text{fill:var(--soft);paint-order:stroke;stroke:var(--card);stroke-width:4px;stroke-linejoin:round}
 ${classes}
 .legend{display:flex;flex-wrap:wrap;gap:4px 20px;margin:10px 0 0;padding:0;list-style:none;font-size:.88rem}
 .legend li{display:inline-flex;align-items:center;gap:8px}

@@ -33,7 +33,7 @@ export function parseOverride(assignment: string): Override {
 // Letter case --------------------------------------------------------------------------------------------------
 
 /** Keys whose value is checked and read by someone else, left as written. */
-const OPAQUE = new Set(["judges"]);
+const OPAQUE = new Set(["judges", "columns"]);
 /** Keys whose value maps names that a person chose, so its keys are left as written. */
 const NAMED = new Set(["llm"]);
 
@@ -45,7 +45,11 @@ type Camel<S extends string> = S extends `${infer Head}_${infer Tail}`
 export type CamelKeys<T> = T extends readonly (infer Item)[]
   ? CamelKeys<Item>[]
   : T extends object
-    ? { [K in keyof T as K extends string ? Camel<K> : K]: K extends "judges" ? T[K] : CamelKeys<T[K]> }
+    ? {
+        [K in keyof T as K extends string ? Camel<K> : K]: K extends "judges" | "columns"
+          ? T[K]
+          : CamelKeys<T[K]>;
+      }
     : T;
 
 function mapKeys(value: unknown, rename: (key: string) => string, keepKeys = false): unknown {
@@ -84,7 +88,8 @@ const ALWAYS_PATHS = new Set(["output_dir", "out"]);
 /** A path relative to `dir`; a name that is no path and of which there is no file there is left alone (a Hub name). */
 function locate(name: string, dir: string, always: boolean): string {
   if (name.startsWith("~/")) return resolve(homedir(), name.slice(2));
-  const looksLikePath = /^\.{0,2}[/\\]|^\.{1,2}$|^[A-Za-z]:[/\\]/.test(name);
+  const looksLikePath =
+    /^\.{0,2}[/\\]|^\.{1,2}$|^[A-Za-z]:[/\\]/.test(name) || (name.includes("*") && !name.startsWith("hub:"));
   const at = resolve(dir, name);
   return always || looksLikePath || existsSync(at) ? at : name;
 }

@@ -54,7 +54,7 @@ describe("an align recipe", () => {
     expect(recipe.policy.lora).toEqual({ r: 16, alpha: 32, targetModules: "all-linear" });
     expect(recipe.learningRate).toBe(1e-5);
     const [chat, math] = recipe.tasks;
-    expect(chat!.prompts).toEqual({ path: "/recipes/data/chat.jsonl" });
+    expect(chat!.prompts).toEqual({ path: "/recipes/data/chat.jsonl", skipInvalid: false });
     expect(chat!.reward).toEqual({ warm: "/recipes/runs/rm/merged" });
     expect(chat!.judges).toEqual([{ kind: "false_refusal" }, { kind: "factuality", model: "local-judge" }]);
     expect(chat!.optimizer).toEqual({

@@ -45,10 +45,18 @@ const dataSource = (what: string) =>
         path: text(what),
         split: text("the name of a split").optional(),
         config: text("the name of a configuration of the data set").optional(),
+        /** Branch, tag or commit of a Hub data set. */
+        revision: text("a branch, tag or commit").optional(),
         /** Use the first `limit` rows only. */
         limit: counting().optional(),
+        /** Columns that go by other names: `{ chosen: better, rejected: worse }`. */
+        columns: z
+          .record(z.string(), text("the name of a column"), { error: "must map names to columns" })
+          .optional(),
+        /** Leave out rows whose content is wrong instead of stopping at the first. */
+        skip_invalid: boolean().default(false),
       },
-      { aliases: { dataset_name: "path", name: "config" } },
+      { aliases: { dataset_name: "path", name: "config", subset: "config" } },
     ),
   );
 

@@ -1,0 +1,196 @@
+// Curves of training runs: which metrics belong together, what they are called, and in which order.
+
+import type { MetricsRow } from "../train/metrics.js";
+import { format, type NumberFormat } from "./numbers.js";
+import type { Highlight, LineChartSection, Point, Series } from "./sections.js";
+
+export interface RunMetrics {
+  name: string;
+  rows: readonly MetricsRow[];
+}
+
+interface MetricLook {
+  title: string;
+  format?: NumberFormat;
+  caption?: string;
+}
+
+/** Metrics that a reader looks for first, in this order; the others follow under their own names. */
+const LOOKS: Record<string, MetricLook> = {
+  true_reward: { title: "True reward", caption: "Never seen in training." },
+  reward: { title: "Proxy reward", caption: "What the reward model says." },
+  calibrated_reward: { title: "Calibrated reward", caption: "Eq. 5: chance to beat the baseline response." },
+  regularised_reward: { title: "Constraint- and KL-regularised reward", caption: "Eq. 11." },
+  kl: { title: "KL to the reference, nats a response" },
+  log_ratio: { title: "Mean log-ratio to the reference, nats a response" },
+  satisfied_rate: { title: "Samples that satisfy every judge", format: "percent" },
+  violation_rate: { title: "Violation rate", format: "percent" },
+  accuracy: { title: "Accuracy", format: "percent" },
+  margin: { title: "Reward margin" },
+};
+
+/** Metrics of interest when something is wrong. */
+const PLAIN_TITLES: Record<string, string> = {
+  loss: "Loss",
+  grad_norm: "Gradient norm",
+  learning_rate: "Learning rate",
+  "completions/mean_length": "Length of the responses, tokens",
+};
+
+interface MetricName {
+  task?: string;
+  /** The name without its task. */
+  metric: string;
+}
+
+/** `tasks/chat/reward` is the metric `reward` of task `chat`. */
+function parseMetric(key: string): MetricName {
+  const task = /^tasks\/([^/]+)\/(.+)$/.exec(key);
+  return task ? { task: task[1]!, metric: task[2]! } : { metric: key };
+}
+
+function lookOf(metric: string): MetricLook {
+  const known = LOOKS[metric];
+  if (known) return known;
+  const constraint = /^constraints\/(.+)\/violation_rate$/.exec(metric);
+  if (constraint) return { title: `Violations: ${constraint[1]}`, format: "percent" };
+  const last = metric.slice(metric.lastIndexOf("/") + 1);
+  const isShare = /_rate$|accurac/.test(last) && last !== "learning_rate";
+  return { title: PLAIN_TITLES[metric] ?? metric, format: isShare ? "percent" : undefined };
+}
+
+function rank(metric: string): number {
+  const place = Object.keys(LOOKS).indexOf(metric.startsWith("constraints/") ? "violation_rate" : metric);
+  return place < 0 ? Number.POSITIVE_INFINITY : place;
+}
+
+const isHeadline = (metric: string) => Number.isFinite(rank(metric));
+
+export const pointsOf = (rows: readonly MetricsRow[], key: string): Point[] =>
+  rows.flatMap((row) => (typeof row[key] === "number" ? [{ x: row.step, y: row[key] }] : []));
+
+/** The points' centred moving average, as wide as 5 % of the run. */
+export function smooth(points: readonly Point[]): Point[] {
+  const half = Math.floor(points.length / 40);
+  return points.map(({ x }, i) => {
+    const window = points.slice(Math.max(0, i - half), i + half + 1);
+    return { x, y: window.reduce((sum, point) => sum + point.y, 0) / window.length };
+  });
+}
+
+/** Many noisy points become a smooth curve before a faint one. */
+const series = (name: string, points: readonly Point[], isNoisy: boolean): Series =>
+  points.length < 60 || !isNoisy ? { name, points } : { name, points: smooth(points), raw: points };
+
+function chart(metric: string, title: string, curves: readonly Series[]): LineChartSection {
+  const look = lookOf(metric);
+  return {
+    kind: "lineChart",
+    title,
+    caption: look.caption,
+    x: { label: "step" },
+    y: { label: look.title, format: look.format },
+    series: curves,
+  };
+}
+
+/**
+ * One chart for each metric: with one run its curves are the tasks, with several runs each task has a chart of its own
+ * whose curves are the runs.
+ */
+export function metricCharts(runs: readonly RunMetrics[]): Record<"headline" | "others", LineChartSection[]> {
+  const keys = [...new Set(runs.flatMap(({ rows }) => rows.flatMap((row) => Object.keys(row))))];
+  const named = keys.filter((key) => key !== "step").map((key) => ({ key, ...parseMetric(key) }));
+  const metrics = [...new Set(named.map(({ metric }) => metric))].sort((a, b) => rank(a) - rank(b));
+  const chartsOf = (metric: string): LineChartSection[] => {
+    const of = named.filter((name) => name.metric === metric);
+    const { title } = lookOf(metric);
+    if (runs.length === 1) {
+      const curves = of.map(({ key, task }) =>
+        series(task ?? runs[0]!.name, pointsOf(runs[0]!.rows, key), metric !== "learning_rate"),
+      );
+      const drawn = curves.filter(({ points }) => points.length > 0);
+      return drawn.length > 0 ? [chart(metric, title, drawn)] : [];
+    }
+    return of.flatMap(({ key, task }) => {
+      const curves = runs.map(({ name, rows }, color) => ({
+        ...series(name, pointsOf(rows, key), metric !== "learning_rate"),
+        color,
+      }));
+      const drawn = curves.filter(({ points }) => points.length > 0);
+      return drawn.length > 0 ? [chart(metric, task ? `${title}: ${task}` : title, drawn)] : [];
+    });
+  };
+  return {
+    headline: metrics.filter(isHeadline).flatMap(chartsOf),
+    others: metrics.filter((metric) => !isHeadline(metric)).flatMap(chartsOf),
+  };
+}
+
+/** With several runs, the colour is the run and the style is the task. */
+const STYLES = ["solid", "dashed", "dotted"] as const;
+
+/** Reward against KL: the frontier on which runs of different speed can be compared. */
+export function frontierCharts(runs: readonly RunMetrics[]): LineChartSection[] {
+  return ["true_reward", "reward"].flatMap((metric) => {
+    const curves = runs.flatMap(({ name, rows }, run) => {
+      const tasks = new Set(
+        rows
+          .flatMap((row) => Object.keys(row).map(parseMetric))
+          .flatMap((parsed) => (parsed.metric === metric ? [parsed.task ?? ""] : [])),
+      );
+      return [...tasks].flatMap((task, place): Series[] => {
+        const prefix = task === "" ? "" : `tasks/${task}/`;
+        const points = rows.flatMap((row): Point[] => {
+          const x = row[`${prefix}kl`] ?? row[`${prefix}log_ratio`];
+          const y = row[`${prefix}${metric}`];
+          return typeof x === "number" && typeof y === "number" ? [{ x: Math.max(0, x), y }] : [];
+        });
+        if (points.length < 2) return [];
+        const label = [runs.length > 1 && name, task].filter(Boolean).join(", ") || name;
+        const smoothed = smooth(points.map((point, i) => ({ x: i, y: point.y })));
+        const kls = smooth(points.map((point, i) => ({ x: i, y: point.x })));
+        const path = smoothed.map(({ y }, i) => ({ x: kls[i]!.y, y }));
+        return [
+          { name: label, points: path, ...(runs.length > 1 && { color: run, style: STYLES[place % 3] }) },
+        ];
+      });
+    });
+    const { title } = lookOf(metric);
+    if (curves.length === 0) return [];
+    return [
+      {
+        kind: "lineChart" as const,
+        title: `${title} against KL`,
+        x: { label: "KL to the reference (nats, root scale)", scale: "sqrt" as const },
+        y: { label: title },
+        series: curves,
+      },
+    ];
+  });
+}
+
+/** From the first tenth of a run to its last: where each headline metric went. */
+export function highlights(runs: readonly RunMetrics[]): Highlight[] {
+  const found: Highlight[] = [];
+  for (const { name, rows } of runs) {
+    const keys = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+    const headline = keys
+      .filter((key) => isHeadline(parseMetric(key).metric))
+      .sort((a, b) => rank(parseMetric(a).metric) - rank(parseMetric(b).metric));
+    for (const key of headline.slice(0, Math.max(1, Math.floor(4 / runs.length)))) {
+      const points = pointsOf(rows, key);
+      if (points.length === 0) continue;
+      const part = Math.max(1, Math.floor(points.length / 10));
+      const mean = (some: readonly Point[]) => some.reduce((sum, { y }) => sum + y, 0) / some.length;
+      const { task, metric } = parseMetric(key);
+      const look = lookOf(metric);
+      found.push({
+        label: [runs.length > 1 && name, task, look.title].filter(Boolean).join(" · "),
+        value: format(mean(points.slice(-part)), look.format),
+        detail: `from ${format(mean(points.slice(0, part)), look.format)} at the start`,
+      });
+    }
+  }
+  return found;
+}
