@@ -7,6 +7,7 @@ import { UserError } from "../base/errors.js";
 import { didYouMean } from "../base/suggest.js";
 import type { JudgeContext, JudgeKind } from "./kind.js";
 import { createMixture, type Mixture, type MixtureMember, type MixtureOptions } from "./mixture.js";
+import { code } from "./rules/code.js";
 import { exact } from "./rules/exact.js";
 import { format } from "./rules/format.js";
 import { length } from "./rules/length.js";
@@ -14,7 +15,7 @@ import { regex } from "./rules/regex.js";
 import { errorMessage, type Judge, violated } from "./verdict.js";
 
 /** Every kind that a recipe can name. */
-export const judgeKinds: Record<string, JudgeKind> = { exact, format, length, regex };
+export const judgeKinds: Record<string, JudgeKind> = { code, exact, format, length, regex };
 
 /** What every entry may say, whatever its kind. */
 const commonOptions = {

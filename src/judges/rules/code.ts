@@ -1,0 +1,68 @@
+// Unit tests for the JavaScript or TypeScript program in the response (CGPO, appendix B.1: take the fenced code block,
+// run all unit tests; any failure, or no block to run, is a violation). See ../sandbox for what runs it.
+
+import { z } from "zod";
+import { hasColumn, judgeKind } from "../kind.js";
+import type { UnitTest } from "../sandbox/javascript.js";
+import { sandboxPool } from "../sandbox/pool.js";
+import { satisfied, violated } from "../verdict.js";
+import { type FencedBlock, fencedBlocks } from "./fences.js";
+
+const languages = new Set(["", "js", "javascript", "mjs", "cjs", "ts", "typescript", "node"]);
+
+const name = "[A-Za-z_$][\\w$]*";
+
+const unitTests = z
+  .array(
+    z.union([
+      z.string().min(1),
+      z.strictObject({
+        call: z.string().regex(new RegExp(`^${name}(\\.${name})*$`), "must be the name of a function"),
+        args: z.array(z.unknown()).default([]),
+        expected: z.unknown(),
+        tolerance: z.number().min(0).default(0),
+      }),
+    ]),
+  )
+  .min(1);
+
+/** The unit tests in a metadata column: a list, or the JSON text of one. */
+function parseTests(column: unknown, key: string): UnitTest[] {
+  const result = unitTests.safeParse(typeof column === "string" ? JSON.parse(column) : column);
+  if (result.success) return result.data;
+  const { path, message } = result.error.issues[0]!;
+  throw new Error(`metadata "${[key, ...path].join(".")}" is not a list of unit tests: ${message}`);
+}
+
+/** The program that the response offers, or undefined. */
+function programIn(response: string, block: "first" | "last" | "all"): string | undefined {
+  const blocks: FencedBlock[] = fencedBlocks(response).filter(({ language }) => languages.has(language));
+  if (block === "all") return blocks.length > 0 ? blocks.map(({ body }) => body).join("\n") : undefined;
+  return blocks.at(block === "first" ? 0 : -1)?.body;
+}
+
+export const code = judgeKind({
+  version: "1",
+  kind: "rule",
+  truncated: "violated",
+  options: z.strictObject({
+    testsKey: z.string().default("unit_tests"),
+    /** Which of several fenced blocks is the program; `all` joins them. */
+    block: z.enum(["first", "last", "all"]).default("first"),
+    fuel: z.number().int().positive().default(5_000),
+    memoryMb: z.number().positive().max(1024).default(64),
+    outputChars: z.number().int().positive().default(100_000),
+    seconds: z.number().positive().default(5),
+  }),
+  create: ({ testsKey, block, ...limits }) => ({
+    applies: hasColumn(testsKey),
+    async judge({ response, metadata }, signal) {
+      const tests = parseTests(metadata[testsKey], testsKey);
+      const source = programIn(response, block);
+      if (source === undefined) return violated("the response has no fenced block of JavaScript");
+      const { passed, reason, passes, total } = await sandboxPool.run({ source, tests }, limits, signal);
+      const evidence = { passed: passes, total };
+      return passed ? satisfied(`all ${total} unit tests pass`, evidence) : violated(reason, evidence);
+    },
+  }),
+});

@@ -1,0 +1,39 @@
+// The thread that programs run in. Its clock stands still in UTC, so that a program sees the same time, and the same
+// Math.random (which the interpreter seeds with the time), wherever and whenever it runs.
+
+import { parentPort, workerData } from "node:worker_threads";
+import { newVariant, RELEASE_SYNC } from "quickjs-emscripten";
+import { errorMessage } from "../verdict.js";
+import { type Limits, type Program, type ProgramResult, runJavaScript } from "./javascript.js";
+
+export interface Job {
+  program: Program;
+  limits: Limits;
+}
+
+export type JobOutcome = { result: ProgramResult } | { error: string };
+
+/** 2026-01-01T00:00:00Z, in milliseconds. */
+const standstill = 1767225600000;
+
+function stopClock(): void {
+  Date.now = () => standstill;
+  const prototype = Date.prototype as unknown as Record<string, unknown>;
+  for (const part of ["FullYear", "Month", "Date", "Day", "Hours", "Minutes", "Seconds", "Milliseconds"]) {
+    prototype[`get${part}`] = prototype[`getUTC${part}`];
+  }
+  Date.prototype.getTimezoneOffset = () => 0;
+}
+
+stopClock();
+const variant = newVariant(RELEASE_SYNC, { wasmModule: workerData as WebAssembly.Module });
+
+parentPort!.on("message", async ({ program, limits }: Job) => {
+  let outcome: JobOutcome;
+  try {
+    outcome = { result: await runJavaScript(program, limits, variant) };
+  } catch (error) {
+    outcome = { error: errorMessage(error) };
+  }
+  parentPort!.postMessage(outcome);
+});
