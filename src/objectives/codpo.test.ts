@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import { randomBatch } from "../../test/objectives/batches.js";
 import { codpo, codpoPairs } from "./codpo.js";
 import { alternatingPairs, bestWorstPairs, dpo } from "./dpo.js";
-import { type ConstrainedBatch, rowsWithGradient, type Verdict } from "./objective.js";
+import { type ConstrainedBatch, type Outcome, rowsWithGradient } from "./objective.js";
 
-function onePrompt(rewards: number[], verdicts: Verdict[]): ConstrainedBatch {
+function onePrompt(rewards: number[], verdicts: Outcome[]): ConstrainedBatch {
   return {
     logprobs: rewards.map((_, i) => [-1 - i, -2]),
     referenceLogprobs: rewards.map(() => [-2, -2]),

@@ -149,6 +149,12 @@ describe("CRPG, equation 12", () => {
     expect(failed.metrics).toEqual({ samples: 0, failed_samples: 16 });
   });
 
+  it("refuses a prompt without a baseline reward", () => {
+    expect(() => crpg({ ...batch, baselineRewards: [0] }, { klMax: 1 })).toThrow("4 prompts but 1 baseline");
+    const missing = { ...batch, baselineRewards: [0, Number.NaN, 0, 0] };
+    expect(() => crpg(missing, { klMax: 1 })).toThrow("baseline response of prompt 1 is NaN");
+  });
+
   it("refuses a bound that bounds nothing", () => {
     expect(() => crpg(batch, { klMax: 0 })).toThrow(UserError);
     expect(() => crpg(batch, { klMax: Number.NaN })).toThrow("klMax must be greater than 0, not NaN.");

@@ -14,6 +14,7 @@ import {
   leaveOneOutMeans,
   meanOf,
   type ObjectiveResult,
+  requireBaselineRewards,
   requirePositive,
   samplesByPrompt,
   sequenceLogRatio,
@@ -46,6 +47,7 @@ export function crpg(
 ): ObjectiveResult {
   requirePositive("klMax", klMax);
   requirePositive("lengthDivisor", lengthDivisor);
+  requireBaselineRewards(batch.baselineRewards, batch.promptCount);
   const judged = judgedSamples(batch);
   const n = judged.length;
   const failed = batch.logprobs.length - n;

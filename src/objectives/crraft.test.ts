@@ -2,15 +2,15 @@ import { describe, expect, it } from "vitest";
 import { randomBatch } from "../../test/objectives/batches.js";
 import { calibratedReward } from "./calibrated-reward.js";
 import { type CrraftBatch, crraft, crraftChoices } from "./crraft.js";
-import { rowsWithGradient, type Verdict } from "./objective.js";
+import { type Outcome, rowsWithGradient } from "./objective.js";
 import { raft } from "./raft.js";
 
 /** One prompt, four one-token samples. */
 function onePrompt(
   rewards: number[],
-  verdicts: Verdict[],
+  verdicts: Outcome[],
   logRatios = [0, 0, 0, 0],
-  baseline?: Verdict,
+  baseline?: Outcome,
 ): CrraftBatch {
   return {
     logprobs: logRatios.map((x) => [x - 1]),
@@ -66,7 +66,7 @@ describe("CRRAFT, equations 17 and 18", () => {
   });
 
   it("skips a prompt without survivors whose baseline violates, is unknown, or whose judges all failed", () => {
-    const none: Verdict[] = [v, v, "failed", v];
+    const none: Outcome[] = [v, v, "failed", v];
     for (const baseline of [v, "failed", undefined] as const) {
       expect(crraftChoices(onePrompt([4, 3, 2, 1], none, undefined, baseline), { klMax: 1 })).toEqual([
         "skip",
@@ -79,7 +79,7 @@ describe("CRRAFT, equations 17 and 18", () => {
 
   it("divides by all prompts, skipped ones included", () => {
     const batch = randomBatch(3);
-    const skipOthers = { ...batch, verdicts: batch.verdicts.map((_, i) => (i < 4 ? s : v) as Verdict) };
+    const skipOthers = { ...batch, verdicts: batch.verdicts.map((_, i) => (i < 4 ? s : v) as Outcome) };
     const { g, metrics } = crraft(skipOthers, { klMax: 50 });
     const best = [0, 1, 2, 3].reduce((a, b) => (batch.rewards[b]! > batch.rewards[a]! ? b : a));
     const weight = calibratedReward(batch.rewards[best]!, batch.baselineRewards[0]!);

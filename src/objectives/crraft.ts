@@ -10,10 +10,11 @@ import {
   type Logprobs,
   meanOf,
   type ObjectiveResult,
+  type Outcome,
+  requireBaselineRewards,
   requirePositive,
   samplesByPrompt,
   sequenceLogRatio,
-  type Verdict,
   weightedLogprobLoss,
   zerosLike,
 } from "./objective.js";
@@ -21,7 +22,7 @@ import {
 /** The baseline response abar of every prompt, CRRAFT's answer where no sample survives. */
 export interface BaselineResponses {
   logprobs: Logprobs;
-  verdicts: readonly Verdict[];
+  verdicts: readonly Outcome[];
   /** Needed for `fallbackKlTest` only. */
   referenceLogprobs?: Logprobs;
 }
@@ -88,6 +89,7 @@ export function crraft(
 ): CrraftResult {
   requirePositive("klMax", klMax);
   requirePositive("lengthDivisor", lengthDivisor);
+  requireBaselineRewards(batch.baselineRewards, batch.promptCount);
   const { logprobs, rewards, baselineRewards, promptCount, verdicts } = batch;
   const baselineLogprobs = batch.baselines?.logprobs ?? [];
   const judged = judgedSamples(batch);

@@ -7,8 +7,8 @@ import { NonFiniteError, UserError } from "../base/errors.js";
 /** One row per sequence, one natural log-probability per completion token. */
 export type Logprobs = readonly ArrayLike<number>[];
 
-/** What the judges of a task say together; `failed` means that no verdict could be had, not that the sample is bad. */
-export type Verdict = "satisfied" | "violated" | "failed";
+/** What the judges of a task find together; `failed` means that no verdict could be had, not that the sample is bad. */
+export type Outcome = "satisfied" | "violated" | "failed";
 
 export type Metrics = Record<string, number>;
 
@@ -30,12 +30,12 @@ export interface SampleBatch {
   promptIndex: ArrayLike<number>;
   promptCount: number;
   /** Absent: every sample is satisfied. A failed sample is left out everywhere. */
-  verdicts?: readonly Verdict[];
+  verdicts?: readonly Outcome[];
 }
 
 /** A batch whose feasible set is known and whose distance from the reference policy can be measured. */
 export interface ConstrainedBatch extends SampleBatch {
-  verdicts: readonly Verdict[];
+  verdicts: readonly Outcome[];
   /** log pi_ref(token), by the same forward code as `logprobs`. */
   referenceLogprobs: Logprobs;
 }
@@ -118,6 +118,20 @@ export function judgedSamples({
     judged.push(i);
   }
   return judged;
+}
+
+/** Checks that r_pair(s, abar) is there, and finite, for every prompt. */
+export function requireBaselineRewards(baselineRewards: ArrayLike<number>, promptCount: number): void {
+  if (baselineRewards.length !== promptCount) {
+    throw new Error(`The batch has ${promptCount} prompts but ${baselineRewards.length} baseline rewards.`);
+  }
+  for (let p = 0; p < promptCount; p++) {
+    if (!Number.isFinite(baselineRewards[p]!)) {
+      throw new NonFiniteError(
+        `The reward of the baseline response of prompt ${p} is ${baselineRewards[p]}.`,
+      );
+    }
+  }
 }
 
 /** The given samples of each prompt, in order. */

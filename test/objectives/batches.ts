@@ -1,7 +1,7 @@
 // Small random batches and central differences for the tests of the objectives.
 
 import { RandomStream } from "../../src/base/random.js";
-import type { Logprobs, Verdict } from "../../src/objectives/index.js";
+import type { Logprobs, Outcome } from "../../src/objectives/index.js";
 
 export interface TestBatch {
   logprobs: Float64Array[];
@@ -11,7 +11,7 @@ export interface TestBatch {
   baselineRewards: number[];
   promptIndex: number[];
   promptCount: number;
-  verdicts: Verdict[];
+  verdicts: Outcome[];
 }
 
 /** `generations` samples of 1 to 6 tokens for each of `promptCount` prompts, in float64, verdicts mixed. */
