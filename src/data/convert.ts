@@ -23,19 +23,19 @@ export function toPrompt(row: DataRow, format: DataFormat): PromptRow {
   return { id: row.id, prompt: promptOf(row, format), metadata };
 }
 
+/** The parts that can be what follows a prompt. */
+const completionParts = ["completion", "solution", "answer"] as const;
+
 /** Every reply of a conversation is a completion of what precedes it; all other kinds hold one completion a row. */
 export function toCompletions(row: DataRow, format: DataFormat): CompletionRow[] {
   const { kind, columns } = format;
   if (kind === "messages") return repliesOf(row, format);
-  if (kind === "text") {
-    const metadata = metadataWithout(row, format, ["text"]);
-    return [{ id: row.id, prompt: "", completion: stringAt(row, columns.text!), metadata }];
-  }
-  const part = (["completion", "solution", "answer"] as const).find((candidate) => columns[candidate])!;
-  const completion = replyAt(row, columns[part]!, format);
-  if (isBlank(completion)) throw new UserError(`${where(row)}: "${columns[part]}" is empty.`);
-  const metadata = metadataWithout(row, format, ["prompt", part]);
-  return [{ id: row.id, prompt: promptOf(row, format), completion, metadata }];
+  const part = kind === "text" ? kind : completionParts.find((candidate) => columns[candidate])!;
+  const column = columns[part]!;
+  const prompt = kind === "text" ? "" : promptOf(row, format);
+  const completion = kind === "text" ? stringAt(row, column) : replyAt(row, column, format);
+  if (isBlank(completion)) throw new UserError(`${where(row)}: "${column}" is empty.`);
+  return [{ id: row.id, prompt, completion, metadata: metadataWithout(row, format, ["prompt", part]) }];
 }
 
 export function toLabelled(row: DataRow, format: DataFormat): LabelledRow {
@@ -135,10 +135,8 @@ export function sharedPromptLength(a: string, b: string): number {
 
 /** Whether position `index` lies between two letters or digits, or within a surrogate pair. */
 function isInsideWord(text: string, index: number): boolean {
-  return (
-    /[\p{L}\p{N}\p{M}\ud800-\udbff]$/u.test(text.slice(0, index)) &&
-    /^[\p{L}\p{N}\p{M}\udc00-\udfff]/u.test(text.slice(index))
-  );
+  const [before, after] = [text.slice(Math.max(0, index - 2), index), text.slice(index, index + 2)];
+  return /[\p{L}\p{N}\p{M}\ud800-\udbff]$/u.test(before) && /^[\p{L}\p{N}\p{M}\udc00-\udfff]/u.test(after);
 }
 
 function sharedTurns(a: Message[], b: Message[]): number {
@@ -274,8 +272,8 @@ function messagesAt(row: DataRow, column: string): Message[] {
 
 function stringAt(row: DataRow, column: string): string {
   const value = row.values[column];
-  if (typeof value === "string" && value !== "") return value;
-  throw new UserError(`${where(row)}: "${column}" must be a string with text in it, not ${typeName(value)}.`);
+  if (typeof value === "string") return value;
+  throw new UserError(`${where(row)}: "${column}" must be a string, not ${typeName(value)}.`);
 }
 
 /** The speakers of ShareGPT rows (`{ from, value }`) under the names that chat templates know. */
