@@ -233,7 +233,7 @@ describe("completions", () => {
       { id: "x.jsonl:1#2", prompt: messages.slice(0, 3), completion: [assistant("d")], metadata: {} },
       { id: "x.jsonl:2", prompt: messages.slice(0, 1), completion: [assistant("b")], metadata: {} },
     ]);
-    expect(description).toBe("conversations, conversational; 2 rows; 3 completions");
+    expect(description).toBe("messages, conversational; 2 rows; 3 completions");
   });
 
   it("imitates only what is labelled good, and reads the labels", async () => {
@@ -487,6 +487,18 @@ describe("loading", () => {
       answer: "4",
       label: "4",
     });
+  });
+
+  it("does not ignore a column name that no row has, and takes a margin that the first row lacks", async () => {
+    const rows = [
+      { chosen: "a b", rejected: "a c" },
+      { chosen: "a b", rejected: "a c", margin: 1 },
+    ];
+    expect((await preferences(rows)).rows.map((row) => row.margin)).toEqual([undefined, 1]);
+    await rejects(
+      preferences(rows, { columns: { prompt: "q" } }),
+      'x.jsonl, row 1: there is no column "q"; its columns are chosen, rejected.',
+    );
   });
 
   it("stops at the limit, before what is wrong behind it", async () => {

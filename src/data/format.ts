@@ -62,7 +62,7 @@ const shapes: Record<Kind, Shape> = {
   preference: {
     name: "preferences",
     required: ["chosen", "rejected"],
-    optional: ["prompt", "margin"],
+    optional: ["prompt"],
     prose: ["chosen", "rejected"],
   },
   ranked: { name: "ranked completions", required: ["context", "completions"], prose: ["context"] },
@@ -79,7 +79,7 @@ const shapes: Record<Kind, Shape> = {
   answered: { name: "questions with answers", required: ["prompt", "answer"], prose: ["prompt"] },
   solved: { name: "problems with solutions", required: ["prompt", "solution"], prose: ["prompt"] },
   prompt: { name: "prompts", required: ["prompt"], prose: ["prompt"] },
-  messages: { name: "conversations", required: ["messages"], prose: ["messages"] },
+  messages: { name: "messages", required: ["messages"], prose: ["messages"] },
   text: { name: "plain text", required: ["text"], prose: ["text"] },
 };
 
@@ -134,8 +134,14 @@ export function detectFormat(
 ): DataFormat {
   const first = rows[0];
   if (!first) throw new UserError("The data set holds no rows.");
+  const absent = Object.values(columns).find((column) => !rows.some((row) => has(row, column)));
+  if (absent) {
+    throw new UserError(`${where(first)}: there is no column "${absent}"; its columns are ${keys(first)}.`);
+  }
   const format = recognise(first, want ? sources[want] : allKinds, columns);
-  if (!format) throw unrecognised(first, want, columns);
+  if (!format) throw unrecognised(first, want);
+  const margin = columns.margin ?? "margin";
+  if (format.kind === "preference" && rows.some((row) => has(row, margin))) format.columns.margin = margin;
   const extra = new Set<string>();
   for (const row of rows) {
     checkRow(row, first, format);
@@ -284,14 +290,7 @@ function checkRow(row: DataRow, first: DataRow, format: DataFormat): void {
   }
 }
 
-function unrecognised(
-  row: DataRow,
-  want: Want | undefined,
-  columns: DetectOptions["columns"] = {},
-): UserError {
-  const absent = Object.values(columns).find((column) => !has(row, column));
-  if (absent)
-    return new UserError(`${where(row)}: there is no column "${absent}"; its columns are ${keys(row)}.`);
+function unrecognised(row: DataRow, want: Want | undefined): UserError {
   const found = want && recognise(row);
   const expected = want ? `expected ${wanted[want]}` : "none of the known shapes fits";
   const holds = found ? `, but the row holds ${shapes[found.kind].name}` : "";
