@@ -62,7 +62,7 @@ describe("the true reward of the verifiable tasks", () => {
   });
 
   it("code: all tests must pass; hard-coded values, missing fences and endless loops do not", () => {
-    const metadata = { unit_tests: ["f(0) === 3", "f(1) === 4", "f(50) === 53"] };
+    const metadata = { unit_tests: [0, 1, 50].map((x) => `assert.strictEqual(f(${x}), ${x + 3});`) };
     const score = (body: string) => gold({ family: "code", metadata }, body).score;
     const fenced = (program: string) => `\`\`\`js\n${program}\n\`\`\``;
     expect(score(fenced("const f = (x) => x + 3;"))).toBe(1);
@@ -71,6 +71,7 @@ describe("the true reward of the verifiable tasks", () => {
     expect(score("const f = (x) => x + 3;")).toBe(0);
     expect(score(fenced("const f = (x) => { for (;;); };"))).toBe(0);
     expect(score(fenced("const f = (x) => x + ;"))).toBe(0);
+    expect(score(fenced("const f = (x) => 0;\nvar assert = { strictEqual() {} };"))).toBe(0);
   });
 
   it("instructions: IFEval's ids", () => {

@@ -63,7 +63,9 @@ export function drawCode(random: RandomStream): Task {
   return {
     family: "code",
     prompt: `Write a function ${name} that ${kind.says(k)}.`,
-    metadata: { unit_tests: testInputs(k).map((x) => `${name}(${x}) === ${kind.value(x, k)}`) },
+    metadata: {
+      unit_tests: testInputs(k).map((x) => `assert.strictEqual(${name}(${x}), ${kind.value(x, k)});`),
+    },
     answer: (author, stream) => writeProgram(name, kind, k, author, stream),
   };
 }

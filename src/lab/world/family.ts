@@ -16,7 +16,7 @@ export interface TaskMetadata {
   keys?: string[];
   /** arithmetic: the final answer. */
   answer?: string;
-  /** code: JavaScript expressions that are all true for a right answer. */
+  /** code: statements that throw for a wrong program, with `assert` as in Node. */
   unit_tests?: string[];
   /** instructions: IFEval's instruction ids and their keyword arguments. */
   instruction_id_list?: string[];

@@ -110,6 +110,9 @@ function endsInAnswer(response: string, answer: string): boolean {
 
 const quickjs = await getQuickJS();
 
+/** The one assertion that the lab's unit tests use; a program's own `assert` cannot replace it. */
+const assertSource = 'const assert = { strictEqual(a, b) { if (a !== b) throw new Error("differs"); } };';
+
 /** Runs the first fenced block and every test in a fresh QuickJS runtime: no clock, no I/O, bounded work. */
 function passesTests(response: string, tests: readonly string[]): boolean {
   const program = /```(?:js|javascript)?\n([\s\S]*?)```/.exec(response)?.[1];
@@ -121,7 +124,7 @@ function passesTests(response: string, tests: readonly string[]): boolean {
     let budget = 1000;
     runtime.setInterruptHandler(() => budget-- <= 0);
     const context = runtime.newContext();
-    const outcome = context.evalCode(`${program}\n;[${tests.join(", ")}].every((passed) => passed === true)`);
+    const outcome = context.evalCode(`${program}\n{ ${assertSource} ${tests.join("\n")} }\ntrue`);
     const passed = outcome.error === undefined && context.dump(outcome.value) === true;
     outcome.dispose();
     context.dispose();
