@@ -1,10 +1,13 @@
 // The rows that the loops see, whatever the file looked like.
 
-/** One turn of a conversation. Further keys (`name`, `tool_calls`, ...) pass through to the chat template. */
-export interface Message {
+/**
+ * One turn of a conversation. Further keys (`name`, `tool_calls`, ...) pass through to the chat template. A type alias,
+ * because an interface could not be given where any further keys are welcome.
+ */
+export type Message = {
   role: string;
   content: string;
-}
+};
 
 /** A string is used as it stands (standard format); messages go through the chat template (conversational). */
 export type Text = string | Message[];
