@@ -46,6 +46,8 @@ export interface LoadOptions {
   /** Type of the weights on disk when saving. Default: the type that they came in. */
   saveDtype?: FloatType;
   generation?: Partial<GenerationLimits>;
+  /** Upper bound on the padded tokens of one batch. Default 4096. */
+  maxBatchTokens?: number;
 }
 
 const defaultLimits: GenerationLimits = { cacheBytes: 2 ** 31, maxRows: 256 };
@@ -112,14 +114,17 @@ function assemble(
   config: DecoderConfig,
   tensors: ReadonlyMap<string, Float32Array>,
   lora: LoraShape | undefined,
-  { device = "cpu", frozen = false, decode }: LoadOptions,
+  { device = "cpu", frozen = false, decode, maxBatchTokens = 4096 }: LoadOptions,
 ): LocalModel {
   const parameters = makeParameters(config, tensors, { lora, frozen });
   const trainable = [...parameters.values()]
     .filter((parameter) => parameter.trainable)
     .map(({ name }) => name);
   const programs = new Programs(config, lora, device, trainable);
-  return new LocalModel(config, parameters, programs, stopTest(decode));
+  const model = new LocalModel(config, parameters, programs, stopTest(decode));
+  model.tokenBudget.forward = Math.min(model.tokenBudget.forward, maxBatchTokens);
+  model.tokenBudget.backward = Math.min(model.tokenBudget.backward, maxBatchTokens);
+  return model;
 }
 
 function stopTest(decode: LoadOptions["decode"]) {
@@ -298,6 +303,16 @@ export class LocalScalarModel extends LocalTrainable implements ScalarModel {
   backward(sequences: readonly TokenIds[], g: readonly Float32Array[]): Promise<Float32Array[]> {
     const jobs = sequences.map((tokens, i) => this.job(tokens, g[i]!.length > 1));
     return this.model.backward(jobs, g);
+  }
+
+  /** What the score head sees at the last token of every sequence: [hidden]. */
+  features(sequences: readonly TokenIds[]): Promise<Float32Array[]> {
+    return this.model.features(sequences.map((tokens) => this.job(tokens, false)));
+  }
+
+  /** Replaces the score head, [hidden]. */
+  setHead(weights: ArrayLike<number>): void {
+    this.model.parameters.get("score.weight")!.tensor.floats.set(weights);
   }
 
   async snapshot(): Promise<LocalScalarModel> {

@@ -137,16 +137,29 @@ export class LocalModel {
     return 2 ** Math.max(0, Math.ceil(Math.log2((n * this.config.vocabSize) / logitsBudget)));
   }
 
-  /** Results of every job, in order. */
-  async forward(jobs: readonly Job[]): Promise<Float32Array[]> {
+  /** Results of every job, in order: one number per position. */
+  forward(jobs: readonly Job[]): Promise<Float32Array[]> {
+    return this.evaluate(jobs, 1, (n) => this.programs.forward(this.chunks(n)));
+  }
+
+  /** Hidden states after the last norm at every position of every job: [positions, hidden] row-major. */
+  features(jobs: readonly Job[]): Promise<Float32Array[]> {
+    return this.evaluate(jobs, this.config.hiddenSize, () => this.programs.features());
+  }
+
+  private async evaluate(
+    jobs: readonly Job[],
+    columns: number,
+    programFor: (n: number) => Program,
+  ): Promise<Float32Array[]> {
     const results: Float32Array[] = new Array(jobs.length);
     for (const batch of this.batches(jobs, this.tokenBudget.forward)) {
       const chosen = batch.map((i) => jobs[i]!);
       const n = chosen.reduce((sum, job) => sum + job.rows.length, 0);
-      const binding = this.boundOnce(this.programs.forward(this.chunks(n)));
-      const result = this.bindJobs(binding, chosen).result;
+      const binding = this.boundOnce(programFor(n));
+      const { result } = this.bindJobs(binding, chosen, columns);
       await binding.run();
-      scatterResults(result.floats, batch, chosen, results);
+      scatterResults(result.floats, columns, batch, chosen, results);
     }
     fillEmpty(results, jobs);
     return results;
@@ -183,7 +196,7 @@ export class LocalModel {
       });
       await binding.run();
       for (const { row, indices, values } of scratch) this.addRows(row, indices, values, dense);
-      scatterResults(bound.result.floats, batch, chosen, results);
+      scatterResults(bound.result.floats, 1, batch, chosen, results);
       this.accumulated = true;
     }
     fillEmpty(results, jobs);
@@ -198,7 +211,7 @@ export class LocalModel {
     ).map((batch) => batch.map((k) => present[k]!));
   }
 
-  private bindJobs(binding: Binding, jobs: readonly Job[]) {
+  private bindJobs(binding: Binding, jobs: readonly Job[], columns = 1) {
     const { tokens, width, n } = this.bindSequences(
       binding,
       jobs.map((job) => job.tokens),
@@ -213,7 +226,7 @@ export class LocalModel {
       }
       binding.input("targets", Tensor.int32(targets, [n, 1]));
     }
-    const result = Tensor.zeros("float32", [n, 1]);
+    const result = Tensor.zeros("float32", [n, columns]);
     binding.output("result", result);
     return { tokens, targets, width, result };
   }
@@ -326,13 +339,14 @@ export function causalMask(width: number, groups: number, window: number | null)
 
 function scatterResults(
   values: Float32Array,
+  columns: number,
   batch: readonly number[],
   jobs: readonly Job[],
   results: Float32Array[],
 ): void {
   let at = 0;
   batch.forEach((i, k) => {
-    const count = jobs[k]!.rows.length;
+    const count = jobs[k]!.rows.length * columns;
     results[i] = values.slice(at, at + count);
     at += count;
   });

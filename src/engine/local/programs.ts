@@ -71,6 +71,17 @@ export class Programs {
     });
   }
 
+  /** Output `result` [N, hidden]: what the head sees at `rows`. */
+  features(): Program {
+    return this.once("features", () => {
+      const { weights } = this.build();
+      return compile(
+        { result: scoredRows(trunk(this.config, weights, this.lora).hidden) },
+        { device: this.device },
+      );
+    });
+  }
+
   /** `forward` and the gradient of sum_n g_n result_n with respect to every trainable parameter. */
   backward(chunks: number, accumulate: boolean): BackwardProgram {
     return this.once(`backward ${chunks} ${accumulate}`, () => {

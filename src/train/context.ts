@@ -1,0 +1,31 @@
+// What surrounds a loop: whether to continue, when to stop, and whom to tell.
+
+import type { Metrics } from "./metrics.js";
+
+/** Receives what a person at the terminal wants to know. Every method may be called often; none may throw. */
+export interface Reporter {
+  /** One line worth keeping on the screen: what data was found, where a result was written. */
+  note(line: string): void;
+  /** Begins a phase of `total` steps (continuing at `done`), named for a person: "reward model 2 of 4". */
+  begin(label: string, total: number, done?: number): void;
+  /** `done` steps of the current phase are complete. */
+  step(done: number, metrics?: Metrics): void;
+  /** The current phase is over. */
+  end(): void;
+}
+
+export interface RunContext {
+  reporter: Reporter;
+  /** Continue the run that the output directory holds. */
+  resume: boolean;
+  /** Aborted by Ctrl-C: the loop finishes its step, saves a checkpoint and returns. */
+  signal?: AbortSignal;
+}
+
+/** A reporter that says nothing. */
+export const silent: Reporter = { note() {}, begin() {}, step() {}, end() {} };
+
+/** The run was interrupted after a checkpoint; the same command with --resume continues it. */
+export class InterruptedError extends Error {
+  override name = "InterruptedError";
+}

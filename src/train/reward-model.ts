@@ -1,0 +1,146 @@
+// Reward modelling (warm.md, section 1): M Bradley-Terry reward models from one shared initialisation, different in
+// data order and in whatever lists of options the recipe gives. Their average is `touchstone warm`.
+
+import { join } from "node:path";
+import { UserError } from "../base/errors.js";
+import { RandomStream } from "../base/random.js";
+import { loadPreferences, PromptCursor, partition, resolveModel } from "../data/index.js";
+import type { PreferenceRow } from "../data/rows.js";
+import type { TokenIds } from "../engine/contract.js";
+import type { LocalScalarModel } from "../engine/local/index.js";
+import { bradleyTerry } from "../objectives/bradley-terry.js";
+import { linearProbe } from "../reward/probe.js";
+import type { RunContext } from "./context.js";
+import { openScalarModel } from "./models.js";
+import type { RewardRecipe } from "./recipe.js";
+import { type LoopState, runLoop } from "./run-loop.js";
+import { TextCodec } from "./text.js";
+
+interface Pair {
+  chosen: TokenIds;
+  rejected: TokenIds;
+  margin: number;
+}
+
+export interface RewardModelResult {
+  /** Directories of the members, in order. */
+  members: { model: string; accuracy?: number; loss?: number; learningRate: number }[];
+}
+
+/** Trains `runs` members; member i of several is the run directory `member-i` inside output_dir. */
+export async function runReward(recipe: RewardRecipe, context: RunContext): Promise<RewardModelResult> {
+  const { rows, description } = await loadPreferences(recipe.data.path, recipe.data);
+  context.reporter.note(`${recipe.data.path}: ${description}`);
+  const held = recipe.evalData ? await loadPreferences(recipe.evalData.path, recipe.evalData) : undefined;
+  if (held) context.reporter.note(`${recipe.evalData!.path}: ${held.description}`);
+  const split =
+    held || recipe.evalSplit === 0
+      ? { train: rows, validation: held?.rows ?? [] }
+      : partition(rows, { fraction: recipe.evalSplit, seed: recipe.seed });
+  if (recipe.dropout.some((rate) => rate > 0))
+    throw new UserError("dropout above 0 is not available yet; remove `dropout` from the recipe");
+
+  const members: RewardModelResult["members"] = [];
+  // One probed head for all members: different heads would break linear mode connectivity (warm.md, 5.6).
+  let head: Float64Array | undefined;
+  for (let index = 0; index < recipe.runs; index++) {
+    const base = recipe.model[index % recipe.model.length]!;
+    const dir = await resolveModel(base);
+    const codec = await TextCodec.open(dir, { chatTemplate: recipe.chatTemplate });
+    const encode = (pairs: readonly PreferenceRow[]) =>
+      pairs.map((row) => encodePair(codec, row, recipe.maxLength));
+    const train = encode(split.train);
+    const validation = encode(split.validation);
+    const member = await openScalarModel(base, { ...recipe, seed: recipe.seed });
+    if (recipe.head === "zero") member.setHead(new Float64Array(member.config.hiddenSize));
+    if (recipe.head === "probe") {
+      head ??= await probe(member, train, recipe.probeL2, context);
+      member.setHead(head);
+    }
+    const choices = new RandomStream(recipe.seed, `member ${index}`);
+    const learningRate = choices.choice(recipe.learningRate);
+    members.push(await trainMember(member, { recipe, index, learningRate, train, validation, context }));
+    member.dispose();
+  }
+  return { members };
+}
+
+interface MemberOptions {
+  recipe: RewardRecipe;
+  index: number;
+  learningRate: number;
+  train: readonly Pair[];
+  validation: readonly Pair[];
+  context: RunContext;
+}
+
+async function trainMember(member: LocalScalarModel, options: MemberOptions) {
+  const { recipe, index, learningRate, train, validation, context } = options;
+  const outputDir = recipe.runs === 1 ? recipe.outputDir : join(recipe.outputDir, `member-${index + 1}`);
+  const steps = recipe.steps ?? Math.max(1, Math.round((recipe.epochs * train.length) / recipe.batchSize));
+  let cursor = PromptCursor.start(train, { seed: recipe.seed, name: `reward member ${index}` });
+  let evaluated: { accuracy?: number; loss?: number } = {};
+  const model = await runLoop(outputDir, recipe, context, {
+    label: recipe.runs === 1 ? "reward model" : `reward model ${index + 1} of ${recipe.runs}`,
+    steps,
+    trainer: { ...recipe, learningRate },
+    models: { reward_model: member },
+    final: member,
+    state: (): LoopState => ({ cursor: cursor.state() }),
+    restore: (state) => {
+      cursor = PromptCursor.restore(train, state.cursor);
+    },
+    step: async (adam) => {
+      const batch = cursor.next(recipe.batchSize);
+      const { loss, gChosen, gRejected, metrics } = bradleyTerry(await score(member, batch));
+      const sequences = batch.flatMap(({ chosen, rejected }) => [chosen, rejected]);
+      const g = batch.flatMap((_, i) => [gChosen.slice(i, i + 1), gRejected.slice(i, i + 1)]);
+      await member.backward(sequences, g);
+      const { gradNorm } = await member.step(adam);
+      return { loss, ...metrics, grad_norm: gradNorm };
+    },
+    evaluate: async () => {
+      if (validation.length === 0) return {};
+      const { loss, metrics } = bradleyTerry(await score(member, validation));
+      evaluated = { accuracy: metrics.accuracy, loss };
+      return { "eval/loss": loss, "eval/accuracy": metrics.accuracy, "eval/margin": metrics.margin };
+    },
+  });
+  return { model, ...evaluated, learningRate };
+}
+
+async function score(model: LocalScalarModel, pairs: readonly Pair[]) {
+  const values = await model.values(
+    pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]),
+    "last",
+  );
+  return {
+    chosen: pairs.map((_, i) => values[2 * i]![0]!),
+    rejected: pairs.map((_, i) => values[2 * i + 1]![0]!),
+    margins: pairs.map(({ margin }) => margin),
+  };
+}
+
+async function probe(model: LocalScalarModel, pairs: readonly Pair[], l2: number, { reporter }: RunContext) {
+  reporter.begin("linear probe", 1);
+  const features = await model.features(pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]));
+  const differences = pairs.map((_, i) =>
+    features[2 * i]!.map((value, d) => value - features[2 * i + 1]![d]!),
+  );
+  const head = linearProbe(differences, { l2 });
+  reporter.step(1);
+  reporter.end();
+  return head;
+}
+
+function encodePair(codec: TextCodec, row: PreferenceRow, maxLength: number): Pair {
+  const [chosen, rejected] = [row.chosen, row.rejected].map((completion) => {
+    const { tokens } = codec.sequence(row.prompt, completion);
+    if (tokens.length > maxLength)
+      throw new UserError(
+        `${row.id}: prompt and completion have ${tokens.length} tokens, more than max_length ${maxLength}; raise max_length or remove the row`,
+      );
+    return tokens;
+  }) as [TokenIds, TokenIds];
+  return { chosen, rejected, margin: row.margin ?? 0 };
+}

@@ -1,0 +1,85 @@
+// Supervised fine-tuning: L = -mean over learned tokens of log pi(token | prefix).
+
+import { loadCompletions, PromptCursor } from "../data/index.js";
+import type { CompletionRow } from "../data/rows.js";
+import type { LanguageModel, Sequence } from "../engine/contract.js";
+import { sft } from "../objectives/sft.js";
+import type { RunContext } from "./context.js";
+import { openPolicy } from "./models.js";
+import type { SftRecipe } from "./recipe.js";
+import { type LoopState, runLoop } from "./run-loop.js";
+import type { TextCodec } from "./text.js";
+
+export interface SftResult {
+  /** Directory of the trained model. */
+  model: string;
+  evalLoss?: number;
+}
+
+export async function runSft(recipe: SftRecipe, context: RunContext): Promise<SftResult> {
+  const { policy, codec } = await openPolicy(recipe.model, recipe);
+  const load = async (source: NonNullable<SftRecipe["evalData"]>): Promise<Sequence[]> => {
+    const { rows, description } = await loadCompletions(source.path, source);
+    context.reporter.note(`${source.path}: ${description}`);
+    return rows.map((row) => encode(codec, row, recipe));
+  };
+  const sequences = await load(recipe.data);
+  const held = recipe.evalData ? await load(recipe.evalData) : undefined;
+  const steps =
+    recipe.steps ?? Math.max(1, Math.round((recipe.epochs * sequences.length) / recipe.batchSize));
+
+  let cursor = PromptCursor.start(sequences, { seed: recipe.seed, name: "sft" });
+  let evalLoss: number | undefined;
+  const model = await runLoop(recipe.outputDir, recipe, context, {
+    label: "sft",
+    steps,
+    trainer: recipe,
+    models: { policy },
+    final: policy,
+    state: (): LoopState => ({ cursor: cursor.state() }),
+    restore: (state) => {
+      cursor = PromptCursor.restore(sequences, state.cursor);
+    },
+    step: async (adam) => {
+      const batch = cursor.next(recipe.batchSize);
+      const { loss, tokens } = await accumulate(policy, batch);
+      const { gradNorm } = await policy.step(adam);
+      return { loss, num_tokens: tokens, grad_norm: gradNorm };
+    },
+    evaluate: async () => {
+      if (!held) return {};
+      evalLoss = await meanLoss(policy, held);
+      return { "eval/loss": evalLoss };
+    },
+  });
+  policy.dispose();
+  return { model, evalLoss };
+}
+
+/** Tokens of a row, cut to `maxLength`; the whole text is learned unless only completions are. */
+function encode(
+  codec: TextCodec,
+  row: CompletionRow,
+  { maxLength, completionOnlyLoss }: SftRecipe,
+): Sequence {
+  const plain = row.prompt === "" && typeof row.completion === "string";
+  const { tokens, promptLength } = plain
+    ? codec.text(row.completion as string)
+    : codec.sequence(row.prompt, row.completion);
+  const kept = tokens.slice(0, maxLength);
+  return { tokens: kept, promptLength: completionOnlyLoss ? Math.min(promptLength, kept.length) : 1 };
+}
+
+const noLogprobs = (sequences: readonly Sequence[]): Float32Array[] =>
+  sequences.map(({ tokens, promptLength }) => new Float32Array(tokens.length - promptLength));
+
+async function accumulate(policy: LanguageModel, batch: readonly Sequence[]) {
+  // The gradient does not depend on the log-probabilities, so one pass gives both.
+  const { g } = sft({ logprobs: noLogprobs(batch) });
+  const { loss, metrics } = sft({ logprobs: await policy.backward(batch, g) });
+  return { loss, tokens: metrics.tokens };
+}
+
+async function meanLoss(policy: LanguageModel, sequences: readonly Sequence[]): Promise<number> {
+  return sft({ logprobs: await policy.logprobs(sequences) }).loss;
+}
