@@ -1,0 +1,97 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { UserError } from "../base/errors.js";
+import type { Json } from "./json.js";
+import { hashTokenizer, StreamDecoder, Tokenizer } from "./tokenizer.js";
+
+const fixtures = fileURLToPath(new URL("../../test/fixtures/formats/", import.meta.url));
+
+interface Expected {
+  ids: Record<"bos" | "eos" | "pad" | "unk", number | null>;
+  size: number;
+  encode: { text: string; ids: number[]; plain: number[] }[];
+  decode: { ids: number[]; text: string; clean: string }[];
+}
+const expectedOf = async (name: string) =>
+  JSON.parse(await readFile(join(fixtures, `tokenizer-${name}.json`), "utf8")) as Expected;
+
+// The components of SmolLM2, of GPT-2 with a prefix space, of Llama 3, Qwen2, Llama 2 and Mistral, and plain Metaspace.
+const names = ["smollm2", "prefixed", "llama3", "qwen", "llama2", "mistral", "metaspace"];
+
+describe.each(names)("%s agrees with transformers", (name) => {
+  it("on special tokens and size", async () => {
+    const tokenizer = await Tokenizer.load(join(fixtures, `tokenizer-${name}`));
+    const { ids, size } = await expectedOf(name);
+    const { bosId: bos, eosId: eos, padId: pad, unkId: unk } = tokenizer;
+    expect({ bos, eos, pad, unk }).toEqual(ids);
+    expect(tokenizer.vocabSize).toBe(size);
+  });
+
+  it("on the ids of texts of many scripts", async () => {
+    const tokenizer = await Tokenizer.load(join(fixtures, `tokenizer-${name}`));
+    const { encode } = await expectedOf(name);
+    for (const { text, ids, plain } of encode) {
+      expect(tokenizer.encode(text), JSON.stringify(text)).toEqual(ids);
+      expect(tokenizer.encode(text, { addSpecialTokens: false }), JSON.stringify(text)).toEqual(plain);
+    }
+  });
+
+  it("on the text of ids, valid or not", async () => {
+    const tokenizer = await Tokenizer.load(join(fixtures, `tokenizer-${name}`));
+    const { decode } = await expectedOf(name);
+    for (const { ids, text, clean } of decode) {
+      expect(tokenizer.decode(ids), JSON.stringify(ids)).toBe(text);
+      expect(tokenizer.decode(Int32Array.from(ids), { skipSpecialTokens: true }), JSON.stringify(ids)).toBe(
+        clean,
+      );
+    }
+  });
+
+  it("when it decodes a stream piece by piece", async () => {
+    const tokenizer = await Tokenizer.load(join(fixtures, `tokenizer-${name}`));
+    for (const { text } of (await expectedOf(name)).encode.slice(0, 30)) {
+      const ids = tokenizer.encode(text);
+      const stream = new StreamDecoder(tokenizer);
+      const whole = tokenizer.decode(ids);
+      const streamed = ids.map((id) => stream.push(id)).join("");
+      // Only an incomplete character at the very end may be held back.
+      expect(whole.startsWith(streamed), JSON.stringify(text)).toBe(true);
+      expect(whole.slice(streamed.length)).toMatch(/^\ufffd*$/);
+    }
+  });
+});
+
+describe("hash", () => {
+  const json: Json = { model: { type: "BPE", vocab: { a: 0 }, merges: [] }, added_tokens: [] };
+  it("depends on the mapping, not on padding and truncation", () => {
+    expect(hashTokenizer({ ...json, padding: { length: 3 }, truncation: null })).toBe(hashTokenizer(json));
+    expect(hashTokenizer({ ...json, added_tokens: [{ id: 1, content: "b" }] })).not.toBe(hashTokenizer(json));
+  });
+});
+
+describe("what cannot be read is refused", () => {
+  it("a directory without tokenizer.json, and broken files", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "touchstone-tokenizer-"));
+    await expect(Tokenizer.load(dir)).rejects.toThrow(UserError);
+    await expect(Tokenizer.load(dir)).rejects.toThrow(
+      /tokenizer.json does not exist: a model directory needs/,
+    );
+    await writeFile(join(dir, "tokenizer.json"), "{}");
+    await expect(Tokenizer.load(dir)).rejects.toThrow(/tokenizer.json is not a tokenizer that can be read/);
+    await rm(dir, { recursive: true });
+  });
+
+  it("components that would give other ids, by name", () => {
+    const json: Json = { model: { type: "BPE", vocab: { a: 0 }, merges: [] }, added_tokens: [] };
+    const split = { type: "Split", pattern: { Regex: "a" }, behavior: "MergedWithNext", invert: false };
+    expect(() => new Tokenizer({ ...json, pre_tokenizer: split })).toThrow(
+      /Split with behavior "MergedWithNext"/,
+    );
+    expect(() => new Tokenizer({ ...json, decoder: { type: "CTC" } })).toThrow(
+      /decoder "CTC" is not supported/,
+    );
+  });
+});
