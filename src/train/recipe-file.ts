@@ -23,8 +23,13 @@ export function parseOverride(assignment: string): Override {
     .slice(0, equals)
     .replace(/\[(\d+)\]/g, ".$1")
     .split(".");
+  return { path, value: parseValue(assignment.slice(equals + 1), flag), flag };
+}
+
+/** The value of a flag, read as YAML: numbers, true and false, lists, or text. */
+export function parseValue(value: string, flag: string): unknown {
   try {
-    return { path, value: yamlValue(assignment.slice(equals + 1)), flag };
+    return yamlValue(value);
   } catch {
     throw new UserError(`${flag}: the value is not valid YAML`);
   }

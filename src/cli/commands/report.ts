@@ -1,0 +1,45 @@
+import { join, resolve } from "node:path";
+import { Command } from "commander";
+import { writeFileAtomic } from "../../base/atomic.js";
+import { printResult } from "../context.js";
+import { wholeNumber } from "../values.js";
+
+interface ReportFlags {
+  out?: string;
+  title?: string;
+  evaluation?: string[];
+  samples: string;
+  json?: boolean;
+}
+
+export const reportCommand = () =>
+  new Command("report")
+    .summary("make a self-contained report.html of one run, or comparing several")
+    .description(
+      "Writes one HTML file with the curves, win rates, samples and recipes of run directories. It needs no network\n" +
+        "and runs no script, so it can be mailed and archived.",
+    )
+    .argument("<run...>", "run directories")
+    .option(
+      "-o, --out <file>",
+      "where to write (default: report.html in the run, or here when there are several)",
+    )
+    .option("--title <text>", "the title of the page")
+    .option("--evaluation <file...>", "further evaluation.json files with win rates")
+    .option("--samples <n>", "prompts shown with their answers", "8")
+    .option("--json", "the path as JSON on stdout")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ touchstone report runs/bot\n  $ touchstone report runs/cgpo runs/ppo -o compare.html",
+    )
+    .action(async (runs: string[], { out, title, evaluation, samples, json }: ReportFlags) => {
+      const { reportFromRuns } = await import("../../dashboard/report.js");
+      const page = await reportFromRuns(runs, {
+        title,
+        evaluations: evaluation,
+        samples: wholeNumber(samples, "--samples"),
+      });
+      const path = resolve(out ?? join(runs.length === 1 ? runs[0]! : ".", "report.html"));
+      await writeFileAtomic(path, page);
+      printResult({ report: path }, [path], { json });
+    });

@@ -1,0 +1,26 @@
+import { trainingCommand } from "../training.js";
+
+export const rewardCommand = () =>
+  trainingCommand("reward", {
+    summary: "train Bradley-Terry reward models on preferences",
+    description:
+      "Trains one reward model, or M of them from one initialisation (--runs M) for `touchstone warm` to average,\n" +
+      "on rows with prompt, chosen and rejected. Each is saved as a sequence classifier with one label, which\n" +
+      "transformers loads too.",
+    examples: [
+      "touchstone reward --model ./sft --data preferences.jsonl --runs 4 -o runs/rm",
+      "touchstone reward recipe.yaml --set learning_rate=[1e-5,4e-5]",
+      "touchstone warm runs/rm/member-*/final -o runs/rm/merged",
+    ],
+    run: async (recipe, context) => (await import("../../train/reward-model.js")).runReward(recipe, context),
+    report: ({ members }, { outputDir }) => [
+      ...members.map(({ model, accuracy }) =>
+        accuracy === undefined ? model : `${model}: accuracy ${(100 * accuracy).toFixed(1)} %`,
+      ),
+      ...(members.length > 1
+        ? [
+            `average them: touchstone warm ${members.map(({ model }) => model).join(" ")} -o ${outputDir}/merged`,
+          ]
+        : []),
+    ],
+  }).alias("rm");

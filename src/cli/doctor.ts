@@ -1,0 +1,101 @@
+// What `touchstone doctor` looks at. Each check is independent; one that throws is a problem with that error as detail.
+
+import { statfs } from "node:fs/promises";
+import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from "node:os";
+import { VERSION } from "./version.js";
+
+export interface Finding {
+  name: string;
+  status: "ok" | "warning" | "problem";
+  detail: string;
+}
+
+type Check = () => Promise<Omit<Finding, "name">> | Omit<Finding, "name">;
+
+const ok = (detail: string) => ({ status: "ok" as const, detail });
+const warning = (detail: string) => ({ status: "warning" as const, detail });
+const problem = (detail: string) => ({ status: "problem" as const, detail });
+
+const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+
+const CHECKS: Record<string, Check> = {
+  touchstone: () => ok(VERSION),
+
+  node: () => {
+    const [major, minor] = process.versions.node.split(".").map(Number) as [number, number];
+    const detail = `${process.versions.node} on ${platform()} ${release()} ${arch()}`;
+    return major > 20 || (major === 20 && minor >= 19)
+      ? ok(detail)
+      : problem(`${detail}; 20.19 or newer is needed`);
+  },
+
+  "onnx runtime": async () => {
+    const { ort } = await import("../tensor/ort.js");
+    return ok(`library loaded, version ${ort().version}`);
+  },
+
+  "bundled providers": async () => {
+    const { listSupportedBackends } = await import("onnxruntime-node");
+    return ok(
+      listSupportedBackends()
+        .map(({ name }) => name)
+        .join(", "),
+    );
+  },
+
+  cores: () => {
+    const model = cpus()[0]?.model.trim() ?? "unknown";
+    return ok(`${availableParallelism()} usable (${model})`);
+  },
+
+  memory: () => {
+    const detail = `${gib(freemem())} free of ${gib(totalmem())}`;
+    return freemem() < 2 ** 30 ? warning(`${detail}; less than 1 GiB is tight for any model`) : ok(detail);
+  },
+
+  disk: async () => {
+    const { bavail, bsize } = await statfs(process.cwd());
+    const detail = `${gib(bavail * bsize)} free here`;
+    return bavail * bsize < 2 ** 30 ? warning(`${detail}; a checkpoint may not fit`) : ok(detail);
+  },
+
+  tokenizers: async () => {
+    const { Tokenizer } = await import("@huggingface/tokenizers");
+    return typeof Tokenizer === "function"
+      ? ok("loaded")
+      : problem("@huggingface/tokenizers has no Tokenizer");
+  },
+
+  sandbox: async () => {
+    const { SandboxPool } = await import("../judges/sandbox/pool.js");
+    const pool = new SandboxPool(1);
+    try {
+      const program = {
+        source: "function twice(x) { return 2 * x; }",
+        tests: [{ call: "twice", args: [21], expected: 42, tolerance: 0 }],
+      };
+      const { passed, reason } = await pool.run(program, {
+        fuel: 1000,
+        memoryMb: 32,
+        outputChars: 100,
+        seconds: 5,
+      });
+      return passed ? ok("runs JavaScript") : problem(`gave a wrong answer: ${reason}`);
+    } finally {
+      await pool.close();
+    }
+  },
+};
+
+/** Runs every check. */
+export async function examine(): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const [name, check] of Object.entries(CHECKS)) {
+    try {
+      findings.push({ name, ...(await check()) });
+    } catch (error) {
+      findings.push({ name, ...problem(error instanceof Error ? error.message : String(error)) });
+    }
+  }
+  return findings;
+}

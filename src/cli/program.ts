@@ -1,0 +1,34 @@
+// The verbs. A verb is in this list when it does something.
+
+import { Command } from "commander";
+import { doctorCommand } from "./commands/doctor.js";
+import { judgeCommand } from "./commands/judge.js";
+import { reportCommand } from "./commands/report.js";
+import { rewardCommand } from "./commands/reward.js";
+import { sftCommand } from "./commands/sft.js";
+import { VERSION } from "./version.js";
+
+const VERBS = [sftCommand, rewardCommand, judgeCommand, reportCommand, doctorCommand];
+
+export function createProgram(): Command {
+  const program = new Command("touchstone")
+    .description(
+      "Post-train language models against rewards that they cannot cheat: weight-averaged reward models (WARM),\n" +
+        "judges that gate every sample (CGPO), rubrics that evolve (MPO).",
+    )
+    .version(VERSION, "-V, --version", "print the version")
+    .helpCommand("help [verb]", "explain a verb")
+    .showSuggestionAfterError()
+    .exitOverride()
+    .addHelpText(
+      "after",
+      "\nExit codes: 0 done; 2 a mistake in the command, recipe or data; 130 interrupted (continue with --resume);\n" +
+        "1 a bug in Touchstone.",
+    );
+  for (const verb of VERBS) {
+    const command = verb();
+    // Commands that are made on their own do not inherit this.
+    program.addCommand(command.copyInheritedSettings(program));
+  }
+  return program;
+}

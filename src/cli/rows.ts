@@ -1,0 +1,9 @@
+// JSONL out: to a file that appears whole, or to stdout.
+
+import { writeFileAtomic } from "../base/atomic.js";
+
+export async function writeRows(rows: readonly object[], out: string | undefined): Promise<void> {
+  const text = rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+  if (out === undefined) process.stdout.write(text);
+  else await writeFileAtomic(out, text);
+}

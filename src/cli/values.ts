@@ -1,0 +1,20 @@
+// Values of flags.
+
+import { UserError } from "../base/errors.js";
+
+export function wholeNumber(text: string, flag: string, min = 0): number {
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isSafeInteger(value) && value >= min) return value;
+  throw new UserError(`${flag} must be a whole number of at least ${min}, not "${text}"`);
+}
+
+export function realNumber(
+  text: string,
+  flag: string,
+  { min = 0, max = Number.POSITIVE_INFINITY } = {},
+): number {
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isFinite(value) && value >= min && value <= max) return value;
+  const range = Number.isFinite(max) ? `between ${min} and ${max}` : `of at least ${min}`;
+  throw new UserError(`${flag} must be a number ${range}, not "${text}"`);
+}
