@@ -1,14 +1,30 @@
 // The verbs. A verb is in this list when it does something.
 
 import { Command } from "commander";
+import { alignCommand } from "./commands/align.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { judgeCommand } from "./commands/judge.js";
+import { logprobsCommand } from "./commands/logprobs.js";
 import { reportCommand } from "./commands/report.js";
 import { rewardCommand } from "./commands/reward.js";
+import { sampleCommand } from "./commands/sample.js";
+import { scoreCommand } from "./commands/score.js";
 import { sftCommand } from "./commands/sft.js";
+import { warmCommand } from "./commands/warm.js";
 import { VERSION } from "./version.js";
 
-const VERBS = [sftCommand, rewardCommand, judgeCommand, reportCommand, doctorCommand];
+const VERBS = [
+  sftCommand,
+  rewardCommand,
+  warmCommand,
+  alignCommand,
+  sampleCommand,
+  scoreCommand,
+  logprobsCommand,
+  judgeCommand,
+  reportCommand,
+  doctorCommand,
+];
 
 export function createProgram(): Command {
   const program = new Command("touchstone")

@@ -21,10 +21,10 @@ describe("where there is no terminal", () => {
     reporter.end();
     expect(written).toEqual([
       "data: 10 rows\n",
-      "align: 100 steps\n",
-      "align: 5/100 · 1.0 s/step · 1m 35s left · chat reward 0.500\n",
-      "align: 10/100 · 1.0 s/step · 1m 30s left · chat reward 0.500\n",
-      "align: 12/100 · 1.0 s/step · 1m 28s left · chat reward 0.500 · took 12s\n",
+      "align: 0/100\n",
+      "align: 5/100 · 1.0 s each · 1m 35s left · chat reward 0.500\n",
+      "align: 10/100 · 1.0 s each · 1m 30s left · chat reward 0.500\n",
+      "align: 12/100 · 1.0 s each · 1m 28s left · chat reward 0.500 · took 12s\n",
     ]);
   });
 
@@ -33,7 +33,7 @@ describe("where there is no terminal", () => {
     reporter.begin("sft", 100, 90);
     clock.now = 6000;
     reporter.step(96);
-    expect(written).toEqual(["sft: steps 91 to 100\n", "sft: 96/100 · 1.0 s/step · 4.0s left\n"]);
+    expect(written).toEqual(["sft: 90/100\n", "sft: 96/100 · 1.0 s each · 4.0s left\n"]);
   });
 });
 
@@ -51,7 +51,7 @@ describe("at a terminal", () => {
     }
     expect(written[1]).toMatch(/━{12}─+$/);
     expect(written).toContain("\r\x1b[Ksaved\n");
-    expect(written.at(-1)).toContain("5/10 · 10.0 steps/s · 0.5s left · loss 0.250 · took 0.5s\n");
+    expect(written.at(-1)).toContain("5/10 · 10.0/s · 0.5s left · loss 0.250 · took 0.5s\n");
   });
 
   it("draws no more often than eyes can follow", () => {

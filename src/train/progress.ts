@@ -59,7 +59,7 @@ export function formatDuration(seconds: number): string {
 }
 
 const formatRate = (secondsPerStep: number) =>
-  secondsPerStep >= 1 ? `${secondsPerStep.toFixed(1)} s/step` : `${(1 / secondsPerStep).toFixed(1)} steps/s`;
+  secondsPerStep >= 1 ? `${secondsPerStep.toFixed(1)} s each` : `${(1 / secondsPerStep).toFixed(1)}/s`;
 
 /** Up to `count` of the metrics that matter most, as "reward 1.2". */
 export function headline(metrics: Metrics, count: number): string[] {
@@ -110,7 +110,7 @@ class Phase {
     return last.done > first.done ? (last.at - first.at) / 1000 / (last.done - first.done) : undefined;
   }
 
-  /** "42/200 · 3.1 s/step · 8m 12s left · reward 1.2" */
+  /** "42/200 · 3.1 s each · 8m 12s left · reward 1.2" */
   describe(metricCount: number): string {
     const rate = this.secondsPerStep;
     const parts = [`${this.done}/${this.total}`];
@@ -142,7 +142,7 @@ class LineReporter implements Reporter {
   begin(label: string, total: number, done = 0): void {
     this.lastLine = this.now();
     this.phase = new Phase(label, total, done, this.lastLine);
-    this.note(`${label}: ${done > 0 ? `steps ${done + 1} to ${total}` : `${total} steps`}`);
+    this.note(`${label}: ${done}/${total}`);
   }
 
   step(done: number, metrics?: Metrics): void {

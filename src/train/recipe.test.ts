@@ -232,22 +232,4 @@ describe("the other verbs", () => {
     });
     expect(parseRecipe("reward", toYaml(recipe), FILE)).toEqual(recipe);
   });
-
-  it("warm reads MergeKit's YAML", () => {
-    const yaml = `models:
-  - model: ./a
-    parameters: { weight: 0.3 }
-  - model: ./b
-merge_method: linear
-dtype: float32
-out: merged
-`;
-    const recipe = parseRecipe("warm", yaml, FILE);
-    expect(recipe.models).toEqual([
-      { model: "/recipes/a", parameters: { weight: 0.3 } },
-      { model: "/recipes/b", parameters: { weight: 1 } },
-    ]);
-    expect(recipe.parameters.normalize).toBe(true);
-    expect(message("warm", yaml.replace("linear", "slerp"))).toContain("merge_method must be one of linear");
-  });
 });

@@ -486,36 +486,13 @@ const rewardSchema = section(
   { aliases: { ...TRAINER_ALIASES, inits: "model", members: "runs" }, hints: TRAINER_HINTS },
 );
 
-/** MergeKit's linear merge, read unchanged, with `out` beside it. */
-const warmSchema = section(
-  {
-    models: list(
-      section({
-        model: model(),
-        parameters: section({ weight: number({ min: 0 }).default(1) }).prefault({}),
-      }),
-      "members",
-    ),
-    merge_method: oneOf("linear").default("linear"),
-    parameters: section({ normalize: boolean().default(true) }).prefault({}),
-    /** Precision of the average on disk; absent: that of the members. */
-    dtype: oneOf("float32", "float16", "bfloat16").optional(),
-    /** Only checked: its tokenizer and shapes must be those of the members. */
-    base_model: model().optional(),
-    tokenizer_source: text("base, or a model").optional(),
-    out: text("the directory of the averaged model"),
-  },
-  { aliases: { output_dir: "out" } },
-);
-
-const SCHEMAS = { align: alignSchema, sft: sftSchema, reward: rewardSchema, warm: warmSchema };
+const SCHEMAS = { align: alignSchema, sft: sftSchema, reward: rewardSchema };
 
 export type Verb = keyof typeof SCHEMAS;
 export type RecipeOf<V extends Verb> = CamelKeys<z.output<(typeof SCHEMAS)[V]>>;
 export type AlignRecipe = RecipeOf<"align">;
 export type SftRecipe = RecipeOf<"sft">;
 export type RewardRecipe = RecipeOf<"reward">;
-export type WarmRecipe = RecipeOf<"warm">;
 export type Recipe = RecipeOf<Verb>;
 export type TaskRecipe = AlignRecipe["tasks"][number];
 export type OptimizerRecipe = TaskRecipe["optimizer"];

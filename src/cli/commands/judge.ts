@@ -20,7 +20,7 @@ export const judgeCommand = () =>
         "rows with `feasible` and `verdicts`. A row is feasible when every judge that applies is satisfied.",
     )
     .argument("<data>", "JSONL, JSON or Parquet file, or Hub name")
-    .option("--judge <kind or {kind: ..., option: ...}...>", "judges, as in a recipe")
+    .option("--judge <entry...>", "judges as in a recipe: a kind, or {kind: ..., option: ...}")
     .option("--recipe <file>", "take the judges of a task of this align recipe instead")
     .option("--task <name>", "which task (default: the first)")
     .option("-o, --out <file>", "where to write the rows (default: stdout)")

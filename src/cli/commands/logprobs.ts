@@ -1,0 +1,23 @@
+import { Command } from "commander";
+import { withContext } from "../context.js";
+import { addModelFlags, limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
+import { writeRows } from "../rows.js";
+
+export const logprobsCommand = () =>
+  addModelFlags(new Command("logprobs"), "the language model")
+    .summary("log-probabilities of completions, token by token")
+    .description(
+      "Reads prompts with completions, conversations or texts (or token ids in `prompt_ids` and `completion_ids`) and\n" +
+        "writes the same rows with `logprobs`, one natural log-probability for each of `completion_ids`, and their sum\n" +
+        "`logprob`.",
+    )
+    .argument("<data>", "JSONL, JSON or Parquet file, or Hub name")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ touchstone logprobs answers.jsonl --model ./policy -o logprobs.jsonl",
+    )
+    .action(async (data: string, flags: ModelFlags) => {
+      const { logprobRows } = await import("../inference.js");
+      const request = { ...modelChoice(flags), data, limit: limitOf(flags) };
+      await writeRows(await withContext(flags, (context) => logprobRows(request, context)), flags.out);
+    });

@@ -1,0 +1,22 @@
+import { Command } from "commander";
+import { withContext } from "../context.js";
+import { addModelFlags, limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
+import { writeRows } from "../rows.js";
+
+export const scoreCommand = () =>
+  addModelFlags(new Command("score"), "the reward model")
+    .summary("score completions with a reward model")
+    .description(
+      "Reads prompts with completions (text, messages, or token ids in `prompt_ids` and `completion_ids`) and writes\n" +
+        "the same rows with `reward`.",
+    )
+    .argument("<data>", "JSONL, JSON or Parquet file, or Hub name")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ touchstone score answers.jsonl --model runs/rm/merged -o scored.jsonl",
+    )
+    .action(async (data: string, flags: ModelFlags) => {
+      const { scoreRows } = await import("../inference.js");
+      const request = { ...modelChoice(flags), data, limit: limitOf(flags) };
+      await writeRows(await withContext(flags, (context) => scoreRows(request, context)), flags.out);
+    });

@@ -1,0 +1,47 @@
+// Flags of the verbs that run a model over rows: which model, which device, where the rows go.
+
+import { type Command, Option } from "commander";
+import type { ContextFlags } from "./context.js";
+import type { ModelChoice } from "./inference.js";
+import { wholeNumber } from "./values.js";
+
+export interface ModelFlags extends ContextFlags {
+  model: string;
+  device: "cpu" | "webgpu";
+  threads?: string;
+  maxBatchTokens: string;
+  chatTemplate?: string;
+  limit?: string;
+  out?: string;
+}
+
+export const addModelFlags = (command: Command, what: string): Command =>
+  command
+    .requiredOption("--model <dir or Hub name>", what)
+    .option("-o, --out <file>", "where to write the rows (default: stdout)")
+    .option("--limit <n>", "use the first rows only")
+    .option("--chat-template <file>", "a Jinja template instead of the model's own")
+    .addOption(new Option("--device <device>", "where to run").choices(["cpu", "webgpu"]).default("cpu"))
+    .option("--threads <n>", "CPU threads (default: all)")
+    .option("--max-batch-tokens <n>", "tokens of one batch: bounds memory, never changes results", "4096")
+    .option("--quiet", "no progress");
+
+export const modelChoice = ({
+  model,
+  device,
+  threads,
+  maxBatchTokens,
+  chatTemplate,
+}: ModelFlags): ModelChoice => ({
+  model,
+  chatTemplate,
+  engine: {
+    kind: "local",
+    device,
+    threads: threads === undefined ? undefined : wholeNumber(threads, "--threads", 1),
+    maxBatchTokens: wholeNumber(maxBatchTokens, "--max-batch-tokens", 64),
+  },
+});
+
+export const limitOf = ({ limit }: ModelFlags) =>
+  limit === undefined ? undefined : wholeNumber(limit, "--limit", 1);
