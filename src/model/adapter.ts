@@ -299,24 +299,28 @@ export async function saveAdapter(
 
 // ------------------------------------------------------------------------------------------------------------ merging
 
-/** W += scale * B A in place, each element accumulated in float64 and rounded once. W is [out, in], row-major. */
+/**
+ * W += scale * B A in place, each element accumulated in float64 and rounded once. W is [out, in], row-major; `weight`
+ * holds its elements from `first` on (default: all of them).
+ */
 export function mergeLora(
   weight: Float32Array,
   { a, b }: LoraPair,
-  { r, scale }: { r: number; scale: number },
+  { r, scale, first = 0 }: { r: number; scale: number; first?: number },
 ): void {
   const input = a.length / r;
-  const out = b.length / r;
   const row = new Float64Array(input);
-  for (let o = 0; o < out; o++) {
+  for (let done = 0; done < weight.length; ) {
+    const o = Math.floor((first + done) / input);
+    const from = (first + done) % input;
+    const to = Math.min(input, from + weight.length - done);
     row.fill(0);
     for (let k = 0; k < r; k++) {
       const factor = b[o * r + k]!;
       const start = k * input;
-      for (let i = 0; i < input; i++) row[i] = row[i]! + factor * a[start + i]!;
+      for (let i = from; i < to; i++) row[i] = row[i]! + factor * a[start + i]!;
     }
-    const start = o * input;
-    for (let i = 0; i < input; i++) weight[start + i] = weight[start + i]! + scale * row[i]!;
+    for (let i = from; i < to; i++, done++) weight[done] = weight[done]! + scale * row[i]!;
   }
 }
 

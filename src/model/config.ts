@@ -112,6 +112,11 @@ const commonDefaults: Json = {
   pad_token_id: null,
 };
 
+/** Whether `modelType` (a config's `model_type`) is one that this engine computes. */
+export function isSupportedFamily(modelType: unknown): modelType is Family {
+  return typeof modelType === "string" && Object.hasOwn(familyDefaults, modelType);
+}
+
 /** `XForCausalLM` and `XForSequenceClassification` for every family. */
 const architectures: Record<string, { family: Family; head: Head }> = Object.fromEntries(
   (["llama", "mistral", "qwen2", "qwen3"] as const).flatMap((family) => [
@@ -254,7 +259,7 @@ function readArchitecture(raw: Json, file: string): { family: Family; head: Head
     file,
   );
   const modelType = named.model_type ?? null;
-  if (modelType !== null && !Object.hasOwn(familyDefaults, modelType)) {
+  if (modelType !== null && !isSupportedFamily(modelType)) {
     throw new UserError(
       `${file}: model_type "${modelType}" is not supported (supported: ${Object.keys(familyDefaults).join(", ")})`,
     );

@@ -697,6 +697,49 @@ def tokenizers(out: Path) -> None:
     write_json(out / "conversations.json", CONVERSATIONS)
 
 
+def averages(out: Path) -> None:
+    """Three reward models in three types (one in shards) and LoRA members, averaged by numpy in float64."""
+    import numpy as np
+    from safetensors.torch import load_file
+    from transformers import LlamaForSequenceClassification
+
+    members = {}
+    for i, (name, dtype) in enumerate({"a": torch.float32, "b": torch.bfloat16, "c": torch.float16}.items()):
+        torch.manual_seed(10 + i)
+        model = LlamaForSequenceClassification.from_pretrained(out / "lora-base")
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+        model = model.to(dtype)
+        model.save_pretrained(out / f"member-{name}", max_shard_size="2KB" if name == "c" else "5GB")
+        members[name] = {key: value.double().numpy() for key, value in model.state_dict().items()}
+    base = {key: value.double() for key, value in load_file(out / "lora-base" / "model.safetensors").items()}
+    for variant, scale in (("list", 8 / 2), ("regex", 3 / 4**0.5)):
+        adapter = {key.removeprefix("base_model.model."): value.double() for key, value in load_file(out / f"lora-{variant}" / "adapter_model.safetensors").items()}
+        merged = {key: value.clone() for key, value in base.items()}
+        for key, a in adapter.items():
+            if key.endswith("lora_A.weight"):
+                module = key.removesuffix(".lora_A.weight")
+                merged[f"{module}.weight"] += scale * adapter[f"{module}.lora_B.weight"] @ a
+            elif "lora_" not in key:
+                merged[key] = a
+        members[variant] = {key: value.numpy() for key, value in merged.items()}
+
+    def mean(names, weights):
+        weights = np.array(weights, dtype=np.float64) / np.sum(weights)
+        result = {key: sum(w * members[name][key] for w, name in zip(weights, names)) for key in members[names[0]]}
+        return {key: encoded(torch.from_numpy(np.ascontiguousarray(value))) for key, value in result.items()}
+
+    write_json(
+        out / "averages.json",
+        {
+            "uniform": mean("abc", [1, 1, 1]),
+            "weighted": mean("abc", [1, 2, 5]),
+            "lora": mean(["list", "regex", "a"], [1, 1, 1]),
+        },
+    )
+
+
 def load(directory: Path) -> None:
     """Loads a directory that Touchstone wrote and prints what tests compare by eye: class, dtype, sums."""
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
