@@ -7,12 +7,15 @@ import { createProgram } from "./program.js";
 /** A mistake in how the command was written, or in what it was given. */
 const USAGE = 2;
 
+/** A reader that has had enough (`| head`) is no error. */
+function exitQuietlyOnClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+}
+
 /** Runs one command; returns 0 (done), 2 (a mistake of the user's), 130 (interrupted) or 1 (a bug of ours). */
 export async function main(argv: readonly string[]): Promise<number> {
-  // A reader that has had enough (`| head`) is no error.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
-  });
+  if (process.stdout.listenerCount("error") === 0) process.stdout.on("error", exitQuietlyOnClosedPipe);
   try {
     await createProgram().parseAsync(argv, { from: "user" });
     return Number(process.exitCode ?? 0);
