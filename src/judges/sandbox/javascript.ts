@@ -5,10 +5,12 @@
 
 import {
   newQuickJSWASMModule,
+  newVariant,
   type QuickJSContext,
   type QuickJSHandle,
   type QuickJSRuntime,
-  type QuickJSSyncVariant,
+  type QuickJSWASMModule,
+  RELEASE_SYNC,
 } from "quickjs-emscripten";
 import { transform } from "sucrase";
 import { harnessSource } from "./harness.js";
@@ -37,6 +39,7 @@ export interface Limits {
    * iterations or calls, so a thousand take about a third of a second). It does not depend on the machine's speed.
    */
   fuel: number;
+  /** On top of the interpreter's own 16 MiB. */
   memoryMb: number;
   /** Characters that the program may print. */
   outputChars: number;
@@ -78,6 +81,18 @@ export function toScript(source: string): string {
   }
 }
 
+const pagesPerMb = 16;
+
+/**
+ * A fresh instance of the interpreter whose memory cannot grow past the limit. (The interpreter's own memory limit
+ * does not see the size of blocks in WebAssembly.)
+ */
+function instantiate(wasmModule: WebAssembly.Module, memoryMb: number): Promise<QuickJSWASMModule> {
+  const initial = 16 * pagesPerMb;
+  const wasmMemory = new WebAssembly.Memory({ initial, maximum: initial + Math.ceil(memoryMb * pagesPerMb) });
+  return newQuickJSWASMModule(newVariant(RELEASE_SYNC, { wasmModule, wasmMemory }));
+}
+
 /** What ended a program before its tests were through. */
 class Stopped extends Error {}
 
@@ -113,9 +128,8 @@ class Interpreter {
   private readonly harness: QuickJSHandle;
 
   constructor(
-    module: Awaited<ReturnType<typeof newQuickJSWASMModule>>,
+    module: QuickJSWASMModule,
     private readonly meter: Meter,
-    limits: Limits,
   ) {
     this.runtime = module.newRuntime();
     this.runtime.setMaxStackSize(nativeStackBytes);
@@ -129,7 +143,6 @@ class Interpreter {
     this.harness = this.context.unwrapResult(
       this.context.callFunction(create, this.context.undefined, write),
     );
-    this.runtime.setMemoryLimit(limits.memoryMb * 2 ** 20);
     this.runtime.setInterruptHandler(() => meter.check());
   }
 
@@ -241,12 +254,12 @@ function trap(error: unknown): string | undefined {
 export async function runJavaScript(
   { source, tests }: Program,
   limits: Limits,
-  variant: QuickJSSyncVariant,
+  wasmModule: WebAssembly.Module,
 ): Promise<ProgramResult> {
   const meter = new Meter(limits);
   const result: ProgramResult = { passed: false, reason: "", passes: 0, ran: 0, total: tests.length };
   try {
-    const interpreter = new Interpreter(await newQuickJSWASMModule(variant), meter, limits);
+    const interpreter = new Interpreter(await instantiate(wasmModule, limits.memoryMb), meter);
     const compiled = tests.map((test) =>
       typeof test === "string" ? compileStatements(interpreter, test) : compileCall(interpreter, test),
     );

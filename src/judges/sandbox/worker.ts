@@ -2,7 +2,6 @@
 // Math.random (which the interpreter seeds with the time), wherever and whenever it runs.
 
 import { parentPort, workerData } from "node:worker_threads";
-import { newVariant, RELEASE_SYNC } from "quickjs-emscripten";
 import { errorMessage } from "../verdict.js";
 import { type Limits, type Program, type ProgramResult, runJavaScript } from "./javascript.js";
 
@@ -26,12 +25,12 @@ function stopClock(): void {
 }
 
 stopClock();
-const variant = newVariant(RELEASE_SYNC, { wasmModule: workerData as WebAssembly.Module });
+const interpreter = workerData as WebAssembly.Module;
 
 parentPort!.on("message", async ({ program, limits }: Job) => {
   let outcome: JobOutcome;
   try {
-    outcome = { result: await runJavaScript(program, limits, variant) };
+    outcome = { result: await runJavaScript(program, limits, interpreter) };
   } catch (error) {
     outcome = { error: errorMessage(error) };
   }
