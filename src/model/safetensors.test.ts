@@ -101,7 +101,7 @@ describe("writing", () => {
   });
 
   it("crosses the conversion chunk without a seam", async () => {
-    const n = (1 << 20) + 3;
+    const n = (1 << 23) + 3;
     const values = Float32Array.from({ length: n }, (_, i) => (i % 1000) - 500);
     await writeSafetensors(file, [{ name: "long", shape: [n], dtype: "F16", values: () => values }]);
     const reader = await SafetensorsReader.open(file);

@@ -5,7 +5,6 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";
 import { UserError } from "../base/errors.js";
-import type { TokenIds } from "../engine/contract.js";
 import { isObject, type Json, readJson, readJsonIfPresent } from "./json.js";
 
 const specialNames = [
@@ -85,7 +84,7 @@ export class Tokenizer {
   }
 
   /** Ids outside the vocabulary have no text. */
-  decode(ids: TokenIds, { skipSpecialTokens = false }: DecodeOptions = {}): string {
+  decode(ids: Iterable<number>, { skipSpecialTokens = false }: DecodeOptions = {}): string {
     const tokens: string[] = [];
     for (const id of ids) {
       const token = this.inner.id_to_token(id);
@@ -205,7 +204,7 @@ const split = (pattern: string): Json => ({
  *   `add_prefix_space`;
  * - an inverted, isolated `Split` drops what lies between the matches, Rust keeps it.
  */
-export function adaptPreTokenizer(config: Json | null, file: string): Json | null {
+function adaptPreTokenizer(config: Json | null, file: string): Json | null {
   if (config === null) return null;
   const sequence = (...pretokenizers: Json[]): Json => ({ type: "Sequence", pretokenizers });
   switch (config.type) {

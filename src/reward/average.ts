@@ -133,8 +133,10 @@ function inFixedOrder(members: readonly Member[], weights: readonly number[]): T
     .sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : a.weight - b.weight));
 }
 
-/** Elements of each member read at a time: large enough for sequential reading, small enough that members share memory. */
-const chunkElements = 1 << 20;
+/** Elements held at a time, of all members together: 32 MiB, read twice over because the next chunk is on its way. */
+const heldElements = 1 << 23;
+/** Elements summed at a time: their float64 sums stay in the cache while the members pass by. */
+const tileElements = 1 << 14;
 
 /**
  * One tensor of sum_i w_i phi_i, in chunks. Products and sums are float64 and are rounded to float32 once, so that
@@ -146,10 +148,10 @@ async function* averageTensor(
   elements: number,
   progress: (elements: number) => void,
 ): AsyncGenerator<Float32Array> {
-  const size = Math.min(chunkElements, elements);
+  const size = Math.min(elements, Math.ceil(heldElements / terms.length));
   const buffers = () => terms.map(() => new Float32Array(size));
   let [current, next] = [buffers(), elements > size ? buffers() : []];
-  const sum = new Float64Array(size);
+  const sum = new Float64Array(tileElements);
   const mean = new Float32Array(size);
   const read = (into: readonly Float32Array[], first: number) =>
     Promise.all(
@@ -167,9 +169,13 @@ async function* averageTensor(
       pending.catch(() => {});
     }
     const count = Math.min(size, elements - first);
-    for (const [i, { weight }] of terms.entries())
-      addWeighted(sum, current[i]!, weight, { count, isFirst: i === 0 });
-    if (!roundFinite(sum, mean, count)) throw nonFinite(terms, name, current, count);
+    for (let start = 0; start < count; start += tileElements) {
+      const end = Math.min(start + tileElements, count);
+      for (const [i, { weight }] of terms.entries()) {
+        addWeighted(sum, current[i]!.subarray(start, end), weight, i === 0);
+      }
+      if (!roundFinite(sum, mean.subarray(start, end))) throw nonFinite(terms, name, current, count);
+    }
     yield mean.subarray(0, count);
     progress(count);
     [current, next] = [next, current];
@@ -177,20 +183,15 @@ async function* averageTensor(
 }
 
 /** sum += weight * values; the first term replaces what was there (adding it to 0 would lose the sign of -0). */
-function addWeighted(
-  sum: Float64Array,
-  values: Float32Array,
-  weight: number,
-  { count, isFirst }: { count: number; isFirst: boolean },
-): void {
-  if (isFirst) for (let i = 0; i < count; i++) sum[i] = weight * values[i]!;
-  else for (let i = 0; i < count; i++) sum[i] = sum[i]! + weight * values[i]!;
+function addWeighted(sum: Float64Array, values: Float32Array, weight: number, isFirst: boolean): void {
+  if (isFirst) for (let i = 0; i < values.length; i++) sum[i] = weight * values[i]!;
+  else for (let i = 0; i < values.length; i++) sum[i] = sum[i]! + weight * values[i]!;
 }
 
 /** Rounds to float32; false when a number is not finite, which any NaN or infinity among the terms makes it. */
-function roundFinite(sum: Float64Array, mean: Float32Array, count: number): boolean {
+function roundFinite(sum: Float64Array, mean: Float32Array): boolean {
   let check = 0;
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; i < mean.length; i++) {
     const value = sum[i]!;
     mean[i] = value;
     check += value * 0; // 0 for every finite number, NaN otherwise
