@@ -18,7 +18,10 @@ export interface Pair {
 export interface FlipOptions {
   /** Share of pairs whose label is wrong; exact up to rounding. */
   flipShare?: number;
-  /** 0 flips uniformly; above 0, pairs whose worse answer shows off more are flipped more often. */
+  /**
+   * 0 flips uniformly; above 0, pairs whose worse answer shows off more are flipped more often. Default: each family's
+   * own value in `tuning`.
+   */
   gullibility?: number;
 }
 
@@ -72,13 +75,11 @@ export function answerShifted(task: Task, random: RandomStream): string {
 export function flipLabels(
   pairs: readonly Pair[],
   random: RandomStream,
-  {
-    flipShare = tuning.preferences.flipShare,
-    gullibility = tuning.preferences.gullibility,
-  }: FlipOptions = {},
+  { flipShare = tuning.preferences.flipShare, gullibility }: FlipOptions = {},
 ): Pair[] {
-  const keys = pairs.map(({ chosen, rejected }) => {
-    const weight = Math.exp(gullibility * (showiness(rejected) - showiness(chosen)));
+  const keys = pairs.map(({ task, chosen, rejected }) => {
+    const g = gullibility ?? tuning.preferences.gullibility[task.family];
+    const weight = Math.exp(g * (showiness(rejected) - showiness(chosen)));
     return Math.log(1 - random.uniform()) / weight;
   });
   const order = keys.map((_, i) => i).sort((i, j) => keys[j]! - keys[i]! || i - j);

@@ -37,7 +37,14 @@ export const tuning = {
      * How much a showy worse answer attracts the flips: the chance of a flip is proportional to
      * exp(gullibility * (showiness of the worse answer - showiness of the better one)). 0 flips uniformly.
      */
-    gullibility: 1.5,
+    gullibility: {
+      writing: 0.4,
+      arithmetic: 2.5,
+      code: 2.5,
+      instructions: 2.5,
+      engagement: 0.8,
+      safety: 0.8,
+    },
   },
   /** The shifted split: answers beyond the range of the training data. */
   shifted: { cheersAdded: 3, sentencesAdded: 2, wordNoise: 0.08 },
