@@ -33,6 +33,7 @@ function extent(values: readonly number[]): [number, number] {
 /** The axis's domain: what it asks for, else the data with a little air, but not past 0, nor past 100 %. */
 function domain(values: readonly number[], { min, max, format: as }: Axis, air = 0): [number, number] {
   const [low, high] = extent(values);
+  if (low === high && as === "percent" && low >= 0 && high <= 1) return [min ?? 0, max ?? 1];
   const margin = (high - low) * air;
   const floor = low >= 0 ? 0 : Number.NEGATIVE_INFINITY;
   const ceiling = as === "percent" && high <= 1 ? 1 : Number.POSITIVE_INFINITY;

@@ -22,8 +22,7 @@ const LOOKS: Record<string, MetricLook> = {
   calibrated_reward: { title: "Calibrated reward", caption: "Eq. 5: chance to beat the baseline response." },
   regularised_reward: { title: "Constraint- and KL-regularised reward", caption: "Eq. 11." },
   kl: { title: "KL to the reference, nats a response" },
-  log_ratio: { title: "Mean log-ratio to the reference, nats a response" },
-  satisfied_rate: { title: "Samples that satisfy every judge", format: "percent" },
+  "constraints/satisfied_rate": { title: "Samples that satisfy every judge", format: "percent" },
   violation_rate: { title: "Violation rate", format: "percent" },
   accuracy: { title: "Accuracy", format: "percent" },
   margin: { title: "Reward margin" },
@@ -31,6 +30,7 @@ const LOOKS: Record<string, MetricLook> = {
 
 /** Metrics of interest when something is wrong. */
 const PLAIN_TITLES: Record<string, string> = {
+  log_ratio: "Mean log-ratio to the reference, nats a response",
   loss: "Loss",
   grad_norm: "Gradient norm",
   learning_rate: "Learning rate",
@@ -60,8 +60,18 @@ function lookOf(metric: string): MetricLook {
 }
 
 function rank(metric: string): number {
-  const place = Object.keys(LOOKS).indexOf(metric.startsWith("constraints/") ? "violation_rate" : metric);
+  const isViolation = /^constraints\/.+\/violation_rate$/.test(metric);
+  const place = Object.keys(LOOKS).indexOf(isViolation ? "violation_rate" : metric);
   return place < 0 ? Number.POSITIVE_INFINITY : place;
+}
+
+/** The metrics of a run; with a single task, its mean over the tasks would only repeat it. */
+function keysOf(rows: readonly MetricsRow[]): string[] {
+  const keys = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((key) => key !== "step");
+  const tasks = new Set(keys.flatMap((key) => parseMetric(key).task ?? []));
+  if (tasks.size !== 1) return keys;
+  const [task] = tasks;
+  return keys.filter((key) => !keys.includes(`tasks/${task}/${key}`));
 }
 
 const isHeadline = (metric: string) => Number.isFinite(rank(metric));
@@ -99,8 +109,8 @@ function chart(metric: string, title: string, curves: readonly Series[]): LineCh
  * whose curves are the runs.
  */
 export function metricCharts(runs: readonly RunMetrics[]): Record<"headline" | "others", LineChartSection[]> {
-  const keys = [...new Set(runs.flatMap(({ rows }) => rows.flatMap((row) => Object.keys(row))))];
-  const named = keys.filter((key) => key !== "step").map((key) => ({ key, ...parseMetric(key) }));
+  const keys = [...new Set(runs.flatMap(({ rows }) => keysOf(rows)))];
+  const named = keys.map((key) => ({ key, ...parseMetric(key) }));
   const metrics = [...new Set(named.map(({ metric }) => metric))].sort((a, b) => rank(a) - rank(b));
   const chartsOf = (metric: string): LineChartSection[] => {
     const of = named.filter((name) => name.metric === metric);
@@ -135,8 +145,8 @@ export function frontierCharts(runs: readonly RunMetrics[]): LineChartSection[] 
   return ["true_reward", "reward"].flatMap((metric) => {
     const curves = runs.flatMap(({ name, rows }, run) => {
       const tasks = new Set(
-        rows
-          .flatMap((row) => Object.keys(row).map(parseMetric))
+        keysOf(rows)
+          .map(parseMetric)
           .flatMap((parsed) => (parsed.metric === metric ? [parsed.task ?? ""] : [])),
       );
       return [...tasks].flatMap((task, place): Series[] => {
@@ -174,8 +184,7 @@ export function frontierCharts(runs: readonly RunMetrics[]): LineChartSection[] 
 export function highlights(runs: readonly RunMetrics[]): Highlight[] {
   const found: Highlight[] = [];
   for (const { name, rows } of runs) {
-    const keys = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-    const headline = keys
+    const headline = keysOf(rows)
       .filter((key) => isHeadline(parseMetric(key).metric))
       .sort((a, b) => rank(parseMetric(a).metric) - rank(parseMetric(b).metric));
     for (const key of headline.slice(0, Math.max(1, Math.floor(4 / runs.length)))) {

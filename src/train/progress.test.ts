@@ -83,6 +83,7 @@ describe("progress", () => {
       lr: 9,
     };
     expect(headline(metrics, 3)).toEqual(["math reward 3.00", "math kl 2.00", "satisfied 0.500"]);
+    expect(headline({ kl: 1, "tasks/a/kl": 2 }, 3)).toEqual(["kl 1.00"]);
     expect([0.52, 59, 75, 3725].map(formatDuration)).toEqual(["0.5s", "59s", "1m 15s", "1h 2m"]);
   });
 });

@@ -63,9 +63,13 @@ const formatRate = (secondsPerStep: number) =>
 
 /** Up to `count` of the metrics that matter most, as "reward 1.2". */
 export function headline(metrics: Metrics, count: number): string[] {
-  const place = (key: string) => SHOWN.indexOf(key.replace(/^tasks\/[^/]+\//, ""));
+  const general = (key: string) => key.replace(/^tasks\/[^/]+\//, "");
+  const place = (key: string) => SHOWN.indexOf(general(key));
+  // A mean over the tasks says it for all of them.
+  const isCovered = (key: string) => general(key) !== key && general(key) in metrics;
   return Object.entries(metrics)
-    .filter((entry): entry is [string, number] => typeof entry[1] === "number" && place(entry[0]) >= 0)
+    .filter((entry): entry is [string, number] => typeof entry[1] === "number")
+    .filter(([key]) => place(key) >= 0 && !isCovered(key))
     .sort(([a], [b]) => place(a) - place(b))
     .slice(0, count)
     .map(([key, value]) => {
