@@ -12,11 +12,20 @@ import { exact } from "./rules/exact.js";
 import { format } from "./rules/format.js";
 import { length } from "./rules/length.js";
 import { math } from "./rules/math.js";
+import { refusalRegex } from "./rules/refusal.js";
 import { regex } from "./rules/regex.js";
 import { errorMessage, type Judge, violated } from "./verdict.js";
 
 /** Every kind that a recipe can name. */
-export const judgeKinds: Record<string, JudgeKind> = { code, exact, format, length, math, regex };
+export const judgeKinds: Record<string, JudgeKind> = {
+  code,
+  exact,
+  format,
+  length,
+  math,
+  refusal_regex: refusalRegex,
+  regex,
+};
 
 /** What every entry may say, whatever its kind. */
 const commonOptions = {

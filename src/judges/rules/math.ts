@@ -4,7 +4,7 @@
 import { z } from "zod";
 import { hasColumn, judgeKind } from "../kind.js";
 import { satisfied, violated } from "../verdict.js";
-import { equivalent } from "./math/answer.js";
+import { equivalent } from "./math/equivalent.js";
 import { finalAnswerSentence, lastBoxed, referenceAnswer } from "./math/extract.js";
 
 const extractors = { final_answer: finalAnswerSentence, boxed: lastBoxed };

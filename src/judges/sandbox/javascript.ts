@@ -241,12 +241,13 @@ function compileCall(interpreter: Interpreter, { call, args, expected, tolerance
   };
 }
 
-/** Traps of the WebAssembly instance itself, which only a program can bring about. */
+/** What only a program can bring about: traps of its WebAssembly instance, strings too long for the host. */
 function trap(error: unknown): string | undefined {
   if (error instanceof Stopped) return error.message;
   if (error instanceof RangeError && /call stack/i.test(error.message))
     return "the program recursed too deeply";
-  if (error instanceof WebAssembly.RuntimeError) return "the program exhausted the sandbox";
+  if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError)
+    return "the program exhausted the sandbox";
   return undefined;
 }
 

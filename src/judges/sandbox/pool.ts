@@ -83,13 +83,14 @@ export class SandboxPool {
         }
         settle();
       };
-      const late: ProgramResult = {
+      const stopped = (reason: string): ProgramResult => ({
         passed: false,
-        reason: "the program did not end within its time limit and was killed",
+        reason,
         passes: 0,
         ran: 0,
         total: job.program.tests.length,
-      };
+      });
+      const late = stopped("the program did not end within its time limit and was killed");
       const timer = setTimeout(
         () => finish(false, () => resolve(late)),
         1000 * (job.limits.seconds + graceSeconds),
@@ -102,7 +103,12 @@ export class SandboxPool {
           "result" in outcome ? resolve(outcome.result) : reject(new Error(outcome.error)),
         ),
       );
-      worker.once("error", (error) => finish(false, () => reject(error)));
+      worker.once("error", (error: NodeJS.ErrnoException) => {
+        const isFull = error.code === "ERR_WORKER_OUT_OF_MEMORY";
+        finish(false, () =>
+          isFull ? resolve(stopped("the program exhausted its thread's memory")) : reject(error),
+        );
+      });
       worker.once("exit", (code) =>
         finish(false, () => reject(new Error(`the sandbox thread ended with code ${code}`))),
       );

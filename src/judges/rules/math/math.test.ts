@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { createMember } from "../../registry.js";
 import { verdictFrom } from "../../verdict.js";
-import { equivalent } from "./answer.js";
+import { equivalent } from "./equivalent.js";
 import { finalAnswerSentence, lastBoxed, referenceAnswer } from "./extract.js";
 
 test.each([
