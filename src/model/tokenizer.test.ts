@@ -18,8 +18,9 @@ interface Expected {
 const expectedOf = async (name: string) =>
   JSON.parse(await readFile(join(fixtures, `tokenizer-${name}.json`), "utf8")) as Expected;
 
-// The components of SmolLM2, of GPT-2 with a prefix space, of Llama 3, Qwen2, Llama 2 and Mistral, and plain Metaspace.
-const names = ["smollm2", "prefixed", "llama3", "qwen", "llama2", "mistral", "metaspace"];
+// The components of SmolLM2, of GPT-2 with a prefix space, of Llama 3, Qwen2, Llama 2 and Mistral, plain Metaspace, and
+// ("odd") of older families.
+const names = ["smollm2", "prefixed", "odd", "llama3", "qwen", "llama2", "mistral", "metaspace"];
 
 describe.each(names)("%s agrees with transformers", (name) => {
   it("on special tokens and size", async () => {

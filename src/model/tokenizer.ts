@@ -1,6 +1,7 @@
 // The tokenizer of a model directory (tokenizer.json, tokenizer_config.json), with the ids and the text of Hugging
 // Face's Rust `tokenizers`. Encoding is the work of `@huggingface/tokenizers`; where its pre-tokenizers differ from the
-// Rust library, `adaptPreTokenizer` puts it right. Decoding is here, for the package differs in most of the few steps.
+// Rust library, `adaptPreTokenizer` puts it right. Decoding is here: the package differs for invalid byte-fallback runs
+// and for Metaspace, and searches the list of added tokens for every byte-level token.
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";

@@ -262,7 +262,8 @@ Les élèves étaient déjà là; où êtes-vous? Größe, Straße, naïve, caf�
 नमस्ते दुनिया, आप कैसे हैं? हिन्दी में लिखा हुआ पाठ १२३
 สวัสดีชาวโลก ภาษาไทย  שלום עולם
 😀 😃 👍🏽 👨‍👩‍👧‍👦 🇩🇪 ❤️ emoji
-""" * 3
+١٢٣٤ ۵۶۷ १२३ 123 123 !!! ... ??? (()) 
+""" * 3 + "x\u0085\u0085y !\ufeff\ufeff? \u0085 \ufeff " * 30
 
 TEXTS = [
     "",
@@ -282,7 +283,7 @@ TEXTS = [
     "e\u0301 a\u0308 o\u0302\u0323 combining; precomposed é ä; \u1100\u1161\u11a8 jamo; \u212b angstrom",
     "def add(a, b):\n    return a + b  # sum\n\n\tif x:\n\t\tpass\r\n",
     "for (let i=0;i<n;i++){console.log(`${i}`);} // ===> !== &&&& ((([[[",
-    "zero\u200bwidth \u200d joiner \u00a0nbsp \u3000ideographic \u2028line \u0085next \ufeffbom\ufeff \x1c\x1f",
+    "zero\u200bwidth \u200d joiner \u00a0nbsp \u3000ideographic \u2028line \u0085next \ufeffbom\ufeff \x1c\x1f x\u0085\u0085y !\ufeff\ufeff?",
     "\ufeffbom first",
     "private \ue000 use \U000f0000 and unassigned \U0001fae8, math \U0001d54f\U0001d7d8",
     "a▁b ▁▁ c▁",
@@ -323,13 +324,14 @@ def build_tokenizers() -> dict:
     """Small tokenizers with the components of the real families: (tokenizers.Tokenizer, tokenizer_config)."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-    lines = CORPUS.splitlines()
+    lines = CORPUS.split("\n")
 
-    def byte_level(pre_tokenizer, special, normalizer=None, vocab_size=520, **model):
+    def byte_level(pre_tokenizer, special, normalizer=None, vocab_size=700, **model):
+        """Merges are learnt without the pre-tokenizer, so that they cross its borders and a wrong border shows."""
         tokenizer = Tokenizer(models.BPE(**model))
         if normalizer:
             tokenizer.normalizer = normalizer
-        tokenizer.pre_tokenizer = pre_tokenizer
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         tokenizer.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size,
@@ -338,6 +340,7 @@ def build_tokenizers() -> dict:
             show_progress=False,
         )
         tokenizer.train_from_iterator(lines, trainer)
+        tokenizer.pre_tokenizer = pre_tokenizer
         return tokenizer
 
     def sentencepiece_like(pre_tokenizer, normalizer, added):
@@ -375,6 +378,18 @@ def build_tokenizers() -> dict:
 
     prefixed = byte_level(pre_tokenizers.ByteLevel(add_prefix_space=True), ["<s>", "</s>", "<pad>"])
     prefixed.add_special_tokens([AddedToken("<mask>", lstrip=True, rstrip=True, normalized=False)])
+
+    odd = byte_level(
+        pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Punctuation(),
+                pre_tokenizers.Digits(individual_digits=False),
+                pre_tokenizers.Split(Regex("[a-m]+"), behavior="isolated", invert=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        ),
+        ["<s>"],
+    )
 
     llama3_pattern = (
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -426,6 +441,7 @@ def build_tokenizers() -> dict:
     return {
         "smollm2": (smollm2, {**chatml, "bos_token": "<|im_start|>", "unk_token": "<|endoftext|>"}),
         "prefixed": (prefixed, {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "sep_token": "</s>"}),
+        "odd": (odd, {"bos_token": "<s>"}),
         "llama3": (llama3, {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>"}),
         "qwen": (qwen, {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "bos_token": None}),
         "llama2": (llama2, {"bos_token": "<s>", "eos_token": {"__type": "AddedToken", "content": "</s>"}, "unk_token": "<unk>"}),
