@@ -10,7 +10,7 @@ import { copyTokenizer } from "./checkpoint.js";
 import { type DecoderConfig, type FloatType, type ParameterSpec, parameterSpecs } from "./config.js";
 import { firstNonFinite } from "./floats.js";
 import { formatJson, type Json, readJson } from "./json.js";
-import { formatShape, SafetensorsReader, type TensorSource, writeSafetensors } from "./safetensors.js";
+import { formatShape, SafetensorsReader, streamSafetensors, type TensorSource } from "./safetensors.js";
 
 export interface LoraConfig {
   r: number;
@@ -293,7 +293,7 @@ export async function saveAdapter(
     await writeFile(join(aside, "adapter_config.json"), formatJson(loraConfigJson(lora)));
     if (tokenizerFrom !== undefined) await copyTokenizer(tokenizerFrom, aside);
     if (readme !== undefined) await writeFile(join(aside, "README.md"), readme);
-    await writeSafetensors(join(aside, "adapter_model.safetensors"), tensors);
+    await streamSafetensors(join(aside, "adapter_model.safetensors"), tensors);
   });
 }
 

@@ -108,6 +108,23 @@ describe("saving and loading", () => {
   });
 });
 
+describe("a full disk", () => {
+  it("is one sentence about the directory, and keeps what was there", async () => {
+    const tensors = randomTensors();
+    await saveCheckpoint(dir, { config, read: reading(tensors) });
+    const read = () => {
+      throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
+    };
+    const error = await saveCheckpoint(dir, { config, read }).catch((caught) => caught);
+    expect(error).toBeInstanceOf(UserError);
+    expect(error.message).toBe(
+      `could not write ${dir}: the disk is full; what was there before is unchanged`,
+    );
+    expect((await loadCheckpoint(dir)).tensors).toEqual(tensors);
+    expect(await readdir(root)).toEqual(["model"]);
+  });
+});
+
 describe("a directory that does not fit its config is refused", () => {
   /** Saves the model with one change to its tensors. */
   async function saveChanged(change: (tensors: Tensors) => void, shapes: Record<string, number[]> = {}) {

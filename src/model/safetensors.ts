@@ -1,9 +1,9 @@
 // The safetensors format: an 8-byte header length, a JSON header, then the tensors' bytes, little-endian.
 // The reader parses the header only and reads one tensor at a time; the writer streams tensors one at a time.
 // Nothing in a file is ever executed.
-import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { explainDiskError, writeFileAtomic } from "../base/atomic.js";
+import { explainDiskError } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
 import type { FloatType } from "./config.js";
 import { bytesOf, float32ToBfloat16, float32ToFloat16, widen } from "./floats.js";
@@ -344,26 +344,35 @@ const tensorBytes = ({ dtype, shape }: TensorSource): number => product(shape) *
 export async function writeSafetensors(
   path: string,
   tensors: readonly TensorSource[],
-  { metadata = { format: "pt" } }: WriteOptions = {},
+  options: WriteOptions = {},
 ): Promise<void> {
-  // Wider types first, as the reference implementation does: every tensor then starts at a multiple of its item size.
-  const ordered = tensors.toSorted((a, b) => itemBytes[b.dtype]! - itemBytes[a.dtype]!);
   const target = resolve(path);
   const aside = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
   try {
     await mkdir(dirname(target), { recursive: true });
-    const handle = await open(aside, "w");
-    try {
-      await writeAll(handle, encodeHeader(ordered, metadata));
-      for (const tensor of ordered) await writeTensor(handle, tensor);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await streamSafetensors(aside, tensors, options);
     await rename(aside, target);
   } catch (error) {
     await rm(aside, { force: true });
     throw explainDiskError(error, path);
+  }
+}
+
+/** The same straight into a fresh directory, for use inside `writeDirectoryAtomic`, which explains a full disk. */
+export async function streamSafetensors(
+  path: string,
+  tensors: readonly TensorSource[],
+  { metadata = { format: "pt" } }: WriteOptions = {},
+): Promise<void> {
+  // Wider types first, as the reference implementation does: every tensor then starts at a multiple of its item size.
+  const ordered = tensors.toSorted((a, b) => itemBytes[b.dtype]! - itemBytes[a.dtype]!);
+  const handle = await open(path, "w");
+  try {
+    await writeAll(handle, encodeHeader(ordered, metadata));
+    for (const tensor of ordered) await writeTensor(handle, tensor);
+    await handle.sync();
+  } finally {
+    await handle.close();
   }
 }
 
@@ -373,8 +382,8 @@ export interface WriteShardedOptions extends WriteOptions {
 }
 
 /**
- * Writes `model.safetensors` into a fresh directory, or shards and their index when one file would be too large.
- * Each file is atomic; for an atomic directory, fill it inside `writeDirectoryAtomic`.
+ * Writes `model.safetensors`, or shards and their index when one file would be too large, into a fresh directory: for
+ * use inside `writeDirectoryAtomic`.
  */
 export async function writeWeights(
   dir: string,
@@ -383,19 +392,19 @@ export async function writeWeights(
 ): Promise<void> {
   const shards = splitIntoShards(tensors, maxShardBytes);
   if (shards.length === 1) {
-    await writeSafetensors(join(dir, "model.safetensors"), shards[0]!, options);
+    await streamSafetensors(join(dir, "model.safetensors"), shards[0]!, options);
     return;
   }
   const pad = (n: number) => String(n).padStart(5, "0");
   const weightMap: Record<string, string> = {};
   for (const [i, shard] of shards.entries()) {
     const file = `model-${pad(i + 1)}-of-${pad(shards.length)}.safetensors`;
-    await writeSafetensors(join(dir, file), shard, options);
+    await streamSafetensors(join(dir, file), shard, options);
     for (const { name } of shard) weightMap[name] = file;
   }
   const totalSize = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
   const index = { metadata: { total_size: totalSize }, weight_map: weightMap };
-  await writeFileAtomic(join(dir, "model.safetensors.index.json"), formatJson(index));
+  await writeFile(join(dir, "model.safetensors.index.json"), formatJson(index));
 }
 
 function splitIntoShards(tensors: readonly TensorSource[], maxBytes: number): TensorSource[][] {
