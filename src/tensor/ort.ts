@@ -86,11 +86,13 @@ function libraryPath(): string {
 }
 
 let api: OrtApi | undefined;
+/** Held for ever: koffi unloads a library that is garbage collected, functions in use or not. */
+let library: koffi.LibraryHandle | undefined;
 
 /** Loads the library once and returns its function table. */
 export function ort(): OrtApi {
   if (api) return api;
-  const library = koffi.load(libraryPath());
+  library = koffi.load(libraryPath());
   const base = library.func("OrtGetApiBase", "void*", [])() as Pointer;
   const [getApi, getVersion] = koffi.decode(base, koffi.array("void*", 2)) as [Pointer, Pointer];
   const table = koffi.call(getApi, koffi.proto("void*", ["uint32_t"]), apiVersion) as Pointer;
