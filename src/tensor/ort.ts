@@ -87,7 +87,7 @@ function libraryPath(): string {
 
 let api: OrtApi | undefined;
 /** Held for ever: koffi unloads a library that is garbage collected, functions in use or not. */
-let library: koffi.LibraryHandle | undefined;
+let library: ReturnType<typeof koffi.load> | undefined;
 
 /** Loads the library once and returns its function table. */
 export function ort(): OrtApi {
