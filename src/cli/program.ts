@@ -5,6 +5,7 @@ import { alignCommand } from "./commands/align.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { judgeCommand } from "./commands/judge.js";
 import { logprobsCommand } from "./commands/logprobs.js";
+import { quickstartCommand } from "./commands/quickstart.js";
 import { reportCommand } from "./commands/report.js";
 import { rewardCommand } from "./commands/reward.js";
 import { sampleCommand } from "./commands/sample.js";
@@ -23,6 +24,7 @@ const VERBS = [
   logprobsCommand,
   judgeCommand,
   reportCommand,
+  quickstartCommand,
   doctorCommand,
 ];
 

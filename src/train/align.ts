@@ -2,7 +2,6 @@
 // generations; the gradients of all tasks are taken at the same weights, summed with the task weights rho_l, and applied
 // in one step.
 
-import { dirname } from "node:path";
 import { NonFiniteError, UserError } from "../base/errors.js";
 import { hash32, RandomStream } from "../base/random.js";
 import { loadPrompts, PromptCursor, resolveModel } from "../data/index.js";
@@ -56,11 +55,20 @@ interface Phase {
   tokens: number;
 }
 
+export interface ObservedModels {
+  policy: LocalLanguageModel;
+  reference: LocalLanguageModel;
+  codec: TextCodec;
+}
+
 export interface AlignOptions extends RunContext {
   /** Directory that a judge module's path in the recipe starts from. Default: the working directory. */
   baseDir?: string;
-  /** Called after every step with the policy as it is, for evaluation that must not reach training. */
-  onStep?: (step: number, policy: LocalLanguageModel, reference: LocalLanguageModel) => Promise<void>;
+  /**
+   * Looks at the policy before the first step (0) and after every step. What it returns is logged beside the step's
+   * metrics and goes nowhere else.
+   */
+  observe?: (step: number, models: ObservedModels) => Promise<Metrics>;
 }
 
 export async function runAlign(recipe: AlignRecipe, context: AlignOptions): Promise<AlignResult> {
@@ -90,6 +98,11 @@ export async function runAlign(recipe: AlignRecipe, context: AlignOptions): Prom
       for (const task of tasks) restoreTask(task, state.tasks[task.recipe.name]);
     },
     step: async (adam, step, run) => {
+      const observe = (at: number) => context.observe?.(at, { policy, reference, codec });
+      if (step === 0) {
+        const before = await observe(0);
+        if (before) run.metrics.log(0, before);
+      }
       const clock = newClock();
       const metrics: Record<string, number> = {};
       for (const task of tasks) {
@@ -103,8 +116,8 @@ export async function runAlign(recipe: AlignRecipe, context: AlignOptions): Prom
         0,
       );
       const gradNorm = kept === 0 ? 0 : (await timed(clock.optimizer, 0, () => policy.step(adam))).gradNorm;
-      await context.onStep?.(step + 1, policy, reference);
-      return { ...metrics, ...overall(tasks, metrics), ...rates(clock), grad_norm: gradNorm };
+      const observed = await observe(step + 1);
+      return { ...metrics, ...overall(tasks, metrics), ...rates(clock), grad_norm: gradNorm, ...observed };
     },
   });
   policy.dispose();
@@ -422,6 +435,3 @@ function rates(clock: Clock): Metrics {
     ]),
   );
 }
-
-/** Where relative paths of judge modules start: the recipe file's directory. */
-export const baseDirOf = (recipeFile: string): string => dirname(recipeFile);

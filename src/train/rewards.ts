@@ -62,7 +62,11 @@ export class RewardModels {
   }
 }
 
-async function lastValues(model: LocalScalarModel, sequences: readonly TokenIds[]): Promise<Float64Array> {
+/** r(x, y) at the last token of every sequence. */
+export async function lastValues(
+  model: LocalScalarModel,
+  sequences: readonly TokenIds[],
+): Promise<Float64Array> {
   const values = await model.values(sequences, "last");
   return Float64Array.from(values, (row) => row[0]!);
 }

@@ -1,0 +1,97 @@
+// Measuring a policy of the lab: true reward, the proxy that it was trained on, and distance from where it started.
+
+import { hash32 } from "../base/random.js";
+import { mean, tInterval, winRate } from "../base/statistics.js";
+import type { LanguageModel } from "../engine/contract.js";
+import type { RewardFunction } from "../train/rewards.js";
+import type { TextCodec } from "../train/text.js";
+import { maxNewTokens } from "./world/base-model.js";
+import { gold } from "./world/gold.js";
+import type { PromptRow } from "./world/world.js";
+
+/** One answer to a held-out prompt. */
+export interface Answer {
+  row: PromptRow;
+  text: string;
+  tokens: number;
+  /** The true reward, in [0, 1]. */
+  gold: number;
+  /** The reward that the policy was trained on. */
+  proxy: number;
+  /** log(pi/pi_ref) of the answer, nats. */
+  logRatio: number;
+}
+
+export interface EvaluateOptions {
+  policy: LanguageModel;
+  reference: LanguageModel;
+  codec: TextCodec;
+  proxy: RewardFunction;
+  rows: readonly PromptRow[];
+}
+
+/**
+ * One answer to every prompt at temperature 1. The seed belongs to the prompt, so policies that are compared answer the
+ * same prompts with the same random numbers.
+ */
+export async function evaluatePolicy({
+  policy,
+  reference,
+  codec,
+  proxy,
+  rows,
+}: EvaluateOptions): Promise<Answer[]> {
+  const prompts = rows.map((row) => codec.prompt([{ role: "user", content: row.prompt }]));
+  const completions = await policy.sample(prompts, {
+    maxNewTokens,
+    stopIds: [codec.endId],
+    seeds: rows.map(({ id }) => hash32(`evaluation ${id}`)),
+  });
+  const sequences = completions.map(({ tokens }, i) => ({
+    tokens: [...prompts[i]!, ...tokens],
+    promptLength: prompts[i]!.length,
+  }));
+  const [own, start] = [await policy.logprobs(sequences), await reference.logprobs(sequences)];
+  const proxies = await proxy(sequences.map(({ tokens }) => tokens));
+  return completions.map(({ tokens }, i) => {
+    const text = codec.decode(tokens);
+    return {
+      row: rows[i]!,
+      text,
+      tokens: tokens.length,
+      gold: gold(rows[i]!, text).score,
+      proxy: proxies[i]!,
+      logRatio: own[i]!.reduce((sum, logprob, t) => sum + logprob - start[i]![t]!, 0),
+    };
+  });
+}
+
+/** Means over answers, per family and overall, as metrics; `lab/` marks what training never sees. */
+export function labMetrics(answers: readonly Answer[]): Record<string, number> {
+  const metrics: Record<string, number> = {};
+  const add = (prefix: string, chosen: readonly Answer[]): void => {
+    metrics[`${prefix}true_reward`] = mean(chosen.map((answer) => answer.gold));
+    metrics[`${prefix}proxy_reward`] = mean(chosen.map((answer) => answer.proxy));
+    metrics[`${prefix}kl`] = mean(chosen.map((answer) => answer.logRatio));
+  };
+  add("lab/", answers);
+  for (const family of new Set(answers.map(({ row }) => row.family)))
+    add(
+      `lab/${family}/`,
+      answers.filter(({ row }) => row.family === family),
+    );
+  return metrics;
+}
+
+/** Mean true reward with its 95 % interval over prompts. */
+export function goldInterval(answers: readonly Answer[]) {
+  return tInterval(answers.map((answer) => answer.gold));
+}
+
+/** Share of prompts that `ours` answers better than `theirs` by the true reward, ties half, with its 95 % interval. */
+export function goldWinRate(ours: readonly Answer[], theirs: readonly Answer[]) {
+  return winRate(
+    ours.map((answer) => answer.gold),
+    theirs.map((answer) => answer.gold),
+  );
+}
