@@ -41,15 +41,32 @@ const settings = {
 /** The engine of the measurements; the recipes leave it at its default, which is the same. */
 const engine = { kind: "local", device: "cpu", maxBatchTokens: 4096 } as const;
 
+/** A judge of the user's own: no pair of words twice. Written beside the recipes as an example to copy. */
+const noRepeats = `// A judge is one function. This one asks that no pair of words comes twice.
+export default function noRepeats({ response }) {
+  const words = response.toLowerCase().match(/[a-z]+/g) ?? [];
+  const seen = new Set();
+  for (let i = 1; i < words.length; i++) {
+    const pair = words[i - 1] + " " + words[i];
+    if (words[i - 1] !== "the" && seen.has(pair)) {
+      return { verdict: "violated", reason: 'the words "' + pair + '" come twice' };
+    }
+    seen.add(pair);
+  }
+  return { verdict: "satisfied", reason: "no pair of words comes twice" };
+}
+`;
+
 /** What a user of the tool would write down without knowing the true reward. */
-const judges: Record<(typeof families)[number], object[]> = {
+const judges = (recipes: string): Record<(typeof families)[number], object[]> => ({
   writing: [
     { kind: "length", max_words: 32 },
     { kind: "regex", name: "no_shouting", must_not_match: "![\\s\\S]*!" },
+    { module: join(recipes, "no-repeats.js"), name: "no_repeats" },
   ],
   arithmetic: [{ kind: "math" }],
   code: [{ kind: "code" }],
-};
+});
 
 export interface QuickstartOptions extends RunContext {
   out: string;
@@ -87,6 +104,7 @@ export async function runQuickstart(options: QuickstartOptions): Promise<Quickst
   await writeWorld(world, data);
 
   const recipes = makeRecipes(out, data, seed);
+  await writeFile(join(out, "recipes", "no-repeats.js"), noRepeats);
   for (const [name, recipe] of Object.entries(recipes))
     await writeFile(join(out, "recipes", `${name}.yaml`), stringify(recipe));
 
@@ -200,7 +218,7 @@ function makeRecipes(out: string, data: string, seed: number): Recipes {
         name,
         prompts: join(data, "prompts", `${name}.jsonl`),
         reward: { warm: join(out, "reward-models", "warm") },
-        judges: judges[name],
+        judges: judges(join(out, "recipes"))[name],
         optimizer: { name: "crpg", kl_max: name === "writing" ? 10 : 20, ...sampling },
       })),
     },
