@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import { UserError } from "../base/errors.js";
 import { didYouMean } from "../base/suggest.js";
+import { instructionsJudge } from "./instructions/instructions.js";
 import type { JudgeContext, JudgeKind } from "./kind.js";
 import { createMixture, type Mixture, type MixtureMember, type MixtureOptions } from "./mixture.js";
 import { code } from "./rules/code.js";
@@ -21,6 +22,7 @@ export const judgeKinds: Record<string, JudgeKind> = {
   code,
   exact,
   format,
+  instructions: instructionsJudge,
   length,
   math,
   refusal_regex: refusalRegex,
