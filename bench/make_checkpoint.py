@@ -1,4 +1,4 @@
-"""Writes a Hugging Face model directory with random weights and a small tokenizer, in one of the benchmark's shapes.
+"""Writes a Hugging Face model directory with random weights and a small tokenizer, in one of the shapes of shapes.json.
 
     python make_checkpoint.py --shape nano|small|smollm2-135m --out DIR [--classifier] [--seed 0]
 
@@ -7,6 +7,7 @@ The directory is whole: config.json, model.safetensors (float32), tokenizer.json
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import torch
@@ -19,42 +20,7 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-COMMON = dict(bos_token_id=0, eos_token_id=0, pad_token_id=0, tie_word_embeddings=True, rms_norm_eps=1e-5)
-
-SHAPES = {
-    # 0.9 M parameters
-    "nano": dict(
-        vocab_size=512,
-        hidden_size=128,
-        intermediate_size=352,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=2048,
-    ),
-    # 5.5 M parameters
-    "small": dict(
-        vocab_size=4096,
-        hidden_size=256,
-        intermediate_size=704,
-        num_hidden_layers=6,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        max_position_embeddings=2048,
-    ),
-    # The config of HuggingFaceTB/SmolLM2-135M, 134.5 M parameters
-    "smollm2-135m": dict(
-        vocab_size=49152,
-        hidden_size=576,
-        intermediate_size=1536,
-        num_hidden_layers=30,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-        max_position_embeddings=8192,
-        initializer_range=0.041666666666666664,
-        rope_parameters={"rope_type": "default", "rope_theta": 100000.0},
-    ),
-}
+SHAPES = json.loads(Path(__file__).with_name("shapes.json").read_text())
 
 
 def corpus():
@@ -91,14 +57,14 @@ def make_tokenizer():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shape", choices=SHAPES, required=True)
+    parser.add_argument("--shape", choices=SHAPES["shapes"], required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--classifier", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(args.seed)
-    config = transformers.LlamaConfig(**COMMON, **SHAPES[args.shape])
+    config = transformers.LlamaConfig(**SHAPES["common"], **SHAPES["shapes"][args.shape])
     if args.classifier:
         config.num_labels = 1
         model = transformers.AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)

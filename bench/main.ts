@@ -1,0 +1,218 @@
+// The benchmarks' command line: `npm run bench -- engine | judges | average [--json file]`. Tables go to stdout as results
+// come in; the JSON file is rewritten after each, so that an interrupted run leaves what it has.
+
+import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
+import { join } from "node:path";
+import { Command } from "commander";
+import { writeFileAtomic } from "../src/base/atomic.js";
+import { UserError } from "../src/base/errors.js";
+import { didYouMean } from "../src/base/suggest.js";
+import { explainError } from "../src/cli/errors.js";
+import { realNumber, wholeNumber } from "../src/cli/values.js";
+import type { AverageResult } from "./average.js";
+import type { CellResult } from "./engine.js";
+import type { JudgeResult } from "./judges.js";
+import { generateBatches, shapes, type Work, works } from "./workload.js";
+
+interface EngineFlags {
+  json?: string;
+  shapes: string;
+  work: string;
+  batches: string;
+  threads: string;
+  python: string;
+  peer: boolean;
+  seconds: string;
+  repeat: string;
+  checkpoints: string;
+}
+
+const machine = () => ({
+  processor: cpus()[0]?.model ?? "unknown",
+  cores: availableParallelism(),
+  memory_gb: Math.round(totalmem() / 2 ** 30),
+  node: process.versions.node,
+});
+
+async function save(file: string | undefined, content: object): Promise<void> {
+  if (file !== undefined) await writeFileAtomic(file, `${JSON.stringify(content, null, 2)}\n`);
+}
+
+function listOf<T extends string>(text: string, flag: string, known: readonly T[]): T[] {
+  return text.split(",").map((name) => {
+    if (!known.includes(name as T))
+      throw new UserError(
+        `${flag} has no "${name}"${didYouMean(name, known)}; there are ${known.join(", ")}`,
+      );
+    return name as T;
+  });
+}
+
+const row = (cells: readonly (string | number)[], widths: readonly number[]): string =>
+  cells
+    .map((cell, i) => (i < 2 ? String(cell).padEnd(widths[i]!) : String(cell).padStart(widths[i]!)))
+    .join("  ");
+
+const print = (line: string): void => {
+  process.stdout.write(`${line}\n`);
+};
+
+const whole = (value: number | null): string => (value === null ? "-" : value.toFixed(0));
+
+const engineWidths = [12, 10, 5, 9, 9, 22, 8, 8];
+
+function engineRow(result: CellResult): string {
+  const { shape, work, batch, ours, peer, ratio, ratio_min, ratio_max } = result;
+  const ratios =
+    ratio === null ? "-" : `${ratio.toFixed(2)} (${ratio_min!.toFixed(2)}-${ratio_max!.toFixed(2)})`;
+  const notes = [
+    ...(result.agree === false ? [`the sides disagree by ${result.difference}`] : []),
+    ...((result.waiting_cpu ?? 0) > 0.05
+      ? [`the waiting side used ${(100 * result.waiting_cpu!).toFixed(0)} % CPU`]
+      : []),
+  ];
+  const cells = [shape, work, batch, whole(ours), whole(peer), ratios];
+  const line = row([...cells, whole(result.ours_peak_mb), whole(result.peer_peak_mb)], engineWidths);
+  return [line, ...notes].join("  ! ");
+}
+
+async function engine(flags: EngineFlags): Promise<void> {
+  const { benchEngine, hasPeer } = await import("./engine.js");
+  const options = {
+    shapes: listOf(flags.shapes, "--shapes", Object.keys(shapes)),
+    work: listOf<Work>(flags.work, "--work", works),
+    batches: flags.batches.split(",").map((size) => wholeNumber(size, "--batches", 1)),
+    threads: wholeNumber(flags.threads, "--threads", 1),
+    seconds: realNumber(flags.seconds, "--seconds"),
+    repeat: wholeNumber(flags.repeat, "--repeat", 1),
+    checkpoints: flags.checkpoints,
+    python: flags.peer && hasPeer(flags.python) ? flags.python : undefined,
+  };
+  if (flags.peer && options.python === undefined)
+    print(
+      `The PyTorch side is skipped: ${flags.python} has no torch, transformers and peft ` +
+        "(name a Python that has them with --python or TOUCHSTONE_BENCH_PYTHON).",
+    );
+  const head = [
+    "shape",
+    "work",
+    "batch",
+    "ours t/s",
+    "peer t/s",
+    "ratio (least-greatest)",
+    "ours MB",
+    "peer MB",
+  ];
+  print(row(head, engineWidths));
+  const results: CellResult[] = [];
+  const { threads, seconds, repeat } = options;
+  let peer: Record<string, string> = {};
+  const document = () => ({
+    benchmark: "engine",
+    date: new Date().toISOString(),
+    machine: machine(),
+    settings: { threads, seconds, repeat, dtype: "float32", peer_attention: "sdpa" },
+    peer: Object.keys(peer).length > 0 ? peer : null,
+    results,
+  });
+  await benchEngine(options, async (result, versions) => {
+    results.push(result);
+    peer = versions;
+    print(engineRow(result));
+    await save(flags.json, document());
+  });
+  if (results.some(({ agree }) => agree === false))
+    throw new UserError(
+      "the two sides did not compute the same thing in the cells marked above; their ratios mean nothing",
+    );
+}
+
+async function judges({ json, seconds }: { json?: string; seconds: string }): Promise<void> {
+  const { benchJudges } = await import("./judges.js");
+  const widths = [20, 0, 11, 13, 9];
+  print(row(["judge", "", "concurrency", "verdicts/s", "first ms"], widths));
+  const results: JudgeResult[] = [];
+  await benchJudges(realNumber(seconds, "--seconds"), (result) => {
+    results.push(result);
+    const { judge, concurrency, verdicts_per_second, first_ms } = result;
+    print(row([judge, "", concurrency, whole(verdicts_per_second), first_ms.toFixed(1)], widths));
+  });
+  await save(json, { benchmark: "judges", date: new Date().toISOString(), machine: machine(), results });
+}
+
+interface AverageFlags {
+  json?: string;
+  members: string;
+  mb: string;
+  repeat: string;
+  dir: string;
+}
+
+async function average(flags: AverageFlags): Promise<void> {
+  const { benchAverage } = await import("./average.js");
+  const result: AverageResult = await benchAverage({
+    members: wholeNumber(flags.members, "--members", 1),
+    mb: wholeNumber(flags.mb, "--mb", 1),
+    repeat: wholeNumber(flags.repeat, "--repeat", 1),
+    root: flags.dir,
+  });
+  const { members, member_mb, ours_seconds, io_seconds, ratio, ratio_min, ratio_max, ours_peak_mb } = result;
+  print(
+    `${members} members of ${whole(member_mb)} MB: averaged in ${ours_seconds.toFixed(2)} s, sequential read and write`,
+  );
+  print(
+    `${io_seconds.toFixed(2)} s, ratio ${ratio.toFixed(2)} (${ratio_min.toFixed(2)}-${ratio_max.toFixed(2)}), peak ${whole(ours_peak_mb)} MB`,
+  );
+  await save(flags.json, {
+    benchmark: "average",
+    date: new Date().toISOString(),
+    machine: machine(),
+    results: [result],
+  });
+}
+
+function createBench(): Command {
+  const bench = new Command("bench").description("Touchstone's benchmarks; see docs/benchmarks.md");
+  bench
+    .command("engine")
+    .description("training, scoring and generation against PyTorch and transformers")
+    .option("--json <file>", "where to write the results")
+    .option("--shapes <list>", "shapes of the model", Object.keys(shapes).join(","))
+    .option("--work <list>", "kinds of work", works.join(","))
+    .option("--batches <list>", "batch sizes of generation", generateBatches.join(","))
+    .option("--threads <n>", "CPU threads of both sides", String(availableParallelism()))
+    .option(
+      "--python <path>",
+      "a Python with torch, transformers and peft",
+      process.env.TOUCHSTONE_BENCH_PYTHON ?? "python3",
+    )
+    .option("--no-peer", "measure our side only")
+    .option("--seconds <s>", "measuring time of one cell", "20")
+    .option("--repeat <n>", "repetitions of one cell at most", "5")
+    .option("--checkpoints <dir>", "where the models are kept", join(tmpdir(), "touchstone-bench"))
+    .action(engine);
+  bench
+    .command("judges")
+    .description("verdicts a second of the rule judges, programs a second of the sandbox")
+    .option("--json <file>", "where to write the results")
+    .option("--seconds <s>", "measuring time of one judge", "2")
+    .action(judges);
+  bench
+    .command("average")
+    .description("weight averaging against sequential reading and writing")
+    .option("--json <file>", "where to write the results")
+    .option("--members <n>", "models to average", "10")
+    .option("--mb <n>", "size of one model", "1024")
+    .option("--repeat <n>", "repetitions", "3")
+    .option("--dir <dir>", "where the models are written and removed again", tmpdir())
+    .action(average);
+  return bench;
+}
+
+try {
+  await createBench().parseAsync();
+} catch (error) {
+  const { message, exitCode } = explainError(error);
+  process.stderr.write(`bench: ${message}\n`);
+  process.exitCode = exitCode;
+}

@@ -1,0 +1,65 @@
+// The engine benchmark runs without Python and writes what issue readers and scripts rely on.
+
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, it } from "vitest";
+
+const root = join(import.meta.dirname, "..");
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "touchstone-bench-test-"));
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+const bench = (...args: string[]) =>
+  promisify(execFile)(
+    process.execPath,
+    ["--import", import.meta.resolve("tsx"), join(root, "bench/main.ts"), ...args],
+    { cwd: root },
+  );
+
+it("measures our side of one cell and writes its figures", async () => {
+  const json = join(dir, "engine.json");
+  const cell = ["--shapes", "nano", "--work", "generate", "--batches", "2"];
+  const short = ["--no-peer", "--threads", "1", "--seconds", "0", "--repeat", "1"];
+  const { stdout } = await bench("engine", ...cell, ...short, "--json", json, "--checkpoints", dir);
+  const { benchmark, machine, settings, peer, results } = JSON.parse(await readFile(json, "utf8"));
+  expect({ benchmark, settings, peer }).toEqual({
+    benchmark: "engine",
+    settings: { threads: 1, seconds: 0, repeat: 1, dtype: "float32", peer_attention: "sdpa" },
+    peer: null,
+  });
+  expect(machine.cores).toBeGreaterThan(0);
+  expect(results).toEqual([
+    {
+      shape: "nano",
+      work: "generate",
+      batch: 2,
+      prompt_tokens: 32,
+      new_tokens: 128,
+      ours: expect.any(Number),
+      peer: null,
+      ratio: null,
+      ratio_min: null,
+      ratio_max: null,
+      repetitions: 1,
+      ours_peak_mb: expect.any(Number),
+      peer_peak_mb: null,
+      difference: null,
+      agree: null,
+      waiting_cpu: null,
+    },
+  ]);
+  expect(results[0].ours).toBeGreaterThan(0);
+  expect(stdout).toContain("nano");
+});
+
+it("names the shapes when asked for one that is not there", async () => {
+  await expect(bench("engine", "--shapes", "nanno")).rejects.toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('--shapes has no "nanno"'),
+  });
+});
