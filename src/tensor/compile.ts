@@ -2,6 +2,7 @@
 
 import type { Value } from "./graph.js";
 import { toOnnx } from "./graph.js";
+import { lower } from "./lower.js";
 import { serializeOnnx } from "./onnx.js";
 import { emit } from "./ops.js";
 import { type Device, Program } from "./runtime.js";
@@ -11,6 +12,6 @@ export function compile(
   outputs: Readonly<Record<string, Value>>,
   options: { device?: Device; profile?: string } = {},
 ): Program {
-  const graph = toOnnx(outputs, emit);
+  const graph = toOnnx(lower(outputs, options.device ?? "cpu"), emit);
   return Program.compile(serializeOnnx(graph), graph.inputs, graph.outputs, options);
 }

@@ -3,6 +3,7 @@
 
 import { availableParallelism } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { UserError } from "../base/errors.js";
 import type { DType, OnnxValue } from "./onnx.js";
 import { elementType } from "./onnx.js";
 import { addressOf, check, create, ort, type Pointer, readPointers } from "./ort.js";
@@ -85,9 +86,14 @@ export class Tensor {
     readonly dims: readonly number[],
     /** CPU tensors only; a view of memory that programs read and write in place. */
     readonly data: TensorData | undefined,
-    readonly handle: Pointer,
+    private pointer: Pointer | undefined,
   ) {
-    released.register(this, handle, this);
+    released.register(this, pointer!, this);
+  }
+
+  get handle(): Pointer {
+    if (this.pointer === undefined) throw new Error("a tensor was used after it was disposed");
+    return this.pointer;
   }
 
   /** Wraps memory that JavaScript owns (not copied). `offset` counts elements. */
@@ -143,9 +149,12 @@ export class Tensor {
     return this.data;
   }
 
+  /** Releases the value at once; device memory must not wait for the garbage collector, which cannot see it. */
   dispose(): void {
+    if (this.pointer === undefined) return;
     released.unregister(this);
-    ort().ReleaseValue(this.handle);
+    ort().ReleaseValue(this.pointer);
+    this.pointer = undefined;
   }
 }
 
@@ -185,10 +194,7 @@ export class Program {
       check(api.DisableMemPattern(options), "session");
       check(api.AddSessionConfigEntry(options, "session.use_env_allocators", "1"), "session");
       if (profile) check(api.EnableProfiling(options, profile), "profile");
-      if (device === "webgpu") {
-        const none = new BigUint64Array(1);
-        check(api.SessionOptionsAppendExecutionProvider(options, "WebGPU", none, none, 0), "WebGPU");
-      }
+      if (device === "webgpu") useWebGpu(options);
       const session = create("CreateSessionFromArray", env, addressOf(model), model.length, options);
       return new Program(session, device, inputs, outputs);
     } finally {
@@ -211,6 +217,23 @@ export class Program {
   }
 }
 
+function useWebGpu(options: Pointer): void {
+  const none = new BigUint64Array(1);
+  try {
+    check(ort().SessionOptionsAppendExecutionProvider(options, "WebGPU", none, none, 0), "WebGPU");
+  } catch (cause) {
+    const reason = (cause as Error).message
+      .trim()
+      .split("\n")[0]!
+      .replace(/^.*(was false\.|: (?=No ))/, "");
+    throw new UserError(
+      `device webgpu cannot be used here (${reason.trim()}); it needs a graphics driver with Vulkan (Linux, ` +
+        "with the loader libvulkan.so.1), Metal (macOS) or Direct3D 12 (Windows); without one use device cpu",
+      { cause },
+    );
+  }
+}
+
 /**
  * The tensors that a program reads and writes. An output may be bound to the memory of an input where the program
  * allows it (caches, accumulated gradients): then it is updated in place.
@@ -218,8 +241,10 @@ export class Program {
 export class Binding {
   private readonly handle: Pointer;
   private readonly kept = new Map<string, Tensor>();
+  /** Inputs in CPU memory of a program on a device. Binding copies them, so they are bound when the program runs. */
+  private readonly hostInputs = new Map<string, Tensor>();
   private readonly outputNames: string[] = [];
-  private readonly onDevice = new Set<string>();
+  private readonly updates = new Map<string, Update>();
 
   constructor(private readonly program: Program) {
     this.handle = create("CreateIoBinding", program.session);
@@ -231,6 +256,10 @@ export class Binding {
   }
 
   input(name: string, tensor: Tensor): this {
+    if (this.program.device !== "cpu" && tensor.data) {
+      this.hostInputs.set(name, tensor);
+      return this;
+    }
     this.kept.set(`in ${name}`, tensor);
     check(ort().BindInput(this.handle, name, tensor.handle), `input ${name}`);
     return this;
@@ -239,43 +268,42 @@ export class Binding {
   output(name: string, tensor: Tensor): this {
     this.kept.set(`out ${name}`, tensor);
     check(ort().BindOutput(this.handle, name, tensor.handle), `output ${name}`);
-    this.bound(name, false);
-    return this;
-  }
-
-  /** Leaves an output on the program's device; `deviceOutputs` hands it over after the run. */
-  outputOnDevice(name: string): this {
-    check(ort().BindOutputToDevice(this.handle, name, webgpuMemory()), `output ${name}`);
-    this.bound(name, true);
-    return this;
-  }
-
-  private bound(name: string, onDevice: boolean): void {
+    this.updates.delete(name);
     if (!this.outputNames.includes(name)) this.outputNames.push(name);
-    if (onDevice) this.onDevice.add(name);
-    else this.onDevice.delete(name);
+    return this;
   }
 
-  /** The outputs left on the device by the last run, by name. The caller owns them. */
-  deviceOutputs(): Map<string, Tensor> {
-    const api = ort();
-    const allocator = create("GetAllocatorWithDefaultOptions");
-    const values: [Pointer | null] = [null];
-    const count: [number | bigint] = [0];
-    check(api.GetBoundOutputValues(this.handle, allocator, values, count), "outputs");
-    const handles = readPointers(values[0]!, Number(count[0]));
-    api.AllocatorFree(allocator, values[0]);
-    const result = new Map<string, Tensor>();
-    // ONNX Runtime lists the outputs in the order in which they were bound.
-    this.outputNames.forEach((name, i) => {
-      if (this.onDevice.has(name)) result.set(name, Tensor.adopt("float32", handles[i]!));
-      else api.ReleaseValue(handles[i]);
-    });
-    return result;
+  /**
+   * A float output that replaces `current` and goes to `receive`. On the CPU the memory of `current` is written in
+   * place. On a device, where most operators must not write what they read, the next run leaves a new tensor there,
+   * hands it over and releases `current`.
+   */
+  update(
+    name: string,
+    current: Tensor | undefined,
+    dims: readonly number[],
+    receive: (tensor: Tensor) => void,
+  ): this {
+    if (this.program.device === "cpu") {
+      const tensor = current ?? Tensor.zeros("float32", dims);
+      receive(tensor);
+      return this.output(name, tensor);
+    }
+    check(ort().BindOutputToDevice(this.handle, name, webgpuMemory()), `output ${name}`);
+    this.updates.set(name, { current, receive });
+    if (!this.outputNames.includes(name)) this.outputNames.push(name);
+    return this;
   }
 
-  /** Runs without blocking the event loop. */
+  /**
+   * Runs; on the CPU without blocking the event loop. A device is driven from this thread: what runs there is not
+   * this thread's work, and the driver's compiler needs more stack than a foreign call on a worker thread has.
+   */
   async run(): Promise<void> {
+    if (this.program.device !== "cpu") {
+      this.runSync();
+      return yieldToEventLoop();
+    }
     await new Promise<void>((resolve, reject) => {
       ort().RunWithBinding.async(
         this.program.session,
@@ -296,13 +324,41 @@ export class Binding {
 
   /** Runs on this thread: for programs of well under a millisecond, where a thread hop costs more than the work. */
   runSync(): void {
+    for (const [name, tensor] of this.hostInputs)
+      check(ort().BindInput(this.handle, name, tensor.handle), `input ${name}`);
     check(ort().RunWithBinding(this.program.session, open().runOptions, this.handle), "run");
+    if (this.updates.size > 0) this.handOver();
+  }
+
+  private handOver(): void {
+    const api = ort();
+    const allocator = create("GetAllocatorWithDefaultOptions");
+    const values: [Pointer | null] = [null];
+    const count: [number | bigint] = [0];
+    check(api.GetBoundOutputValues(this.handle, allocator, values, count), "outputs");
+    const handles = readPointers(values[0]!, Number(count[0]));
+    api.AllocatorFree(allocator, values[0]);
+    // ONNX Runtime lists the outputs in the order in which they were bound.
+    this.outputNames.forEach((name, i) => {
+      const update = this.updates.get(name);
+      if (update) {
+        update.receive(Tensor.adopt("float32", handles[i]!));
+        update.current?.dispose();
+      } else api.ReleaseValue(handles[i]);
+    });
+    this.updates.clear();
   }
 
   dispose(): void {
     this.kept.clear();
+    this.hostInputs.clear();
     ort().ReleaseIoBinding(this.handle);
   }
+}
+
+interface Update {
+  current: Tensor | undefined;
+  receive: (tensor: Tensor) => void;
 }
 
 /** Lets timers, servers and progress displays run between synchronous steps. */

@@ -3,6 +3,7 @@
 import { NonFiniteError } from "../../base/errors.js";
 import { Tensor } from "../../tensor/runtime.js";
 import type { AdamOptions } from "../contract.js";
+import type { Optimizer } from "./optimizer.js";
 import type { Parameter } from "./parameters.js";
 
 /** Global L2 norm of the accumulated gradients, in float64. A gradient that is not finite is an error naming it. */
@@ -34,15 +35,12 @@ function sumOfSquares(values: Float32Array): number {
   return a + b + c + d;
 }
 
-/** One AdamW update with the gradient times `gradientScale`; `t` counts steps from 1. Clears the gradient. */
 export function adamW(
   parameters: readonly Parameter[],
   t: number,
   gradientScale: number,
-  { learningRate, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 }: AdamOptions,
+  options: AdamOptions,
 ): void {
-  const stepSize = learningRate / (1 - beta1 ** t);
-  const secondScale = 1 / Math.sqrt(1 - beta2 ** t);
   for (const parameter of parameters) {
     if (!parameter.gradient) continue;
     parameter.moments ??= {
@@ -50,20 +48,15 @@ export function adamW(
       second: Tensor.zeros("float32", parameter.shape),
     };
     const { first, second } = parameter.moments;
-    const keep = 1 - (parameter.decays ? learningRate * weightDecay : 0);
-    update(parameter.tensor.floats, parameter.gradient.floats, first.floats, second.floats, {
-      beta1,
-      beta2,
-      epsilon,
-      keep,
-      stepSize,
-      secondScale,
-      gradientScale,
-    });
+    const coefficients = coefficientsOf(t, gradientScale, parameter.decays, options);
+    update(parameter.tensor.floats, parameter.gradient.floats, first.floats, second.floats, coefficients);
   }
 }
 
-interface Coefficients {
+export const cpuAdam: Optimizer = { gradientNorm, update: adamW };
+
+/** The numbers that one update needs of step `t` and its options. */
+export interface Coefficients {
   beta1: number;
   beta2: number;
   epsilon: number;
@@ -74,6 +67,23 @@ interface Coefficients {
   /** 1 / sqrt(1 - beta2^t). */
   secondScale: number;
   gradientScale: number;
+}
+
+export function coefficientsOf(
+  t: number,
+  gradientScale: number,
+  decays: boolean,
+  { learningRate, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 }: AdamOptions,
+): Coefficients {
+  return {
+    beta1,
+    beta2,
+    epsilon,
+    keep: 1 - (decays ? learningRate * weightDecay : 0),
+    stepSize: learningRate / (1 - beta1 ** t),
+    secondScale: 1 / Math.sqrt(1 - beta2 ** t),
+    gradientScale,
+  };
 }
 
 function update(

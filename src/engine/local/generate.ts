@@ -1,10 +1,10 @@
 // Batched generation with a key-value cache. All prompts x generations decode together; a sequence that ends leaves
-// the batch at once. The cache is memory of ours that the program updates in place.
+// the batch at once.
 
-import { cacheKey, cacheValue } from "../../model/decoder.js";
 import { type Binding, Tensor, yieldToEventLoop } from "../../tensor/runtime.js";
 import type { Completion, SampleOptions, TokenIds } from "../contract.js";
 import { bucketByLength } from "./batches.js";
+import { type KeyValueCache, makeCache } from "./cache.js";
 import type { LocalModel } from "./model.js";
 import { argmax, draw } from "./sampler.js";
 
@@ -104,7 +104,7 @@ type Finish = (row: Row, reason: Completion["finishReason"]) => void;
 /** Rows that decode together, and their cache. Slot b of every buffer belongs to `rows[b]`. */
 class Wave {
   private readonly capacity: number;
-  private readonly caches: { name: string; data: Float32Array }[] = [];
+  private readonly cache: KeyValueCache;
   private readonly tokens: Int32Array;
   /** int64 positions, seen as pairs of 32-bit words of which the low one is used. */
   private readonly positions: BigInt64Array;
@@ -120,12 +120,10 @@ class Wave {
     private rows: Row[],
     private readonly settings: Settings,
   ) {
-    const { layers, kvHeads, headDim, vocabSize } = model.config;
-    this.capacity = Math.max(...rows.map((row) => row.prompt.length)) + settings.maxNewTokens;
-    const size = rows.length * kvHeads * this.capacity * headDim;
-    for (let i = 0; i < layers; i++)
-      for (const name of [cacheKey(i), cacheValue(i)])
-        this.caches.push({ name, data: new Float32Array(size) });
+    const { vocabSize } = model.config;
+    this.capacity = Math.max(...rows.map((row) => row.prompt.length)) + Math.max(1, settings.maxNewTokens);
+    const size = { rows: rows.length, capacity: this.capacity };
+    this.cache = makeCache(model.programs.device, model.config, size);
     this.tokens = new Int32Array(rows.length);
     this.positions = new BigInt64Array(rows.length);
     this.lengths = new Int32Array(rows.length);
@@ -136,84 +134,83 @@ class Wave {
   }
 
   async run(finish: Finish): Promise<void> {
-    await this.prefill();
-    const binding = this.model.bind(this.model.programs.decode(this.tempered));
-    this.bindTemperature(binding);
-    let bound = 0;
-    let lastYield = performance.now();
-    for (;;) {
-      for (let b = 0; b < this.rows.length; b++) this.choose(b);
-      this.retire(finish);
-      if (this.rows.length === 0) break;
-      if (bound !== this.rows.length) this.bindRows(binding, (bound = this.rows.length));
-      this.total.ints[0] = Math.max(...this.lengths.subarray(0, bound)) + 1;
-      binding.runSync();
-      if (performance.now() - lastYield > 20) {
-        await yieldToEventLoop();
-        lastYield = performance.now();
+    let binding: Binding | undefined;
+    try {
+      await this.prefill();
+      let lastYield = performance.now();
+      for (;;) {
+        const before = this.rows.length;
+        for (let b = 0; b < before; b++) this.choose(b);
+        const slots = this.retire(finish);
+        if (slots.length === 0) break;
+        if (slots.length < before) {
+          // The binding would hold on to the cache that moving rows replaces.
+          binding?.dispose();
+          binding = undefined;
+          this.cache.keep(slots, this.lengths);
+        }
+        binding ??= this.bindRows(slots.length);
+        this.total.ints[0] = Math.max(...this.lengths.subarray(0, slots.length)) + 1;
+        binding.runSync();
+        if (performance.now() - lastYield > 20) {
+          await yieldToEventLoop();
+          lastYield = performance.now();
+        }
       }
+    } finally {
+      binding?.dispose();
+      this.cache.dispose();
     }
-    binding.dispose();
   }
 
-  /** Runs every distinct prompt once and copies its keys and values into the rows that share it. */
+  /** Runs every distinct prompt once and starts the rows that share it from its keys and values. */
   private async prefill(): Promise<void> {
     const { model } = this;
-    const { layers, kvHeads, headDim, vocabSize } = model.config;
-    const sharing = new Map<TokenIds, number[]>();
-    this.rows.forEach((row, b) => {
-      const slots = sharing.get(row.prompt);
-      if (slots) slots.push(b);
-      else sharing.set(row.prompt, [b]);
-    });
+    const { vocabSize } = model.config;
+    const sharing = new Map<TokenIds, Row[]>();
+    for (const row of this.rows) {
+      const rows = sharing.get(row.prompt);
+      if (rows) rows.push(row);
+      else sharing.set(row.prompt, [row]);
+    }
     const prompts = [...sharing.keys()];
-    const binding = model.bind(model.programs.prefill(this.tempered));
-    this.bindTemperature(binding);
-    for (const batch of bucketByLength(
+    const batches = bucketByLength(
       prompts.map((prompt) => prompt.length),
       model.tokenBudget.forward,
-    )) {
-      const chosen = batch.map((i) => prompts[i]!);
-      const [size, width] = [chosen.length, Math.max(...chosen.map((prompt) => prompt.length))];
+    ).map((batch) => batch.map((i) => prompts[i]!));
+    // Rows take the order in which their prompts run, so that each batch fills the slots that follow the last.
+    this.rows = batches.flat().flatMap((prompt) => sharing.get(prompt)!);
+    const program = model.programs.prefill(this.tempered);
+    let b = 0;
+    for (const batch of batches) {
+      const width = Math.max(...batch.map((prompt) => prompt.length));
+      const binding = model.bind(program);
+      this.bindTemperature(binding);
       model.bindSequences(
         binding,
-        chosen,
-        chosen.map((prompt) => [prompt.length - 1]),
+        batch,
+        batch.map((prompt) => [prompt.length - 1]),
       );
-      const out = (columns: number) => Tensor.zeros("float32", [size, columns]);
+      const out = (columns: number) => Tensor.zeros("float32", [batch.length, columns]);
       const [logits, probabilities, normaliser] = [out(vocabSize), out(vocabSize), out(1)];
       binding
         .output("logits", logits)
         .output("probabilities", probabilities)
         .output("normaliser", normaliser);
-      const shape = [size, kvHeads, width, headDim];
-      const prompted = this.caches.map((_, c) => {
-        const tensor = Tensor.zeros("float32", shape);
-        binding.output(`prompt_${c % 2 === 0 ? "key" : "value"}_${c >> 1}`, tensor);
-        return tensor;
-      });
+      this.cache.bindPrefill(binding, batch.length, width);
       await binding.run();
-      chosen.forEach((prompt, i) => {
-        for (const b of sharing.get(prompt)!) {
-          this.logits.set(logits.floats.subarray(i * vocabSize, (i + 1) * vocabSize), b * vocabSize);
-          this.probabilities.set(
-            probabilities.floats.subarray(i * vocabSize, (i + 1) * vocabSize),
-            b * vocabSize,
-          );
+      binding.dispose();
+      const copies = batch.map((prompt) => sharing.get(prompt)!.length);
+      this.cache.append({ lengths: batch.map((prompt) => prompt.length), copies, width });
+      copies.forEach((count, i) => {
+        const span = [i * vocabSize, (i + 1) * vocabSize] as const;
+        for (let k = 0; k < count; k++, b++) {
+          this.logits.set(logits.floats.subarray(...span), b * vocabSize);
+          this.probabilities.set(probabilities.floats.subarray(...span), b * vocabSize);
           this.normaliser[b] = normaliser.floats[i]!;
-          this.lengths[b] = prompt.length;
-          for (let c = 0; c < 2 * layers; c++)
-            for (let h = 0; h < kvHeads; h++) {
-              const from = (i * kvHeads + h) * width * headDim;
-              this.caches[c]!.data.set(
-                prompted[c]!.floats.subarray(from, from + prompt.length * headDim),
-                (b * kvHeads + h) * this.capacity * headDim,
-              );
-            }
         }
       });
     }
-    binding.dispose();
   }
 
   private bindTemperature(binding: Binding): void {
@@ -221,8 +218,10 @@ class Wave {
     binding.input("inverse_temperature", Tensor.float32(Float32Array.of(1 / this.settings.temperature), [1]));
   }
 
-  private bindRows(binding: Binding, size: number): void {
-    const { kvHeads, headDim, vocabSize } = this.model.config;
+  private bindRows(size: number): Binding {
+    const { vocabSize } = this.model.config;
+    const binding = this.model.bind(this.model.programs.decode(this.tempered));
+    this.bindTemperature(binding);
     binding
       .input("tokens", Tensor.int32(this.tokens, [size, 1]))
       .input("positions", Tensor.of("int64", this.positions, [size, 1]))
@@ -232,10 +231,8 @@ class Wave {
       .output("probabilities", Tensor.float32(this.probabilities, [size, vocabSize]))
       .output("normaliser", Tensor.float32(this.normaliser, [size, 1]));
     this.model.bindRotary(binding, this.capacity);
-    for (const { name, data } of this.caches) {
-      const tensor = Tensor.float32(data, [size, kvHeads, this.capacity, headDim]);
-      binding.input(name, tensor).output(`next_${name}`, tensor);
-    }
+    this.cache.bindStep(binding, size);
+    return binding;
   }
 
   /** Samples the next token of slot b and makes it the next step's input. */
@@ -256,8 +253,9 @@ class Wave {
     this.positions[b] = BigInt(row.prompt.length + position);
   }
 
-  /** Removes finished rows, filling their slots from the end. */
-  private retire(finish: Finish): void {
+  /** Removes finished rows, filling their slots from the end. Returns the former slot of every row that stays. */
+  private retire(finish: Finish): number[] {
+    const slots = [...this.rows.keys()];
     for (let b = this.rows.length - 1; b >= 0; b--) {
       const row = this.rows[b]!;
       const stopped =
@@ -265,23 +263,18 @@ class Wave {
       if (!stopped && row.tokens.length < this.settings.maxNewTokens) continue;
       finish(row, stopped ? "stop" : "length");
       const last = this.rows.length - 1;
-      if (b !== last) this.move(last, b);
+      if (b !== last) this.move(slots, last, b);
       this.rows.pop();
+      slots.pop();
     }
+    return slots;
   }
 
-  private move(from: number, to: number): void {
-    const { kvHeads, headDim } = this.model.config;
+  private move(slots: number[], from: number, to: number): void {
+    slots[to] = slots[from]!;
     this.rows[to] = this.rows[from]!;
     this.tokens[to] = this.tokens[from]!;
     this.lengths[to] = this.lengths[from]!;
     this.positions[to] = this.positions[from]!;
-    const used = this.lengths[to]! * headDim;
-    const stride = this.capacity * headDim;
-    for (const { data } of this.caches)
-      for (let h = 0; h < kvHeads; h++) {
-        const start = (from * kvHeads + h) * stride;
-        data.copyWithin((to * kvHeads + h) * stride, start, start + used);
-      }
   }
 }

@@ -15,7 +15,8 @@ import {
 import { loadCheckpoint, saveCheckpoint } from "../../model/checkpoint.js";
 import type { DecoderConfig, FloatType } from "../../model/config.js";
 import { type LoraShape, loraA, loraB } from "../../model/decoder.js";
-import type { Device } from "../../tensor/runtime.js";
+import { memories } from "../../tensor/memory.js";
+import type { Device, Tensor } from "../../tensor/runtime.js";
 import type {
   AdamOptions,
   Completion,
@@ -116,7 +117,13 @@ function assemble(
   lora: LoraShape | undefined,
   { device = "cpu", frozen = false, decode, maxBatchTokens = 4096 }: LoadOptions,
 ): LocalModel {
-  const parameters = makeParameters(config, tensors, { lora, frozen });
+  const memory = memories[device];
+  const tensorOf = (name: string, shape: readonly number[]): Tensor => {
+    const values = tensors.get(name);
+    if (!values) throw new Error(`no values for parameter ${name}`);
+    return memory.upload(values, shape);
+  };
+  const parameters = makeParameters(config, tensorOf, { lora, frozen });
   const trainable = [...parameters.values()]
     .filter((parameter) => parameter.trainable)
     .map(({ name }) => name);
@@ -173,7 +180,7 @@ abstract class LocalTrainable {
   }
 
   async save(dir: string, { readme }: { readme?: string } = {}): Promise<void> {
-    const values = (name: string): Float32Array => this.model.parameters.get(name)!.tensor.floats;
+    const values = (name: string): Float32Array => this.model.values(name);
     const tokenizerFrom = existsSync(join(this.source, "tokenizer.json")) ? this.source : undefined;
     if (!this.lora) {
       await saveCheckpoint(dir, {
@@ -191,7 +198,7 @@ abstract class LocalTrainable {
     });
     const scalarHead = this.model.parameters.get("score.weight");
     const saved = scalarHead
-      ? [["score.weight", { shape: scalarHead.shape, values: scalarHead.tensor.floats }] as const]
+      ? [["score.weight", { shape: scalarHead.shape, values: values("score.weight") }] as const]
       : [];
     await saveAdapter(
       dir,
@@ -207,8 +214,8 @@ abstract class LocalTrainable {
   /** The weights with adapters merged in, as a plain model directory. */
   async saveMerged(dir: string): Promise<void> {
     if (!this.lora) return this.save(dir);
-    const { lora, model } = this;
-    const values = (name: string): Float32Array => model.parameters.get(name)!.tensor.floats;
+    const { lora } = this;
+    const values = (name: string): Float32Array => this.model.values(name);
     const targets = new Set(loraTargets(this.config, lora).map(({ name }) => name));
     const adapter: Adapter = { lora, pairs: new Map(), saved: new Map() };
     for (const name of targets)
@@ -228,13 +235,15 @@ abstract class LocalTrainable {
 
   /** A frozen copy: trainable weights are copied, frozen ones (the base under adapters) are shared. */
   protected frozenModel(): LocalModel {
-    const tensors = new Map(
-      [...this.model.parameters.values()].map(({ name, trainable, tensor }) => [
-        name,
-        trainable ? tensor.floats.slice() : tensor.floats,
-      ]),
-    );
-    const parameters = makeParameters(this.config, tensors, { lora: this.model.programs.lora, frozen: true });
+    const { memory, parameters: own } = this.model;
+    const tensorOf = (name: string): Tensor => {
+      const { trainable, tensor } = own.get(name)!;
+      return trainable ? memory.copy(tensor) : tensor;
+    };
+    const parameters = makeParameters(this.config, tensorOf, {
+      lora: this.model.programs.lora,
+      frozen: true,
+    });
     const copy = new LocalModel(this.config, parameters, this.model.programs, this.model.stopTest);
     copy.tokenBudget = this.model.tokenBudget;
     return copy;
@@ -312,7 +321,8 @@ export class LocalScalarModel extends LocalTrainable implements ScalarModel {
 
   /** Replaces the score head, [hidden]. */
   setHead(weights: ArrayLike<number>): void {
-    this.model.parameters.get("score.weight")!.tensor.floats.set(weights);
+    const head = this.model.parameters.get("score.weight")!;
+    head.tensor = this.model.memory.write(head.tensor, weights);
   }
 
   async snapshot(): Promise<LocalScalarModel> {

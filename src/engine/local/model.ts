@@ -7,12 +7,14 @@ import { UserError } from "../../base/errors.js";
 import type { DecoderConfig } from "../../model/config.js";
 import { maskName, rotaryTables } from "../../model/decoder.js";
 import { SafetensorsReader, writeSafetensors } from "../../model/safetensors.js";
+import { type Memory, memories } from "../../tensor/memory.js";
 import { type Binding, type Program, Tensor } from "../../tensor/runtime.js";
 import type { AdamOptions, StepResult, TokenIds } from "../contract.js";
-import { adamW, gradientNorm } from "./adam.js";
 import { bucketByLength, padTokens } from "./batches.js";
+import { type Optimizer, optimizers } from "./optimizer.js";
 import { type Parameter, type Parameters, sizeOf } from "./parameters.js";
 import { gradientInput, gradientOutput, type Programs, type RowOutput } from "./programs.js";
+import { bindTableRows } from "./table-gradient.js";
 
 /** One sequence and the positions whose result is wanted: the hidden state at `rows[i]` predicts `targets[i]`. */
 interface Job {
@@ -43,7 +45,9 @@ export class LocalModel {
   /** AdamW steps taken. */
   private steps = 0;
   private accumulated = false;
-  private readonly bindings = new Map<Program, Binding>();
+  /** Where the parameters live. */
+  readonly memory: Memory;
+  private readonly optimizer: Optimizer;
   private rotary: { positions: number; cos: Tensor; sin: Tensor } | undefined;
   private readonly masks = new Map<string, Tensor>();
 
@@ -55,6 +59,8 @@ export class LocalModel {
     readonly stopTest: (strings: readonly string[]) => (tokens: readonly number[]) => boolean,
   ) {
     this.tokenBudget = tokenBudgetFor(config);
+    this.memory = memories[programs.device];
+    this.optimizer = optimizers[programs.device];
   }
 
   get trainable(): Parameter[] {
@@ -71,18 +77,15 @@ export class LocalModel {
     return binding;
   }
 
-  private boundOnce(program: Program): Binding {
-    let binding = this.bindings.get(program);
-    if (!binding) this.bindings.set(program, (binding = this.bind(program)));
-    return binding;
-  }
-
   bindRotary(binding: Binding, positions: number): void {
     if (!this.rotary || this.rotary.positions < positions) {
       const size = 2 ** Math.ceil(Math.log2(Math.max(positions, 64)));
       const { cos, sin } = rotaryTables(this.config, size);
       const dims = [size, this.config.headDim / 2];
-      this.rotary = { positions: size, cos: Tensor.float32(cos, dims), sin: Tensor.float32(sin, dims) };
+      this.rotary?.cos.dispose();
+      this.rotary?.sin.dispose();
+      const { memory } = this;
+      this.rotary = { positions: size, cos: memory.upload(cos, dims), sin: memory.upload(sin, dims) };
     }
     binding.input("cos", this.rotary.cos).input("sin", this.rotary.sin);
   }
@@ -92,12 +95,19 @@ export class LocalModel {
       const key = `${maskName(window)} ${width}`;
       let mask = this.masks.get(key);
       if (!mask) {
-        if (this.masks.size >= 16) this.masks.clear();
-        mask = causalMask(width, this.config.heads / this.config.kvHeads, window);
+        if (this.masks.size >= 16) this.clearMasks();
+        const groups = this.config.heads / this.config.kvHeads;
+        const { floats, dims } = causalMask(width, groups, window);
+        mask = this.memory.upload(floats, dims);
         this.masks.set(key, mask);
       }
       binding.input(maskName(window), mask);
     }
+  }
+
+  private clearMasks(): void {
+    for (const mask of this.masks.values()) mask.dispose();
+    this.masks.clear();
   }
 
   /**
@@ -156,9 +166,10 @@ export class LocalModel {
     for (const batch of this.batches(jobs, this.tokenBudget.forward)) {
       const chosen = batch.map((i) => jobs[i]!);
       const n = chosen.reduce((sum, job) => sum + job.rows.length, 0);
-      const binding = this.boundOnce(programFor(n));
+      const binding = this.bind(programFor(n));
       const { result } = this.bindJobs(binding, chosen, columns);
       await binding.run();
+      binding.dispose();
       scatterResults(result.floats, columns, batch, chosen, results);
     }
     fillEmpty(results, jobs);
@@ -172,7 +183,7 @@ export class LocalModel {
       const chosen = batch.map((i) => jobs[i]!);
       const n = chosen.reduce((sum, job) => sum + job.rows.length, 0);
       const { program, dense, rows } = this.programs.backward(this.chunks(n), this.accumulated);
-      const binding = this.boundOnce(program);
+      const binding = this.bind(program);
       const bound = this.bindJobs(binding, chosen);
       const weights = new Float32Array(n);
       let at = 0;
@@ -183,10 +194,14 @@ export class LocalModel {
       if (at !== n) throw new Error(`backward: ${at} weights for ${n} positions`);
       binding.input("g", Tensor.float32(weights, [n, 1]));
       for (const name of dense) {
-        const gradient = this.gradientOf(name);
-        if (this.accumulated) binding.input(gradientInput(name), gradient);
-        binding.output(gradientOutput(name), gradient);
+        const parameter = this.parameters.get(name)!;
+        if (this.accumulated) binding.input(gradientInput(name), parameter.gradient!);
+        binding.update(gradientOutput(name), parameter.gradient, parameter.shape, (gradient) => {
+          parameter.gradient = gradient;
+        });
       }
+      bindTableRows(binding, "tokens", bound.tokens, this.config.vocabSize);
+      bindTableRows(binding, "targets", bound.targets, this.config.vocabSize);
       const scratch = rows.map((row) => {
         const indices = row.indices === "tokens" ? bound.tokens : bound.targets;
         const dims = row.indices === "tokens" ? [chosen.length, bound.width] : [n];
@@ -195,6 +210,7 @@ export class LocalModel {
         return { row, indices, values: tensor.floats };
       });
       await binding.run();
+      binding.dispose();
       for (const { row, indices, values } of scratch) this.addRows(row, indices, values, dense);
       scatterResults(bound.result.floats, 1, batch, chosen, results);
       this.accumulated = true;
@@ -255,12 +271,12 @@ export class LocalModel {
   async step(options: AdamOptions): Promise<StepResult> {
     const parameters = this.trainable;
     if (!this.accumulated) throw new Error("step: no gradient has been accumulated");
-    const gradNorm = gradientNorm(parameters);
+    const gradNorm = this.optimizer.gradientNorm(parameters);
     const limit = options.maxGradNorm ?? 0;
     // The same guard against division by zero as torch's clip_grad_norm_.
     const gradientScale = limit > 0 ? Math.min(1, limit / (gradNorm + 1e-6)) : 1;
     this.steps++;
-    adamW(parameters, this.steps, gradientScale, options);
+    this.optimizer.update(parameters, this.steps, gradientScale, options);
     this.accumulated = false;
     return { gradNorm };
   }
@@ -273,17 +289,22 @@ export class LocalModel {
   async saveState(dir: string): Promise<void> {
     await mkdir(dir, { recursive: true });
     const parts = this.trainable.flatMap(({ name, shape, tensor, moments }) => [
-      { name, shape, values: tensor.floats },
+      { name, shape, tensor },
       ...(moments
         ? [
-            { name: `first_moment:${name}`, shape, values: moments.first.floats },
-            { name: `second_moment:${name}`, shape, values: moments.second.floats },
+            { name: `first_moment:${name}`, shape, tensor: moments.first },
+            { name: `second_moment:${name}`, shape, tensor: moments.second },
           ]
         : []),
     ]);
     await writeSafetensors(
       join(dir, "training_state.safetensors"),
-      parts.map((part) => ({ ...part, dtype: "F32" as const, values: async () => part.values })),
+      parts.map(({ name, shape, tensor }) => ({
+        name,
+        shape,
+        dtype: "F32" as const,
+        values: async () => this.memory.download(tensor),
+      })),
     );
     await writeFile(join(dir, "training_state.json"), `${JSON.stringify({ steps: this.steps })}\n`);
   }
@@ -293,15 +314,17 @@ export class LocalModel {
     const reader = await SafetensorsReader.open(file);
     try {
       for (const parameter of this.trainable) {
-        const { name, shape, tensor } = parameter;
-        await reader.readFloat32(name, { into: tensor.floats, shape });
-        if (!reader.tensors.has(`first_moment:${name}`)) continue;
-        parameter.moments ??= {
-          first: Tensor.zeros("float32", shape),
-          second: Tensor.zeros("float32", shape),
+        const { name, shape, moments } = parameter;
+        const read = async (key: string, current?: Tensor): Promise<Tensor> => {
+          const values = await reader.readFloat32(key, { shape });
+          return current ? this.memory.write(current, values) : this.memory.upload(values, shape);
         };
-        await reader.readFloat32(`first_moment:${name}`, { into: parameter.moments.first.floats, shape });
-        await reader.readFloat32(`second_moment:${name}`, { into: parameter.moments.second.floats, shape });
+        parameter.tensor = await read(name, parameter.tensor);
+        if (!reader.tensors.has(`first_moment:${name}`)) continue;
+        parameter.moments = {
+          first: await read(`first_moment:${name}`, moments?.first),
+          second: await read(`second_moment:${name}`, moments?.second),
+        };
       }
     } finally {
       await reader.close();
@@ -320,9 +343,23 @@ export class LocalModel {
     return bytes;
   }
 
+  /** Values of a parameter; on a device a copy. */
+  values(name: string): Float32Array {
+    return this.memory.download(this.parameters.get(name)!.tensor);
+  }
+
+  /** Releases what only this model uses; frozen weights may be shared and wait for the garbage collector. */
   dispose(): void {
-    for (const binding of this.bindings.values()) binding.dispose();
-    this.bindings.clear();
+    for (const parameter of this.trainable) {
+      parameter.tensor.dispose();
+      parameter.gradient?.dispose();
+      parameter.moments?.first.dispose();
+      parameter.moments?.second.dispose();
+    }
+    this.clearMasks();
+    this.rotary?.cos.dispose();
+    this.rotary?.sin.dispose();
+    this.rotary = undefined;
   }
 }
 

@@ -3,7 +3,7 @@
 import type { DecoderConfig } from "../../model/config.js";
 import { parameterSpecs } from "../../model/config.js";
 import { type LoraShape, weightShapes } from "../../model/decoder.js";
-import { Tensor } from "../../tensor/runtime.js";
+import type { Tensor } from "../../tensor/runtime.js";
 
 export interface Parameter {
   readonly name: string;
@@ -20,22 +20,17 @@ export interface Parameter {
 
 export type Parameters = ReadonlyMap<string, Parameter>;
 
-/** Wraps weights as parameters. With adapters only the adapters (and a scalar head) train. */
+/** The parameters of a model. With adapters only the adapters (and a scalar head) train. */
 export function makeParameters(
   config: DecoderConfig,
-  values: ReadonlyMap<string, Float32Array>,
+  tensorOf: (name: string, shape: readonly number[]) => Tensor,
   { lora, frozen = false }: { lora?: LoraShape; frozen?: boolean },
 ): Parameters {
   const base = new Set(parameterSpecs(config).map(({ name }) => name));
   return new Map(
     weightShapes(config, lora).map(({ name, shape }) => {
-      const data = values.get(name);
-      if (!data) throw new Error(`no values for parameter ${name}`);
       const trainable = !frozen && (!lora || !base.has(name) || name === "score.weight");
-      return [
-        name,
-        { name, shape, trainable, decays: shape.length > 1, tensor: Tensor.float32(data, shape) },
-      ];
+      return [name, { name, shape, trainable, decays: shape.length > 1, tensor: tensorOf(name, shape) }];
     }),
   );
 }

@@ -15,27 +15,29 @@ import {
   weightInputs,
 } from "../../model/decoder.js";
 import { compile } from "../../tensor/compile.js";
-import { denseRows, type Gradient, gradients } from "../../tensor/gradient.js";
+import { type Gradient, gradients } from "../../tensor/gradient.js";
 import { input, type Value } from "../../tensor/graph.js";
 import { add } from "../../tensor/ops.js";
 import type { Device, Program } from "../../tensor/runtime.js";
+import { type RowIndices, tableGradient } from "./table-gradient.js";
 
 /** Rows to be added to the gradient of a gathered table: output name and the input that holds their indices. */
 export interface RowOutput {
   parameter: string;
   output: string;
-  indices: "tokens" | "targets";
+  indices: RowIndices;
 }
 
 export interface BackwardProgram {
   program: Program;
   /** Parameters whose whole gradient the program writes (output `gradientOutput(name)`). */
   dense: readonly string[];
+  /** On the CPU; a device adds rows in the graph. */
   rows: readonly RowOutput[];
 }
 
 export const gradientOutput = (parameter: string): string => `gradient:${parameter}`;
-/** Input that holds what has been accumulated before; on the CPU the same memory as the output. */
+/** Input that holds what has been accumulated before. */
 export const gradientInput = (parameter: string): string => `accumulated:${parameter}`;
 
 export class Programs {
@@ -123,16 +125,13 @@ export class Programs {
     this.trainable.forEach((name, i) => {
       let { dense: total } = found[i]!;
       found[i]!.rows.forEach((row, k) => {
+        const indices = row.indices.node.attributes.name as RowIndices;
         if (this.device === "cpu") {
           const output = `rows:${k}:${name}`;
           outputs[output] = row.rows;
-          rows.push({
-            parameter: name,
-            output,
-            indices: row.indices.node.attributes.name as "tokens" | "targets",
-          });
+          rows.push({ parameter: name, output, indices });
         } else {
-          const part = denseRows(row, parameters[i]!);
+          const part = tableGradient(indices, row.rows, parameters[i]!);
           total = total ? add(total, part) : part;
         }
       });
