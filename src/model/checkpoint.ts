@@ -82,12 +82,18 @@ export class OpenCheckpoint {
   }
 }
 
+export interface LoadOptions extends OpenOptions {
+  /** Makes the array that a parameter is read into. Default: an ordinary one. */
+  allocate?: (config: DecoderConfig, spec: ParameterSpec) => Float32Array;
+}
+
 /** Reads a whole model directory into memory. */
-export async function loadCheckpoint(dir: string, options: OpenOptions = {}): Promise<Checkpoint> {
+export async function loadCheckpoint(dir: string, options: LoadOptions = {}): Promise<Checkpoint> {
   const open = await OpenCheckpoint.open(dir, options);
   try {
     const tensors: Tensors = new Map();
-    for (const spec of open.specs) tensors.set(spec.name, await open.read(spec));
+    for (const spec of open.specs)
+      tensors.set(spec.name, await open.read(spec, options.allocate?.(open.config, spec)));
     return { config: open.config, tensors, fresh: open.fresh };
   } finally {
     await open.close();

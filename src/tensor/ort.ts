@@ -64,11 +64,13 @@ const functions = {
 } as const;
 
 type FunctionName = keyof typeof functions;
-type NativeFunction = ((...args: unknown[]) => unknown) & {
-  async: (...args: unknown[]) => void;
-};
+type NativeFunction = (...args: unknown[]) => unknown;
 
-export type OrtApi = Record<FunctionName, NativeFunction> & { version: string };
+export type OrtApi = Record<FunctionName, NativeFunction> & {
+  version: string;
+  /** Address of RunWithBinding, for a thread that calls it by itself. */
+  addressOfRun: Pointer;
+};
 
 /** The API version whose functions are used; any ONNX Runtime from 1.13 on offers it. */
 const apiVersion = 13;
@@ -105,7 +107,8 @@ export function ort(): OrtApi {
     name,
     koffi.decode(pointers[index], koffi.proto(name, result, args.map(parameterType))),
   ]);
-  api = Object.assign(Object.fromEntries(entries), { version }) as OrtApi;
+  const addressOfRun = pointers[functions.RunWithBinding[0]];
+  api = Object.assign(Object.fromEntries(entries), { version, addressOfRun }) as OrtApi;
   return api;
 }
 

@@ -7,6 +7,7 @@ import { UserError } from "../base/errors.js";
 import type { DType, OnnxValue } from "./onnx.js";
 import { elementType } from "./onnx.js";
 import { addressOf, check, create, ort, type Pointer, readPointers } from "./ort.js";
+import { runHere, runOnWorker } from "./runner.js";
 
 export type Device = "cpu" | "webgpu";
 
@@ -304,29 +305,14 @@ export class Binding {
       this.runSync();
       return yieldToEventLoop();
     }
-    await new Promise<void>((resolve, reject) => {
-      ort().RunWithBinding.async(
-        this.program.session,
-        open().runOptions,
-        this.handle,
-        (failure: Error | null, status: unknown) => {
-          if (failure) return reject(failure);
-          try {
-            check(status, "run");
-            resolve();
-          } catch (cause) {
-            reject(cause);
-          }
-        },
-      );
-    });
+    check(await runOnWorker(this.program.session, open().runOptions, this.handle), "run");
   }
 
   /** Runs on this thread: for programs of well under a millisecond, where a thread hop costs more than the work. */
   runSync(): void {
     for (const [name, tensor] of this.hostInputs)
       check(ort().BindInput(this.handle, name, tensor.handle), `input ${name}`);
-    check(ort().RunWithBinding(this.program.session, open().runOptions, this.handle), "run");
+    check(runHere(this.program.session, open().runOptions, this.handle), "run");
     if (this.updates.size > 0) this.handOver();
   }
 

@@ -1,10 +1,10 @@
 // AdamW with decoupled weight decay (Loshchilov & Hutter 2019), in place over the parameters' own memory.
 
 import { NonFiniteError } from "../../base/errors.js";
-import { Tensor } from "../../tensor/runtime.js";
+import { kernelsFor, quadsOf } from "../../tensor/arena.js";
 import type { AdamOptions } from "../contract.js";
 import type { Optimizer } from "./optimizer.js";
-import type { Parameter } from "./parameters.js";
+import { besideWeight, type Parameter } from "./parameters.js";
 
 /** Global L2 norm of the accumulated gradients, in float64. A gradient that is not finite is an error naming it. */
 export function gradientNorm(parameters: readonly Parameter[]): number {
@@ -19,6 +19,8 @@ export function gradientNorm(parameters: readonly Parameter[]): number {
 }
 
 function sumOfSquares(values: Float32Array): number {
+  const kernels = kernelsFor(values);
+  if (kernels) return kernels.sumOfSquares(values.byteOffset, quadsOf(values));
   // Four sums keep the floating-point unit busy: one alone waits for its own addition.
   let a = 0;
   let b = 0;
@@ -43,10 +45,7 @@ export function adamW(
 ): void {
   for (const parameter of parameters) {
     if (!parameter.gradient) continue;
-    parameter.moments ??= {
-      first: Tensor.zeros("float32", parameter.shape),
-      second: Tensor.zeros("float32", parameter.shape),
-    };
+    parameter.moments ??= { first: besideWeight(parameter, 2), second: besideWeight(parameter, 3) };
     const { first, second } = parameter.moments;
     const coefficients = coefficientsOf(t, gradientScale, parameter.decays, options);
     update(parameter.tensor.floats, parameter.gradient.floats, first.floats, second.floats, coefficients);
@@ -93,6 +92,32 @@ function update(
   v: Float32Array,
   { beta1, beta2, epsilon, keep, stepSize, secondScale, gradientScale }: Coefficients,
 ): void {
+  const kernels = kernelsFor(w, gradient, m, v);
+  if (kernels) {
+    const [wAt, gradientAt, mAt, vAt] = [w, gradient, m, v].map((array) => array.byteOffset) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    kernels.adamW(
+      wAt,
+      gradientAt,
+      mAt,
+      vAt,
+      quadsOf(w),
+      beta1,
+      1 - beta1,
+      beta2,
+      1 - beta2,
+      epsilon,
+      keep,
+      stepSize,
+      secondScale,
+      gradientScale,
+    );
+    return;
+  }
   for (let i = 0; i < w.length; i++) {
     const g = gradient[i]! * gradientScale;
     const first = beta1 * m[i]! + (1 - beta1) * g;

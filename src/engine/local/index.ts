@@ -13,8 +13,14 @@ import {
   saveAdapter,
 } from "../../model/adapter.js";
 import { loadCheckpoint, saveCheckpoint } from "../../model/checkpoint.js";
-import type { DecoderConfig, FloatType } from "../../model/config.js";
+import {
+  type DecoderConfig,
+  type FloatType,
+  type ParameterSpec,
+  parameterSpecs,
+} from "../../model/config.js";
 import { type LoraShape, loraA, loraB } from "../../model/decoder.js";
+import { Arena } from "../../tensor/arena.js";
 import { memories } from "../../tensor/memory.js";
 import type { Device, Tensor } from "../../tensor/runtime.js";
 import type {
@@ -29,7 +35,7 @@ import type {
 } from "../contract.js";
 import { type GenerationLimits, generate } from "./generate.js";
 import { LocalModel } from "./model.js";
-import { makeParameters } from "./parameters.js";
+import { makeParameters, sizeOf } from "./parameters.js";
 import { Programs } from "./programs.js";
 
 export interface LoadOptions {
@@ -59,7 +65,11 @@ interface Loaded {
 }
 
 async function load(dir: string, head: "language" | "scalar", options: LoadOptions): Promise<Loaded> {
-  const { config, tensors, fresh } = await loadCheckpoint(dir, { head });
+  const trainsWeights = !options.frozen && !options.lora && (options.device ?? "cpu") === "cpu";
+  const { config, tensors, fresh } = await loadCheckpoint(dir, {
+    head,
+    allocate: trainsWeights ? trainingMemory() : undefined,
+  });
   const random = new RandomStream(options.seed ?? 0, "initialise");
   for (const { name, shape } of fresh)
     tensors.set(
@@ -78,6 +88,16 @@ async function load(dir: string, head: "language" | "scalar", options: LoadOptio
   const shape = lora && loraShape(config, lora);
   if (lora) addAdapter(config, lora, tensors, adapter, random);
   return { model: assemble(config, tensors, shape, options), lora };
+}
+
+/** Arrays whose gradient and moments lie beside them, where the optimizer's kernels reach all four. */
+function trainingMemory(): (config: DecoderConfig, spec: ParameterSpec) => Float32Array {
+  let arena: Arena | undefined;
+  return (config, { shape }) => {
+    const bytes = (extents: readonly number[]): number => Arena.groupBytes(4, sizeOf(extents));
+    arena ??= new Arena(parameterSpecs(config).reduce((sum, spec) => sum + bytes(spec.shape), 0));
+    return arena.group(4, sizeOf(shape))[0]!;
+  };
 }
 
 function loraShape(config: DecoderConfig, lora: LoraConfig): LoraShape {

@@ -12,7 +12,7 @@ import { type Binding, type Program, Tensor } from "../../tensor/runtime.js";
 import type { AdamOptions, StepResult, TokenIds } from "../contract.js";
 import { bucketByLength, padTokens } from "./batches.js";
 import { type Optimizer, optimizers } from "./optimizer.js";
-import { type Parameter, type Parameters, sizeOf } from "./parameters.js";
+import { besideWeight, type Parameter, type Parameters, sizeOf } from "./parameters.js";
 import { gradientInput, gradientOutput, type Programs, type RowOutput } from "./programs.js";
 import { bindTableRows } from "./table-gradient.js";
 
@@ -195,6 +195,8 @@ export class LocalModel {
       binding.input("g", Tensor.float32(weights, [n, 1]));
       for (const name of dense) {
         const parameter = this.parameters.get(name)!;
+        // On the CPU the gradient lies beside its weight, for the optimizer's kernels; a device makes its own.
+        if (this.programs.device === "cpu") this.gradientOf(name);
         if (this.accumulated) binding.input(gradientInput(name), parameter.gradient!);
         binding.update(gradientOutput(name), parameter.gradient, parameter.shape, (gradient) => {
           parameter.gradient = gradient;
@@ -249,7 +251,7 @@ export class LocalModel {
 
   private gradientOf(name: string): Tensor {
     const parameter = this.parameters.get(name)!;
-    parameter.gradient ??= Tensor.zeros("float32", parameter.shape);
+    parameter.gradient ??= besideWeight(parameter, 1);
     return parameter.gradient;
   }
 

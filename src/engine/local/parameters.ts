@@ -3,7 +3,8 @@
 import type { DecoderConfig } from "../../model/config.js";
 import { parameterSpecs } from "../../model/config.js";
 import { type LoraShape, weightShapes } from "../../model/decoder.js";
-import type { Tensor } from "../../tensor/runtime.js";
+import { groupOf } from "../../tensor/arena.js";
+import { Tensor } from "../../tensor/runtime.js";
 
 export interface Parameter {
   readonly name: string;
@@ -37,4 +38,10 @@ export function makeParameters(
 
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((a, b) => a * b, 1);
+}
+
+/** A zero tensor of the parameter's shape: array `index` of the weight's arena group, where it has one. */
+export function besideWeight({ tensor, shape }: Parameter, index: 1 | 2 | 3): Tensor {
+  const group = groupOf(tensor.floats);
+  return group ? Tensor.float32(group[index]!, shape) : Tensor.zeros("float32", shape);
 }
