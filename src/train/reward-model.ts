@@ -79,8 +79,7 @@ async function trainMember(member: LocalScalarModel, options: MemberOptions) {
   const outputDir = recipe.runs === 1 ? recipe.outputDir : join(recipe.outputDir, `member-${index + 1}`);
   const steps = recipe.steps ?? Math.max(1, Math.round((recipe.epochs * train.length) / recipe.batchSize));
   let cursor = PromptCursor.start(train, { seed: recipe.seed, name: `reward member ${index}` });
-  let evaluated: { accuracy?: number; loss?: number } = {};
-  const model = await runLoop(outputDir, recipe, context, {
+  const { model, last } = await runLoop(outputDir, recipe, context, {
     label: recipe.runs === 1 ? "reward model" : `reward model ${index + 1} of ${recipe.runs}`,
     steps,
     trainer: { ...recipe, learningRate },
@@ -102,11 +101,11 @@ async function trainMember(member: LocalScalarModel, options: MemberOptions) {
     evaluate: async () => {
       if (validation.length === 0) return {};
       const { loss, metrics } = bradleyTerry(await score(member, validation));
-      evaluated = { accuracy: metrics.accuracy, loss };
       return { "eval/loss": loss, "eval/accuracy": metrics.accuracy, "eval/margin": metrics.margin };
     },
   });
-  return { model, ...evaluated, learningRate };
+  const evaluated = (metric: string) => last[`eval/${metric}`] as number | undefined;
+  return { model, accuracy: evaluated("accuracy"), loss: evaluated("loss"), learningRate };
 }
 
 async function score(model: LocalScalarModel, pairs: readonly Pair[]) {

@@ -66,7 +66,8 @@ export class RunDirectory<State = unknown> {
     try {
       await checkOccupant(root, recipe, resume);
       await writeFileAtomic(join(root, "recipe.yaml"), toYaml(recipe));
-      await removeTornCheckpoints(root);
+      await removeTorn(root);
+      await removeTorn(join(root, "checkpoints"));
       const resumeFrom = (await listCheckpoints<State>(root)).at(-1);
       const logs = openLogs(root);
       for (const name of LOGS) logs[name].truncate(resumeFrom?.offsets[name] ?? 0);
@@ -135,7 +136,7 @@ function openLogs(root: string): Record<LogName, JsonlWriter> {
 
 /** Refuses a directory that holds something else than the run to be continued. */
 async function checkOccupant(root: string, recipe: Recipe, resume: boolean): Promise<void> {
-  const entries = (await readdir(root)).filter((name) => name !== "lock");
+  const entries = (await readdir(root)).filter((name) => name !== "lock" && !isTorn(name));
   if (entries.length === 0) return;
   const saved = await readFile(join(root, "recipe.yaml"), "utf8").catch(() => undefined);
   if (saved === undefined) {
@@ -156,11 +157,12 @@ async function checkOccupant(root: string, recipe: Recipe, resume: boolean): Pro
   }
 }
 
-async function removeTornCheckpoints(root: string): Promise<void> {
-  const dir = join(root, "checkpoints");
-  for (const name of await readdir(dir).catch(() => [])) {
-    if (/^tmp-|\.tmp(\.old)?$/.test(name)) await rm(join(dir, name), { recursive: true, force: true });
-  }
+/** What a killed process was writing aside (see ../base/atomic.ts and `saveCheckpoint`). */
+const isTorn = (name: string): boolean => /^tmp-step-\d+$|^\..+\.\d+\.tmp(\.old)?$/.test(name);
+
+async function removeTorn(dir: string): Promise<void> {
+  for (const name of await readdir(dir).catch(() => []))
+    if (isTorn(name)) await rm(join(dir, name), { recursive: true, force: true });
 }
 
 /** The whole checkpoints of a run, oldest first. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { NonFiniteError } from "../base/errors.js";
 import type { AdamOptions, Trainable } from "../engine/contract.js";
 import { InterruptedError, type RunContext } from "./context.js";
-import type { Metrics } from "./metrics.js";
+import { type Metrics, type MetricsRow, readJsonl } from "./metrics.js";
 import type { Recipe, SftRecipe } from "./recipe.js";
 import { RunDirectory } from "./run-directory.js";
 import { learningRateAt } from "./schedule.js";
@@ -54,20 +54,31 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** Runs a loop to its end (or to where it is interrupted) and returns the directory of the final model. */
+export interface LoopResult {
+  /** Directory of the final model. */
+  model: string;
+  /** The last line of metrics.jsonl, whichever process wrote it. */
+  last: MetricsRow;
+}
+
+/** Runs a loop to its end (or to where it is interrupted). */
 export async function runLoop(
   outputDir: string,
   recipe: Recipe,
   context: RunContext,
   loop: Loop,
-): Promise<string> {
+): Promise<LoopResult> {
   const { trainer, steps } = loop;
   const run = await RunDirectory.open<LoopState>(outputDir, recipe, { resume: context.resume });
   const final = run.path("final");
+  const result = async (): Promise<LoopResult> => ({
+    model: final,
+    last: (await readJsonl(run.path("metrics.jsonl"))).at(-1)!,
+  });
   try {
     if (context.resume && (await exists(final))) {
       context.reporter.note(`${outputDir} is finished already`);
-      return final;
+      return await result();
     }
     let done = 0;
     if (run.resumeFrom) {
@@ -109,7 +120,7 @@ export async function runLoop(
     }
     await save();
     await loop.final.save(final);
-    return final;
+    return await result();
   } finally {
     context.reporter.end();
     await run.close();

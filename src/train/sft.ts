@@ -29,8 +29,7 @@ export async function runSft(recipe: SftRecipe, context: RunContext): Promise<Sf
     recipe.steps ?? Math.max(1, Math.round((recipe.epochs * sequences.length) / recipe.batchSize));
 
   let cursor = PromptCursor.start(sequences, { seed: recipe.seed, name: "sft" });
-  let evalLoss: number | undefined;
-  const model = await runLoop(recipe.outputDir, recipe, context, {
+  const { model, last } = await runLoop(recipe.outputDir, recipe, context, {
     label: "sft",
     steps,
     trainer: recipe,
@@ -46,14 +45,10 @@ export async function runSft(recipe: SftRecipe, context: RunContext): Promise<Sf
       const { gradNorm } = await policy.step(adam);
       return { loss, num_tokens: tokens, grad_norm: gradNorm };
     },
-    evaluate: async () => {
-      if (!held) return {};
-      evalLoss = await meanLoss(policy, held);
-      return { "eval/loss": evalLoss };
-    },
+    evaluate: async () => (held ? { "eval/loss": await meanLoss(policy, held) } : {}),
   });
   policy.dispose();
-  return { model, evalLoss };
+  return { model, evalLoss: last["eval/loss"] as number | undefined };
 }
 
 /** Tokens of a row, cut to `maxLength`; the whole text is learned unless only completions are. */

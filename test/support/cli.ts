@@ -1,0 +1,58 @@
+// The command as a process of its own, run from source.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
+
+const here = import.meta.dirname;
+
+export interface CliResult {
+  /** null when a signal ended the process. */
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface CliOptions {
+  env?: Record<string, string>;
+  cwd?: string;
+  /** Largest file that the process may write, bytes (a multiple of 512): what lies beyond does not fit on the disk. */
+  fileLimit?: number;
+  /** Sees the process as soon as it runs. */
+  onStart?: (child: ChildProcess) => void;
+}
+
+/** `touchstone ...argv` on one thread. */
+export function runCli(
+  argv: readonly string[],
+  { env = {}, cwd, fileLimit, onStart }: CliOptions = {},
+): Promise<CliResult> {
+  const preload = env.TOUCHSTONE_TEST_KILL ? ["--import", join(here, "kill-at.ts")] : [];
+  const command = [
+    process.execPath,
+    "--import",
+    import.meta.resolve("tsx"),
+    ...preload,
+    join(here, "main.ts"),
+    ...argv,
+  ];
+  const limited =
+    fileLimit === undefined
+      ? command
+      : ["sh", "-c", `ulimit -f ${fileLimit / 512}; exec "$@"`, "sh", ...command];
+  const child = spawn(limited[0]!, limited.slice(1), {
+    cwd,
+    env: { ...process.env, TOUCHSTONE_THREADS: "1", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  onStart?.(child);
+  const output = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const)
+    child[name]!.on("data", (chunk: Buffer) => {
+      output[name] += chunk.toString();
+    });
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => resolve({ code, signal, ...output }));
+  });
+}
