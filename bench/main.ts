@@ -1,5 +1,5 @@
 // The benchmarks' command line: `npm run bench -- engine | judges | average [--json file]`. Tables go to stdout as results
-// come in; the JSON file is rewritten after each, so that an interrupted run leaves what it has.
+// come in.
 
 import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
@@ -48,9 +48,13 @@ function listOf<T extends string>(text: string, flag: string, known: readonly T[
   });
 }
 
+/** A line of a table. A negative width aligns to the left. */
 const row = (cells: readonly (string | number)[], widths: readonly number[]): string =>
   cells
-    .map((cell, i) => (i < 2 ? String(cell).padEnd(widths[i]!) : String(cell).padStart(widths[i]!)))
+    .map((cell, i) => {
+      const width = widths[i]!;
+      return width < 0 ? String(cell).padEnd(-width) : String(cell).padStart(width);
+    })
     .join("  ");
 
 const print = (line: string): void => {
@@ -59,7 +63,17 @@ const print = (line: string): void => {
 
 const whole = (value: number | null): string => (value === null ? "-" : value.toFixed(0));
 
-const engineWidths = [12, 10, 5, 9, 9, 22, 8, 8];
+const engineColumns = [
+  "shape",
+  "work",
+  "batch",
+  "ours t/s",
+  "peer t/s",
+  "ratio (least-greatest)",
+  "ours MB",
+  "peer MB",
+];
+const engineWidths = [-12, -10, 5, 9, 9, 22, 8, 8];
 
 function engineRow(result: CellResult): string {
   const { shape, work, batch, ours, peer, ratio, ratio_min, ratio_max } = result;
@@ -93,17 +107,7 @@ async function engine(flags: EngineFlags): Promise<void> {
       `The PyTorch side is skipped: ${flags.python} has no torch, transformers and peft ` +
         "(name a Python that has them with --python or TOUCHSTONE_BENCH_PYTHON).",
     );
-  const head = [
-    "shape",
-    "work",
-    "batch",
-    "ours t/s",
-    "peer t/s",
-    "ratio (least-greatest)",
-    "ours MB",
-    "peer MB",
-  ];
-  print(row(head, engineWidths));
+  print(row(engineColumns, engineWidths));
   const results: CellResult[] = [];
   const { threads, seconds, repeat } = options;
   let peer: Record<string, string> = {};
@@ -118,8 +122,9 @@ async function engine(flags: EngineFlags): Promise<void> {
   await benchEngine(options, async (result, versions) => {
     results.push(result);
     peer = versions;
-    print(engineRow(result));
+    // After every cell: an interrupted run leaves what it has.
     await save(flags.json, document());
+    print(engineRow(result));
   });
   if (results.some(({ agree }) => agree === false))
     throw new UserError(
@@ -129,13 +134,13 @@ async function engine(flags: EngineFlags): Promise<void> {
 
 async function judges({ json, seconds }: { json?: string; seconds: string }): Promise<void> {
   const { benchJudges } = await import("./judges.js");
-  const widths = [20, 0, 11, 13, 9];
-  print(row(["judge", "", "concurrency", "verdicts/s", "first ms"], widths));
+  const widths = [-20, 11, 12, 9];
+  print(row(["judge", "concurrency", "verdicts/s", "first ms"], widths));
   const results: JudgeResult[] = [];
   await benchJudges(realNumber(seconds, "--seconds"), (result) => {
     results.push(result);
     const { judge, concurrency, verdicts_per_second, first_ms } = result;
-    print(row([judge, "", concurrency, whole(verdicts_per_second), first_ms.toFixed(1)], widths));
+    print(row([judge, concurrency, whole(verdicts_per_second), first_ms.toFixed(1)], widths));
   });
   await save(json, { benchmark: "judges", date: new Date().toISOString(), machine: machine(), results });
 }
@@ -156,13 +161,11 @@ async function average(flags: AverageFlags): Promise<void> {
     repeat: wholeNumber(flags.repeat, "--repeat", 1),
     root: flags.dir,
   });
-  const { members, member_mb, ours_seconds, io_seconds, ratio, ratio_min, ratio_max, ours_peak_mb } = result;
-  print(
-    `${members} members of ${whole(member_mb)} MB: averaged in ${ours_seconds.toFixed(2)} s, sequential read and write`,
-  );
-  print(
-    `${io_seconds.toFixed(2)} s, ratio ${ratio.toFixed(2)} (${ratio_min.toFixed(2)}-${ratio_max.toFixed(2)}), peak ${whole(ours_peak_mb)} MB`,
-  );
+  const { members, member_mb, ours_seconds, io_seconds, ratio, ratio_min, ratio_max } = result;
+  print(`${members} members of ${whole(member_mb)} MB`);
+  print(`average                    ${ours_seconds.toFixed(2)} s, peak ${whole(result.ours_peak_mb)} MB`);
+  print(`sequential read and write  ${io_seconds.toFixed(2)} s`);
+  print(`ratio                      ${ratio.toFixed(2)} (${ratio_min.toFixed(2)}-${ratio_max.toFixed(2)})`);
   await save(flags.json, {
     benchmark: "average",
     date: new Date().toISOString(),
