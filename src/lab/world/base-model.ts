@@ -36,14 +36,14 @@ export const baseModelConfig = {
 /** Two stages: `corpus.jsonl` (loss on every token), then `sft.jsonl` (loss on completions), AdamW, cosine to zero. */
 export const baseModelRecipe = {
   pretrain: {
-    steps: 2000,
+    steps: 4500,
     batch: 64,
     learningRate: 2e-3,
     warmupSteps: 100,
     weightDecay: 0.01,
     maxGradNorm: 1,
   },
-  sft: { steps: 200, batch: 64, learningRate: 3e-4, warmupSteps: 20, weightDecay: 0, maxGradNorm: 1 },
+  sft: { steps: 300, batch: 64, learningRate: 3e-4, warmupSteps: 20, weightDecay: 0, maxGradNorm: 1 },
 } as const;
 
 /** Longest completion of an ordinary author is under this many tokens. */

@@ -1,0 +1,24 @@
+// The library: everything that the command line does, as functions.
+
+export { NonFiniteError, UserError } from "./base/errors.js";
+export { RandomStream } from "./base/random.js";
+export * as statistics from "./base/statistics.js";
+export * as data from "./data/index.js";
+export type * from "./engine/contract.js";
+export { type LoadOptions, LocalLanguageModel, LocalScalarModel } from "./engine/local/index.js";
+export { createMixture, judgeBatch } from "./judges/mixture.js";
+export { createMember, judgeKinds, mixtureFrom } from "./judges/registry.js";
+export type { Judge, JudgeInput, Verdict } from "./judges/verdict.js";
+export { ChatTemplate } from "./model/chat-template.js";
+export { loadCheckpoint, saveCheckpoint } from "./model/checkpoint.js";
+export { Tokenizer } from "./model/tokenizer.js";
+export * as objectives from "./objectives/index.js";
+export { averageCheckpoints } from "./reward/average.js";
+export * as bestOfN from "./reward/best-of-n.js";
+export * as calibration from "./reward/calibration.js";
+export * as ensemble from "./reward/ensemble.js";
+export { type AlignOptions, type AlignResult, runAlign } from "./train/align.js";
+export { InterruptedError, type Reporter, type RunContext, silent } from "./train/context.js";
+export { loadRecipe, parseRecipe, toYaml } from "./train/recipe.js";
+export { runReward } from "./train/reward-model.js";
+export { runSft } from "./train/sft.js";
