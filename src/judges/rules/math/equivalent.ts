@@ -3,7 +3,7 @@
 // probability zero for the functions that occur in answers.
 
 import { hash32, uniformAt } from "../../../base/random.js";
-import { type Answer, type Relation, readings } from "./answer.js";
+import { type Answer, isPercentage, type Relation, readings } from "./answer.js";
 import { type Complex, type Expression, variablesOf } from "./expression.js";
 import { conversion } from "./units.js";
 import { exactValue, valueAt } from "./value.js";
@@ -40,10 +40,7 @@ function agreeAtPoints(a: Expression, b: Expression): boolean {
 
 function sameExpression(a: Expression, b: Expression): boolean {
   const [x, y] = [exactValue(a), exactValue(b)];
-  if (x && y && x.n === y.n && x.d === y.d) return true;
-  // A decimal with many digits may stand for an irrational number, but never an integer for another.
-  if (x && y && x.d === 1n && y.d === 1n) return false;
-  return agreeAtPoints(a, b);
+  return x && y ? x.n === y.n && x.d === y.d : agreeAtPoints(a, b);
 }
 
 const difference = (left: Expression, right: Expression): Expression => ({
@@ -69,6 +66,17 @@ function sameEquation(a: readonly Expression[], b: readonly Expression[]): boole
 const mirrored: Record<Relation, Relation> = { "=": "=", "<": ">", "≤": "≥", ">": "<", "≥": "≤", "≠": "≠" };
 
 type RelationAnswer = Extract<Answer, { kind: "relation" }>;
+type ValueAnswer = Extract<Answer, { kind: "value" }>;
+
+/** `y`, or f(x), which the parser takes for a product of variables; not a variable of the other side. */
+function isName(name: Expression, definition: Expression): boolean {
+  if (name.kind === "variable") return !variablesOf(definition).has(name.name);
+  const isCall = name.kind === "call" && name.name === "multiply";
+  const [f] = isCall ? name.args : [];
+  return (
+    isCall && name.args.every(({ kind }) => kind === "variable") && f!.kind === "variable" && f!.name === "f"
+  );
+}
 
 const mirror = ({ sides, relations }: RelationAnswer): RelationAnswer => ({
   kind: "relation",
@@ -122,9 +130,31 @@ function scaled(expression: Expression, factor: number): Expression {
   return { kind: "call", name: "multiply", args: [expression, constant] };
 }
 
+/** `x < 2 or x > 3` as a union of intervals. */
+function sameAsUnion(alternatives: readonly Answer[], intervals: readonly Answer[]): boolean {
+  const items = alternatives.map((item) => (item.kind === "relation" ? asInterval(item) : undefined));
+  return items.every((item) => item !== undefined) && sameMembers(items, intervals);
+}
+
+/** `y = 2x + 3` and its right side. */
+function sameAsRightSide({ sides, relations }: RelationAnswer, { expression, unit }: ValueAnswer): boolean {
+  const [left, right] = sides;
+  const isDefinition = sides.length === 2 && relations[0] === "=" && isName(left!, right!);
+  return isDefinition && unit === "" && sameExpression(right!, expression);
+}
+
+function sameAsRelation(relation: RelationAnswer, other: Answer): boolean {
+  if (other.kind === "tuple") return sameAsInterval(relation, other);
+  return other.kind === "value" && sameAsRightSide(relation, other);
+}
+
 function same(a: Answer, b: Answer): boolean {
-  if (a.kind === "relation" && b.kind !== "relation") return b.kind === "tuple" && sameAsInterval(a, b);
-  if (b.kind === "relation" && a.kind !== "relation") return a.kind === "tuple" && sameAsInterval(b, a);
+  if (a.kind === "set" && a.items.length === 1 && b.kind !== "set") return same(a.items[0]!, b);
+  if (b.kind === "set" && b.items.length === 1 && a.kind !== "set") return same(a, b.items[0]!);
+  if (a.kind === "relation" && b.kind !== "relation") return sameAsRelation(a, b);
+  if (b.kind === "relation" && a.kind !== "relation") return sameAsRelation(b, a);
+  if (a.kind === "set" && b.kind === "union") return sameAsUnion(a.items, b.items);
+  if (b.kind === "set" && a.kind === "union") return sameAsUnion(b.items, a.items);
   if (a.kind === "words" && b.kind === "words") return a.text === b.text && a.text !== "";
   if (a.kind === "value" && b.kind === "value") {
     const factor = conversion(a.unit, b.unit);
@@ -149,6 +179,7 @@ function sameAsInterval(relation: RelationAnswer, interval: Answer): boolean {
 
 /** Whether two final answers mean the same. */
 export function equivalent(a: string, b: string): boolean {
-  const [left, right] = [readings(a), readings(b)];
+  const areBothPercentages = isPercentage(a) && isPercentage(b);
+  const [left, right] = [readings(a, areBothPercentages), readings(b, areBothPercentages)];
   return left.some((x) => right.some((y) => same(x, y)));
 }

@@ -123,12 +123,16 @@ class Parser {
 
   /** `2x` is a product, `1\frac{1}{2}` and `1 1/2` are mixed numbers. */
   private juxtaposed(left: Expression): Expression {
-    const isWhole = left.kind === "number" && left.value.d === 1n;
+    const isNegative = left.kind === "call" && left.name === "negate";
+    const size = isNegative ? left.args[0]! : left;
+    const isWhole = size.kind === "number" && size.value.d === 1n;
+    const mixed = (part: Expression) => call("add", left, isNegative ? call("negate", part) : part);
     const token = this.tokens[this.at]!;
     if (isWhole && token.type === "name" && token.text === "frac") {
       const fraction = this.power();
       const value = exactValue(fraction);
-      return call(value && value.n > 0n && value.n < value.d ? "add" : "multiply", left, fraction);
+      const isPart = value !== undefined && value.n > 0n && value.n < value.d;
+      return isPart ? mixed(fraction) : call("multiply", left, fraction);
     }
     if (token.type === "number") {
       const [slash, below] = [this.tokens[this.at + 1], this.tokens[this.at + 2]];
@@ -137,7 +141,7 @@ class Parser {
       }
       const above = this.power();
       this.expect("/");
-      return call("add", left, call("divide", above, this.power()));
+      return mixed(call("divide", above, this.power()));
     }
     return call("multiply", left, this.power());
   }

@@ -21,6 +21,9 @@ const unitTable: Record<string, [dimension: string, factor: number, ...names: st
   week: ["time", 604800],
   ml: ["volume", 0.001, "milliliter", "millilitre"],
   l: ["volume", 1, "liter", "litre"],
+  mph: ["speed", 0.44704, "miles per hour", "mile per hour", "miles/hour", "mi/h"],
+  "km/h": ["speed", 1 / 3.6, "kph", "kilometers per hour", "kilometres per hour", "km per hour"],
+  "m/s": ["speed", 1, "meters per second", "metres per second", "m per s"],
   cent: ["money", 0.01, "¢"],
   dollar: ["money", 1, "$", "usd"],
 };

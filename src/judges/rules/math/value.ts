@@ -108,6 +108,14 @@ function factorial(x: number): number {
   return product;
 }
 
+/** n (n - 1) ... (n - k + 1) / k! */
+function binomial(n: number, k: number): number {
+  if (!Number.isInteger(k) || k < 0 || k > 170) return Number.NaN;
+  let product = 1;
+  for (let i = 0; i < k; i++) product *= (n - i) / (i + 1);
+  return product;
+}
+
 function integers(rule: (a: number, b: number) => number) {
   return (...values: number[]) =>
     values.every((value) => Number.isSafeInteger(value)) ? values.map(Math.abs).reduce(rule) : Number.NaN;
@@ -138,7 +146,7 @@ const realRules: Record<string, (...args: number[]) => number> = {
   gcd: integers(commonDivisor),
   lcm: integers((a, b) => (a === 0 ? 0 : (a / commonDivisor(a, b)) * b)),
   factorial,
-  binomial: (n, k) => factorial(n) / (factorial(k) * factorial(n - k)),
+  binomial,
 };
 
 const complexRules: Record<string, (...args: Complex[]) => Complex> = {
