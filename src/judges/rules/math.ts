@@ -10,7 +10,7 @@ import { finalAnswerSentence, lastBoxed, referenceAnswer } from "./math/extract.
 const extractors = { final_answer: finalAnswerSentence, boxed: lastBoxed };
 
 export const math = judgeKind({
-  version: "1",
+  version: "2",
   kind: "rule",
   truncated: "violated",
   options: z.strictObject({
