@@ -116,7 +116,7 @@ const heading = /^(#{1,6})\s*(.+?)\s*#*$/;
 const boldLine = /^(?:\d+[.)]\s*)?(?:\*\*|__)(.+?)(?:\*\*|__)\s*(\([^)]*\))?\s*:?$/;
 /** Names without hashes are deeper than any heading. */
 const boldDepth = 7;
-const bullet = /^(?:[*•+]|-(?=\s))\s*/;
+const bullet = /^(?:•|[*+-](?=\s))\s*/;
 
 /** Reads the lines of a reply in order: headings open items, level lines fill them, other lines continue them. */
 function readDrafts(text: string): Draft[] {
@@ -142,7 +142,7 @@ function readDrafts(text: string): Draft[] {
       const marked = heading.exec(line);
       const bold = boldLine.exec(line);
       const plain = emphasis(marked ? marked[2]! : line.replace(bullet, ""));
-      const level = renderedNote.test(plain) ? undefined : parseLevel(plain);
+      const level = marked && renderedNote.test(plain) ? undefined : parseLevel(plain);
       if (level) open?.levels.push(level);
       else if (marked) start(plain, marked[1]!.length);
       else if (bold) start(`${bold[1]} ${bold[2] ?? ""}`.trim(), boldDepth);

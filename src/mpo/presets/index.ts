@@ -1,0 +1,15 @@
+// The four tasks of the MPO paper in our own words, with the paper's k and n.
+
+import { type TaskPreset, taskFromYaml } from "../task.js";
+import { essay } from "./essay.js";
+import { ethics } from "./ethics.js";
+import { mathematics } from "./mathematics.js";
+import { summary } from "./summary.js";
+
+const files = { essay, summary, ethics, mathematics };
+
+export type PresetName = keyof typeof files;
+
+export const presetNames = Object.keys(files) as PresetName[];
+
+export const taskPreset = (name: PresetName): TaskPreset => taskFromYaml(files[name], `the preset ${name}`);
