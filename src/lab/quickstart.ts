@@ -32,8 +32,15 @@ const families = ["writing", "arithmetic", "code"] as const satisfies readonly F
 
 /** Everything that decides how long the quickstart takes and how far it goes. */
 const settings = {
-  rewardModels: { members: 4, steps: 120, batch: 32, learningRate: 5e-4 },
-  align: { steps: 60, promptsPerTask: 8, generations: 4, learningRate: 4e-4, evaluateEvery: 10 },
+  rewardModels: { members: 4, steps: 120, batch: 32, learningRate: 3e-4 },
+  align: {
+    steps: 50,
+    promptsPerTask: 8,
+    generations: 8,
+    learningRate: 3e-4,
+    plainKlCoefficient: 0.1,
+    evaluateEvery: 10,
+  },
   /** Held-out prompts of each family: along the way, and for the final table. */
   heldout: { along: 24, final: 100 },
 };
@@ -208,7 +215,7 @@ function makeRecipes(out: string, data: string, seed: number): Recipes {
         name,
         prompts: join(data, "prompts", `${name}.jsonl`),
         reward: { model: join(out, "reward-models", "member-1", "final") },
-        optimizer: { name: "reinforce", ...sampling },
+        optimizer: { name: "reinforce", kl_coef: settings.align.plainKlCoefficient, ...sampling },
       })),
     },
     touchstone: {
