@@ -37,7 +37,9 @@ import transformers
 ADAMW = dict(betas=(0.9, 0.999), eps=1e-8, fused=True)
 WEIGHT_DECAY = 0.01
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-TRIAL_TOKENS = 24
+TRIAL_TOKENS = 16
+# One trial of each cache tells enough when it is this long.
+LONG_TRIAL_SECONDS = 2
 
 
 class Peer:
@@ -208,7 +210,10 @@ class Peer:
         if shape not in self.cache_by_shape:
             tokens = min(new_tokens, TRIAL_TOKENS)
             trial = {"dynamic": [], "static": []}
+            start = time.perf_counter()
             for cache in ("dynamic", "static", "static", "dynamic"):
+                if all(trial.values()) and time.perf_counter() - start > LONG_TRIAL_SECONDS:
+                    break
                 trial[cache].append(self.timed_generate(input_ids, mask, tokens, cache, settings)[0])
             self.cache_by_shape[shape] = min(trial, key=lambda cache: min(trial[cache]))
         return self.cache_by_shape[shape]

@@ -52,6 +52,8 @@ export interface CellRequests {
   work: object;
   /** The same for the memory figure and the comparison: enough of it that the peak is that of a long run. */
   first: object;
+  /** How many times `first` runs the work. */
+  firstRuns: number;
 }
 
 const lora = { r: 16, alpha: 32 };
@@ -66,11 +68,12 @@ export function requestsOf(cell: Cell, dir: string, threads: number): CellReques
   const load = { verb: "load", dir, threads, ...(verb === "train_lora" && { lora }) };
   if (verb === "generate") {
     const work = { verb, prompts: rows(promptTokens), maxNewTokens: newTokens, temperature: 1 };
-    return { load, work, first: { ...work, cache: "dynamic", returnTokens: true } };
+    return { load, work, first: { ...work, cache: "dynamic", returnTokens: true }, firstRuns: 1 };
   }
   const sequences = rows(promptTokens + newTokens);
-  if (verb === "score") return { load, work: { verb, sequences }, first: { verb, sequences } };
+  if (verb === "score") return { load, work: { verb, sequences }, first: { verb, sequences }, firstRuns: 1 };
   const work = { verb, sequences, promptLengths: sequences.map(() => promptTokens) };
+  if (verb === "logprobs") return { load, work, first: work, firstRuns: 1 };
   // The optimizer's moments are there from the second step on.
-  return { load, work, first: verb === "logprobs" ? work : { ...work, steps: 2 } };
+  return { load, work, first: { ...work, steps: 2 }, firstRuns: 2 };
 }
