@@ -3,13 +3,13 @@
 
 import { UserError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
-import { type LoadOptions, loadCompletions, loadPrompts, loadRows, resolveModel } from "../data/index.js";
-import type { DataRow, Metadata, Text } from "../data/rows.js";
+import { type LoadOptions, loadCompletions, loadPrompts, loadRows } from "../data/index.js";
+import { type DataRow, type Metadata, type Text, where } from "../data/rows.js";
 import type { Sequence, TokenIds } from "../engine/contract.js";
 import { InterruptedError, type RunContext } from "../train/context.js";
-import { openPolicy, openScalarModel } from "../train/models.js";
+import { openCodec, openPolicy, openRewardModel } from "../train/models.js";
 import type { EngineRecipe } from "../train/recipe.js";
-import { TextCodec } from "../train/text.js";
+import type { TextCodec } from "../train/text.js";
 
 /** Rows of one call to the model: enough to fill its batches, few enough to show progress. */
 const CHUNK = 64;
@@ -46,10 +46,32 @@ async function rowsWithIds(
   return rows.every(({ values }) => isTokenIds(values[column])) ? rows : undefined;
 }
 
-async function promptsOf(data: string, codec: TextCodec, options: LoadOptions): Promise<PromptInput[]> {
+/** The ids in `column`, which must be of the model's vocabulary. */
+function idsAt(row: DataRow, column: string, vocabSize: number): number[] {
+  const ids = row.values[column];
+  if (!isTokenIds(ids))
+    throw new UserError(`${where(row)}: "${column}" must be a list of token ids, as "completion_ids" is`);
+  const stranger = ids.find((id) => id >= vocabSize);
+  if (stranger !== undefined)
+    throw new UserError(
+      `${where(row)}: token ${stranger} in "${column}" is not in the model's vocabulary of ${vocabSize}; were the rows made by another model?`,
+    );
+  return ids;
+}
+
+interface Reader {
+  codec: TextCodec;
+  vocabSize: number;
+}
+
+async function promptsOf(
+  data: string,
+  { codec, vocabSize }: Reader,
+  options: LoadOptions,
+): Promise<PromptInput[]> {
   const withIds = await rowsWithIds(data, "prompt_ids", options);
   if (withIds)
-    return withIds.map(({ values }) => ({ tokens: values.prompt_ids as number[], columns: values }));
+    return withIds.map((row) => ({ tokens: idsAt(row, "prompt_ids", vocabSize), columns: row.values }));
   const { rows } = await loadPrompts(data, options);
   return rows.map(({ prompt, metadata }) => ({
     tokens: codec.prompt(prompt),
@@ -57,17 +79,17 @@ async function promptsOf(data: string, codec: TextCodec, options: LoadOptions): 
   }));
 }
 
-async function sequencesOf(data: string, codec: TextCodec, options: LoadOptions): Promise<SequenceInput[]> {
+async function sequencesOf(
+  data: string,
+  { codec, vocabSize }: Reader,
+  options: LoadOptions,
+): Promise<SequenceInput[]> {
   const withIds = await rowsWithIds(data, "completion_ids", options);
   if (withIds) {
-    return withIds.map(({ values, file, row }) => {
-      if (!isTokenIds(values.prompt_ids)) {
-        throw new UserError(
-          `${file}, row ${row}: completion_ids need prompt_ids, a list of token ids, beside them`,
-        );
-      }
-      const tokens = [...values.prompt_ids, ...(values.completion_ids as number[])];
-      return { sequence: { tokens, promptLength: values.prompt_ids.length }, columns: values };
+    return withIds.map((row) => {
+      const prompt = idsAt(row, "prompt_ids", vocabSize);
+      const tokens = [...prompt, ...idsAt(row, "completion_ids", vocabSize)];
+      return { sequence: { tokens, promptLength: prompt.length }, columns: row.values };
     });
   }
   const { rows } = await loadCompletions(data, options);
@@ -122,7 +144,11 @@ export async function sampleRows(request: SampleRequest, context: RunContext): P
     const inputs =
       "prompt" in source
         ? [{ tokens: codec.prompt(source.prompt), columns: { prompt: source.prompt } }]
-        : await promptsOf(source.data, codec, { limit: source.limit });
+        : await promptsOf(
+            source.data,
+            { codec, vocabSize: policy.config.vocabSize },
+            { limit: source.limit },
+          );
     const stream = new RandomStream(seed, "sample");
     const seeds = inputs.map(() => stream.nextSeed());
     return await inChunks("sampling", inputs, context, async (chunk, first) => {
@@ -160,11 +186,14 @@ export interface RowsRequest extends ModelChoice {
 
 /** The reward of every row. */
 export async function scoreRows(request: RowsRequest, context: RunContext): Promise<OutputRow[]> {
-  const dir = await resolveModel(request.model);
-  const codec = await TextCodec.open(dir, { chatTemplate: request.chatTemplate });
-  const model = await openScalarModel(dir, { engine: request.engine, frozen: true });
+  const codec = await openCodec(request.model, request);
+  const model = await openRewardModel(request.model, { engine: request.engine, frozen: true });
   try {
-    const inputs = await sequencesOf(request.data, codec, { limit: request.limit });
+    const inputs = await sequencesOf(
+      request.data,
+      { codec, vocabSize: model.config.vocabSize },
+      { limit: request.limit },
+    );
     return await inChunks("scoring", inputs, context, async (chunk) => {
       const values = await model.values(
         chunk.map(({ sequence }) => sequence.tokens),
@@ -181,7 +210,11 @@ export async function scoreRows(request: RowsRequest, context: RunContext): Prom
 export async function logprobRows(request: RowsRequest, context: RunContext): Promise<OutputRow[]> {
   const { policy, codec } = await openPolicy(request.model, { ...request, frozen: true });
   try {
-    const inputs = await sequencesOf(request.data, codec, { limit: request.limit });
+    const inputs = await sequencesOf(
+      request.data,
+      { codec, vocabSize: policy.config.vocabSize },
+      { limit: request.limit },
+    );
     return await inChunks("log-probabilities", inputs, context, async (chunk) => {
       const logprobs = await policy.logprobs(chunk.map(({ sequence }) => sequence));
       return chunk.map(({ columns, sequence: { tokens, promptLength } }, i) => ({

@@ -5,7 +5,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { writeDirectoryAtomic } from "../base/atomic.js";
-import { UserError } from "../base/errors.js";
+import { NonFiniteError, UserError } from "../base/errors.js";
 import { copyTokenizer } from "./checkpoint.js";
 import { type DecoderConfig, type FloatType, type ParameterSpec, parameterSpecs } from "./config.js";
 import { firstNonFinite } from "./floats.js";
@@ -280,7 +280,11 @@ export async function saveAdapter(
     name: prefix + name,
     shape,
     dtype,
-    values: () => values,
+    values: () => {
+      if (firstNonFinite(values) >= 0)
+        throw new NonFiniteError(`parameter "${name}" is no longer finite, so ${dir} was not saved`);
+      return values;
+    },
   });
   const tensors = [
     ...[...pairs].flatMap(([weight, { a, b }]) => [

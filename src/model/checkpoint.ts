@@ -167,7 +167,7 @@ export async function saveCheckpoint(
     values: async () => {
       const values = await read(spec);
       if (firstNonFinite(values) >= 0) {
-        throw new NonFiniteError(`${dir} was not saved: parameter "${spec.name}" is no longer finite`);
+        throw new NonFiniteError(`parameter "${spec.name}" is no longer finite, so ${dir} was not saved`);
       }
       return values;
     },

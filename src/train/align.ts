@@ -4,7 +4,7 @@
 
 import { NonFiniteError, UserError } from "../base/errors.js";
 import { hash32, RandomStream } from "../base/random.js";
-import { loadPrompts, PromptCursor, resolveModel } from "../data/index.js";
+import { loadPrompts, PromptCursor } from "../data/index.js";
 import type { PromptRow } from "../data/rows.js";
 import type { Completion, Sequence } from "../engine/contract.js";
 import type { LocalLanguageModel } from "../engine/local/index.js";
@@ -17,7 +17,8 @@ import { openPolicy } from "./models.js";
 import { checkOptimizer, type PolicyGradient, policyGradient, type TaskBatch } from "./policy-objectives.js";
 import type { AlignRecipe, OptimizerRecipe, TaskRecipe } from "./recipe.js";
 import { type RewardFunction, RewardModels } from "./rewards.js";
-import { runLoop } from "./run-loop.js";
+import { checkOutputDir } from "./run-directory.js";
+import { nameRows, runLoop } from "./run-loop.js";
 import { promptText, type TextCodec } from "./text.js";
 
 export interface AlignResult {
@@ -41,6 +42,8 @@ interface Task {
   optimizer: SamplingOptimizer;
   rows: readonly PromptRow[];
   cursor: PromptCursor<PromptRow>;
+  /** Prompts of the step at hand. */
+  batch: PromptRow[];
   /** Seeds of the samples. */
   random: RandomStream;
   reward: RewardFunction;
@@ -73,6 +76,7 @@ export interface AlignOptions extends RunContext {
 
 export async function runAlign(recipe: AlignRecipe, context: AlignOptions): Promise<AlignResult> {
   for (const { optimizer } of recipe.tasks) checkOptimizer(optimizer.name);
+  await checkOutputDir(recipe.outputDir, recipe, context);
   const { policy, codec } = await openPolicy(recipe.policy.model, {
     ...recipe.policy,
     engine: recipe.engine,
@@ -82,8 +86,7 @@ export async function runAlign(recipe: AlignRecipe, context: AlignOptions): Prom
   const reference = recipe.reference
     ? (await openPolicy(recipe.reference, { engine: recipe.engine, frozen: true })).policy
     : await policy.snapshot();
-  const policyDir = await resolveModel(recipe.policy.model);
-  const rewards = new RewardModels(recipe.engine, policyDir, codec.tokenizer);
+  const rewards = new RewardModels(recipe.engine, recipe.policy.model, codec.tokenizer);
   const tasks: Task[] = [];
   for (const task of recipe.tasks) tasks.push(await openTask(task, recipe, rewards, codec, context));
 
@@ -97,6 +100,7 @@ export async function runAlign(recipe: AlignRecipe, context: AlignOptions): Prom
     restore: (state) => {
       for (const task of tasks) restoreTask(task, state.tasks[task.recipe.name]);
     },
+    batch: () => tasks.map(({ recipe: { name }, batch }) => `task ${name}: ${nameRows(batch)}`).join("; "),
     step: async (adam, step, run) => {
       const observe = (at: number) => context.observe?.(at, { policy, reference, codec });
       if (step === 0) {
@@ -142,6 +146,7 @@ async function openTask(
     optimizer,
     rows,
     cursor: PromptCursor.start(rows, { seed, name: `prompts of ${name}` }),
+    batch: [],
     random: new RandomStream(seed, `samples of ${name}`),
     reward: await rewards.open(recipe.reward),
     mixture: await mixtureFrom(
@@ -181,6 +186,7 @@ async function taskGradient(
   const { policy, reference, codec, clock, context } = around;
   const { recipe, optimizer } = task;
   const rows = task.cursor.next(optimizer.batchPrompts);
+  task.batch = rows;
   const prompts = rows.map((row) => codec.prompt(row.prompt));
 
   // Step 2: K responses to each prompt from the current policy.
@@ -190,6 +196,12 @@ async function taskGradient(
     (done: Completion[]) => done.reduce((sum, { tokens }) => sum + tokens.length, 0),
     () => policy.sample(prompts, { ...samplingOptions(optimizer, codec), n: optimizer.generations, seeds }),
   );
+  completions.forEach(({ logprobs, promptIndex }, i) => {
+    if (!logprobs.every(Number.isFinite))
+      throw new NonFiniteError(
+        `task ${recipe.name}: log pi of sample ${i} (prompt ${rows[promptIndex]!.id}) is not finite`,
+      );
+  });
   const sequences = completions.map((completion) =>
     sequenceOf(prompts[completion.promptIndex]!, completion.tokens),
   );
@@ -215,9 +227,11 @@ async function taskGradient(
   const rewards = await timed(clock.reward, tokens, () =>
     task.reward(sequences.map((sequence) => sequence.tokens)),
   );
-  completions.forEach(({ finishReason }, i) => {
+  completions.forEach(({ finishReason, promptIndex }, i) => {
     if (!Number.isFinite(rewards[i]!))
-      throw new NonFiniteError(`task ${recipe.name}: the reward of sample ${i} is ${rewards[i]}`);
+      throw new NonFiniteError(
+        `task ${recipe.name}: the reward of sample ${i} (prompt ${rows[promptIndex]!.id}) is ${rewards[i]}`,
+      );
     if (finishReason === "length") rewards[i]! -= recipe.missingEosPenalty;
   });
   const baselines = await timed(clock.reward, 0, () => baselinesOf(task, rows, prompts, around));

@@ -1,10 +1,15 @@
-// Opening models for a recipe.
+// Opening models for a recipe: a directory or Hub name of a whole model, or of a LoRA adapter, which names its base.
 
+import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import { UserError } from "../base/errors.js";
 import { resolveModel } from "../data/index.js";
 import { type LoadOptions, LocalLanguageModel, LocalScalarModel } from "../engine/local/index.js";
-import type { LoraConfig } from "../model/adapter.js";
+import { type LoraConfig, parseLoraConfig } from "../model/adapter.js";
+import { type Head, readDecoderConfig } from "../model/config.js";
+import { readJson } from "../model/json.js";
+import { Tokenizer } from "../model/tokenizer.js";
 import { setThreads } from "../tensor/runtime.js";
 import type { EngineRecipe, LoraRecipe } from "./recipe.js";
 import { TextCodec } from "./text.js";
@@ -27,24 +32,94 @@ export interface OpenedPolicy {
 
 /** Opens a language model with its tokenizer. */
 export async function openPolicy(model: string, options: ModelOptions): Promise<OpenedPolicy> {
-  const dir = await resolveModel(model);
-  const codec = await TextCodec.open(dir, { chatTemplate: options.chatTemplate });
-  const load = loadOptions(dir, options, "CAUSAL_LM");
-  const policy = await LocalLanguageModel.load(dir, { ...load, decode: (tokens) => codec.decode(tokens) });
-  if (policy.config.vocabSize < codec.tokenizer.vocabSize)
+  const source = await locate(model);
+  if (source.head === "scalar")
     throw new UserError(
-      `${dir}: its tokenizer has ${codec.tokenizer.vocabSize} tokens, but config.json says vocab_size ${policy.config.vocabSize}`,
+      `${source.dir} is a reward model (it has a score head), where a language model is needed`,
     );
+  const codec = await openCodec(model, options);
+  const load = loadOptions(source, options, "CAUSAL_LM");
+  const policy = await LocalLanguageModel.load(source.base, {
+    ...load,
+    decode: (tokens) => codec.decode(tokens),
+  });
+  checkVocabulary(source.dir, codec.tokenizer, policy.config.vocabSize);
   return { policy, codec };
 }
 
-/** Opens a reward model (or gives a language model a fresh scalar head). */
-export async function openScalarModel(model: string, options: ModelOptions): Promise<LocalScalarModel> {
-  const dir = await resolveModel(model);
-  return LocalScalarModel.load(dir, loadOptions(dir, options, "SEQ_CLS"));
+/** Opens the tokenizer and chat template of a model; completions end with the tokenizer's end token, or the model's. */
+export async function openCodec(
+  model: string,
+  { chatTemplate }: Pick<ModelOptions, "chatTemplate"> = {},
+): Promise<TextCodec> {
+  const { tokenizerDir, base } = await locate(model);
+  const { eosIds } = await readDecoderConfig(base);
+  return TextCodec.open(tokenizerDir, { fallbackEndId: eosIds[0], chatTemplate });
 }
 
-function loadOptions(dir: string, options: ModelOptions, taskType: LoraConfig["taskType"]): LoadOptions {
+export async function openTokenizer(model: string): Promise<Tokenizer> {
+  return Tokenizer.load((await locate(model)).tokenizerDir);
+}
+
+/** Opens a reward model as it is. */
+export async function openRewardModel(model: string, options: ModelOptions): Promise<LocalScalarModel> {
+  const source = await locate(model);
+  if (source.head === "language")
+    throw new UserError(
+      `${source.dir} is a language model (it has no score head), where a reward model is needed; train one with touchstone reward`,
+    );
+  return loadScalar(source, options);
+}
+
+/** Opens a reward model to be trained; a language model gets a fresh score head. */
+export async function openScalarModel(model: string, options: ModelOptions): Promise<LocalScalarModel> {
+  return loadScalar(await locate(model), options);
+}
+
+async function loadScalar(source: Source, options: ModelOptions): Promise<LocalScalarModel> {
+  const model = await LocalScalarModel.load(source.base, loadOptions(source, options, "SEQ_CLS"));
+  checkVocabulary(source.dir, await Tokenizer.load(source.tokenizerDir), model.config.vocabSize);
+  return model;
+}
+
+/** Where a model is. */
+interface Source {
+  /** The directory that the person named (or that the Hub name was fetched to). */
+  dir: string;
+  /** The directory of the weights: `dir`, or the base of the adapter in `dir`. */
+  base: string;
+  adapter?: LoraConfig;
+  /** An adapter usually has tokenizer files of its own. */
+  tokenizerDir: string;
+  head: Head;
+}
+
+async function locate(model: string): Promise<Source> {
+  const dir = await resolveModel(model);
+  const file = join(dir, "adapter_config.json");
+  if (existsSync(join(dir, "config.json")) || !existsSync(file))
+    return { dir, base: dir, tokenizerDir: dir, head: (await readDecoderConfig(dir)).head };
+  const adapter = parseLoraConfig(
+    await readJson(file, "a LoRA adapter is a directory written by PEFT"),
+    file,
+  );
+  if (adapter.baseModel === null)
+    throw new UserError(
+      `${file} does not name the model that the adapter belongs to (base_model_name_or_path)`,
+    );
+  const base = await resolveModel(adapter.baseModel);
+  const tokenizerDir = existsSync(join(dir, "tokenizer.json")) ? dir : base;
+  return { dir, base, adapter, tokenizerDir, head: adapter.taskType === "SEQ_CLS" ? "scalar" : "language" };
+}
+
+function checkVocabulary(dir: string, tokenizer: Tokenizer, vocabSize: number): void {
+  if (vocabSize < tokenizer.vocabSize)
+    throw new UserError(
+      `${dir}: its tokenizer has ${tokenizer.vocabSize} tokens, but config.json says vocab_size ${vocabSize}`,
+    );
+}
+
+function loadOptions(source: Source, options: ModelOptions, taskType: LoraConfig["taskType"]): LoadOptions {
   const { engine, lora, seed, frozen, saveDtype } = options;
   if (engine.kind !== "local")
     throw new UserError("engine.kind tinker is not available yet; use engine: { kind: local }");
@@ -55,13 +130,23 @@ function loadOptions(dir: string, options: ModelOptions, taskType: LoraConfig["t
     frozen,
     saveDtype: saveDtype && floatTypes[saveDtype],
     maxBatchTokens: engine.maxBatchTokens,
-    lora: lora && {
-      r: lora.r,
-      alpha: lora.alpha,
-      targetModules: lora.targetModules,
-      taskType,
-      baseModel: dir,
-      ...(taskType === "SEQ_CLS" && { modulesToSave: ["score"] }),
-    },
+    adapter: source.adapter && source.dir,
+    lora:
+      lora &&
+      (source.adapter ? continued(source.dir, source.adapter, lora) : fresh(source.base, lora, taskType)),
   };
+}
+
+function fresh(baseModel: string, { r, alpha, targetModules }: LoraRecipe, taskType: LoraConfig["taskType"]) {
+  const modulesToSave = taskType === "SEQ_CLS" ? ["score"] : [];
+  return { r, alpha, targetModules, taskType, baseModel, modulesToSave };
+}
+
+/** The adapter that is there trains on: it keeps its modules, and must have the rank and scale that the recipe asks for. */
+function continued(dir: string, adapter: LoraConfig, { r, alpha }: LoraRecipe): LoraConfig {
+  if (adapter.r !== r || adapter.alpha !== alpha)
+    throw new UserError(
+      `${dir} is an adapter with r ${adapter.r} and alpha ${adapter.alpha}, but the recipe asks for lora r ${r} and alpha ${alpha}`,
+    );
+  return adapter;
 }

@@ -4,19 +4,21 @@
 import { join } from "node:path";
 import { UserError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
-import { loadPreferences, PromptCursor, partition, resolveModel } from "../data/index.js";
+import { loadPreferences, PromptCursor, partition } from "../data/index.js";
 import type { PreferenceRow } from "../data/rows.js";
 import type { TokenIds } from "../engine/contract.js";
 import type { LocalScalarModel } from "../engine/local/index.js";
 import { bradleyTerry } from "../objectives/bradley-terry.js";
 import { linearProbe } from "../reward/probe.js";
 import type { RunContext } from "./context.js";
-import { openScalarModel } from "./models.js";
+import { openCodec, openScalarModel } from "./models.js";
 import type { RewardRecipe } from "./recipe.js";
-import { type LoopState, runLoop } from "./run-loop.js";
-import { TextCodec } from "./text.js";
+import { checkOutputDir } from "./run-directory.js";
+import { type LoopState, nameRows, runLoop } from "./run-loop.js";
+import type { TextCodec } from "./text.js";
 
 interface Pair {
+  id: string;
   chosen: TokenIds;
   rejected: TokenIds;
   margin: number;
@@ -29,6 +31,8 @@ export interface RewardModelResult {
 
 /** Trains `runs` members; member i of several is the run directory `member-i` inside output_dir. */
 export async function runReward(recipe: RewardRecipe, context: RunContext): Promise<RewardModelResult> {
+  for (let index = 0; index < recipe.runs; index++)
+    await checkOutputDir(memberDir(recipe, index), recipe, context);
   const { rows, description } = await loadPreferences(recipe.data.path, recipe.data);
   context.reporter.note(`${recipe.data.path}: ${description}`);
   const held = recipe.evalData ? await loadPreferences(recipe.evalData.path, recipe.evalData) : undefined;
@@ -45,8 +49,7 @@ export async function runReward(recipe: RewardRecipe, context: RunContext): Prom
   let head: Float64Array | undefined;
   for (let index = 0; index < recipe.runs; index++) {
     const base = recipe.model[index % recipe.model.length]!;
-    const dir = await resolveModel(base);
-    const codec = await TextCodec.open(dir, { chatTemplate: recipe.chatTemplate });
+    const codec = await openCodec(base, recipe);
     const encode = (pairs: readonly PreferenceRow[]) =>
       pairs.map((row) => encodePair(codec, row, recipe.maxLength));
     const train = encode(split.train);
@@ -65,6 +68,10 @@ export async function runReward(recipe: RewardRecipe, context: RunContext): Prom
   return { members };
 }
 
+/** Where member `index` is trained. */
+const memberDir = ({ outputDir, runs }: RewardRecipe, index: number): string =>
+  runs === 1 ? outputDir : join(outputDir, `member-${index + 1}`);
+
 interface MemberOptions {
   recipe: RewardRecipe;
   index: number;
@@ -76,10 +83,10 @@ interface MemberOptions {
 
 async function trainMember(member: LocalScalarModel, options: MemberOptions) {
   const { recipe, index, learningRate, train, validation, context } = options;
-  const outputDir = recipe.runs === 1 ? recipe.outputDir : join(recipe.outputDir, `member-${index + 1}`);
   const steps = recipe.steps ?? Math.max(1, Math.round((recipe.epochs * train.length) / recipe.batchSize));
+  let batch: Pair[] = [];
   let cursor = PromptCursor.start(train, { seed: recipe.seed, name: `reward member ${index}` });
-  const { model, last } = await runLoop(outputDir, recipe, context, {
+  const { model, last } = await runLoop(memberDir(recipe, index), recipe, context, {
     label: recipe.runs === 1 ? "reward model" : `reward model ${index + 1} of ${recipe.runs}`,
     steps,
     trainer: { ...recipe, learningRate },
@@ -89,8 +96,9 @@ async function trainMember(member: LocalScalarModel, options: MemberOptions) {
     restore: (state) => {
       cursor = PromptCursor.restore(train, state.cursor);
     },
+    batch: () => nameRows(batch),
     step: async (adam) => {
-      const batch = cursor.next(recipe.batchSize);
+      batch = cursor.next(recipe.batchSize);
       const { loss, gChosen, gRejected, metrics } = bradleyTerry(await score(member, batch));
       const sequences = batch.flatMap(({ chosen, rejected }) => [chosen, rejected]);
       const g = batch.flatMap((_, i) => [gChosen.slice(i, i + 1), gRejected.slice(i, i + 1)]);
@@ -141,5 +149,5 @@ function encodePair(codec: TextCodec, row: PreferenceRow, maxLength: number): Pa
       );
     return tokens;
   }) as [TokenIds, TokenIds];
-  return { chosen, rejected, margin: row.margin ?? 0 };
+  return { id: row.id, chosen, rejected, margin: row.margin ?? 0 };
 }

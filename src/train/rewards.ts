@@ -1,12 +1,11 @@
 // The reward of a task: one reward model (a WARM average is one), or an ensemble of them, over the policy's own tokens.
 
 import { UserError } from "../base/errors.js";
-import { resolveModel } from "../data/index.js";
 import type { TokenIds } from "../engine/contract.js";
 import type { LocalScalarModel } from "../engine/local/index.js";
-import { Tokenizer } from "../model/tokenizer.js";
+import type { Tokenizer } from "../model/tokenizer.js";
 import { ensembleMean, uncertaintyWeighted, worstCase } from "../reward/ensemble.js";
-import { openScalarModel } from "./models.js";
+import { openRewardModel, openTokenizer } from "./models.js";
 import type { EngineRecipe, RewardSourceRecipe } from "./recipe.js";
 
 /** r_pair(s, a) of every sequence (prompt and response tokens, end token included). */
@@ -18,7 +17,7 @@ export class RewardModels {
 
   constructor(
     private readonly engine: EngineRecipe,
-    private readonly policyDir: string,
+    private readonly policy: string,
     private readonly policyTokenizer: Tokenizer,
   ) {}
 
@@ -48,13 +47,12 @@ export class RewardModels {
   }
 
   private async load(name: string): Promise<LocalScalarModel> {
-    const dir = await resolveModel(name);
-    const tokenizer = await Tokenizer.load(dir);
+    const tokenizer = await openTokenizer(name);
     if (tokenizer.hash !== this.policyTokenizer.hash)
       throw new UserError(
-        `the reward model ${name} has another vocabulary than the policy ${this.policyDir} (their tokenizer.json differ); train the reward model from a checkpoint with the policy's tokenizer`,
+        `the reward model ${name} has another vocabulary than the policy ${this.policy} (their tokenizer.json differ); train the reward model from a checkpoint with the policy's tokenizer`,
       );
-    return openScalarModel(dir, { engine: this.engine, frozen: true });
+    return openRewardModel(name, { engine: this.engine, frozen: true });
   }
 
   dispose(): void {

@@ -134,6 +134,18 @@ function openLogs(root: string): Record<LogName, JsonlWriter> {
   }
 }
 
+/** What opening `dir` would refuse because of what is there, known before models are loaded. */
+export async function checkOutputDir(
+  dir: string,
+  recipe: Recipe,
+  { resume }: { resume: boolean },
+): Promise<void> {
+  const entry = await stat(dir).catch(() => undefined);
+  if (entry === undefined) return;
+  if (!entry.isDirectory()) throw new UserError(`${dir} is a file; output_dir must be a directory`);
+  await checkOccupant(resolve(dir), recipe, resume);
+}
+
 /** Refuses a directory that holds something else than the run to be continued. */
 async function checkOccupant(root: string, recipe: Recipe, resume: boolean): Promise<void> {
   const entries = (await readdir(root)).filter((name) => name !== "lock" && !isTorn(name));

@@ -44,6 +44,8 @@ export interface Loop {
   restore(state: LoopState): void;
   /** One optimizer step; returns its metrics. `step` counts from 0. */
   step(adam: AdamOptions, step: number, run: RunDirectory<LoopState>): Promise<Metrics>;
+  /** What the step at hand learns from, for the error that ends a run: "chats.jsonl:3, chats.jsonl:8 and 14 more". */
+  batch(): string;
   /** Metrics of an evaluation, logged with the step before it. */
   evaluate?(step: number): Promise<Metrics>;
 }
@@ -93,7 +95,9 @@ export async function runLoop(
         for (const [name, model] of Object.entries(loop.models)) await model.saveState(join(dir, name));
         await loop.final.save(join(dir, "model"));
       };
-      await run.saveCheckpoint(done, loop.state(), fill, { keep: trainer.saveTotalLimit });
+      await atStep(done, loop, () =>
+        run.saveCheckpoint(done, loop.state(), fill, { keep: trainer.saveTotalLimit }),
+      );
     };
     context.reporter.begin(loop.label, steps, done);
     while (done < steps) {
@@ -101,7 +105,7 @@ export async function runLoop(
       const learningRate = learningRateAt(trainer.learningRate, done, steps, trainer);
       const metrics: Metrics = {
         learning_rate: learningRate,
-        ...(await atStep(done, () => loop.step(adamOptions(trainer, learningRate), done, run))),
+        ...(await atStep(done + 1, loop, () => loop.step(adamOptions(trainer, learningRate), done, run))),
       };
       done++;
       const last = done === steps;
@@ -138,12 +142,18 @@ function adamOptions(trainer: TrainerRecipe, learningRate: number): AdamOptions 
   };
 }
 
-/** A number that is not finite stops the run; the message gains the step, and the last checkpoint stays as it is. */
-async function atStep<T>(step: number, work: () => Promise<T>): Promise<T> {
+/** A number that is not finite stops the run; the message gains step and batch, and the last checkpoint stays as it is. */
+async function atStep<T>(step: number, loop: Loop, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof NonFiniteError) throw new NonFiniteError(`step ${step + 1}: ${error.message}`);
-    throw error;
+    if (!(error instanceof NonFiniteError)) throw error;
+    throw new NonFiniteError(`step ${step} (${loop.batch()}): ${error.message}`);
   }
+}
+
+/** The first few rows by name, and how many more there are. */
+export function nameRows(rows: readonly { id: string }[]): string {
+  const shown = rows.slice(0, 3).map(({ id }) => id);
+  return shown.join(", ") + (rows.length > shown.length ? ` and ${rows.length - shown.length} more` : "");
 }

@@ -7,7 +7,8 @@ import { sft } from "../objectives/sft.js";
 import type { RunContext } from "./context.js";
 import { openPolicy } from "./models.js";
 import type { SftRecipe } from "./recipe.js";
-import { type LoopState, runLoop } from "./run-loop.js";
+import { checkOutputDir } from "./run-directory.js";
+import { type LoopState, nameRows, runLoop } from "./run-loop.js";
 import type { TextCodec } from "./text.js";
 
 export interface SftResult {
@@ -16,19 +17,26 @@ export interface SftResult {
   evalLoss?: number;
 }
 
+/** A row as tokens. */
+interface Row {
+  id: string;
+  sequence: Sequence;
+}
+
 export async function runSft(recipe: SftRecipe, context: RunContext): Promise<SftResult> {
+  await checkOutputDir(recipe.outputDir, recipe, context);
   const { policy, codec } = await openPolicy(recipe.model, recipe);
-  const load = async (source: NonNullable<SftRecipe["evalData"]>): Promise<Sequence[]> => {
+  const load = async (source: NonNullable<SftRecipe["evalData"]>): Promise<Row[]> => {
     const { rows, description } = await loadCompletions(source.path, source);
     context.reporter.note(`${source.path}: ${description}`);
-    return rows.map((row) => encode(codec, row, recipe));
+    return rows.map((row) => ({ id: row.id, sequence: encode(codec, row, recipe) }));
   };
-  const sequences = await load(recipe.data);
+  const rows = await load(recipe.data);
   const held = recipe.evalData ? await load(recipe.evalData) : undefined;
-  const steps =
-    recipe.steps ?? Math.max(1, Math.round((recipe.epochs * sequences.length) / recipe.batchSize));
+  const steps = recipe.steps ?? Math.max(1, Math.round((recipe.epochs * rows.length) / recipe.batchSize));
 
-  let cursor = PromptCursor.start(sequences, { seed: recipe.seed, name: "sft" });
+  let batch: Row[] = [];
+  let cursor = PromptCursor.start(rows, { seed: recipe.seed, name: "sft" });
   const { model, last } = await runLoop(recipe.outputDir, recipe, context, {
     label: "sft",
     steps,
@@ -37,10 +45,11 @@ export async function runSft(recipe: SftRecipe, context: RunContext): Promise<Sf
     final: policy,
     state: (): LoopState => ({ cursor: cursor.state() }),
     restore: (state) => {
-      cursor = PromptCursor.restore(sequences, state.cursor);
+      cursor = PromptCursor.restore(rows, state.cursor);
     },
+    batch: () => nameRows(batch),
     step: async (adam) => {
-      const batch = cursor.next(recipe.batchSize);
+      batch = cursor.next(recipe.batchSize);
       const { loss, tokens } = await accumulate(policy, batch);
       const { gradNorm } = await policy.step(adam);
       return { loss, num_tokens: tokens, grad_norm: gradNorm };
@@ -68,13 +77,14 @@ function encode(
 const noLogprobs = (sequences: readonly Sequence[]): Float32Array[] =>
   sequences.map(({ tokens, promptLength }) => new Float32Array(tokens.length - promptLength));
 
-async function accumulate(policy: LanguageModel, batch: readonly Sequence[]) {
+async function accumulate(policy: LanguageModel, batch: readonly Row[]) {
+  const sequences = batch.map(({ sequence }) => sequence);
   // The gradient does not depend on the log-probabilities, so one pass gives both.
-  const { g } = sft({ logprobs: noLogprobs(batch) });
-  const { loss, metrics } = sft({ logprobs: await policy.backward(batch, g) });
+  const { g } = sft({ logprobs: noLogprobs(sequences) });
+  const { loss, metrics } = sft({ logprobs: await policy.backward(sequences, g) });
   return { loss, tokens: metrics.tokens };
 }
 
-async function meanLoss(policy: LanguageModel, sequences: readonly Sequence[]): Promise<number> {
-  return sft({ logprobs: await policy.logprobs(sequences) }).loss;
+async function meanLoss(policy: LanguageModel, rows: readonly Row[]): Promise<number> {
+  return sft({ logprobs: await policy.logprobs(rows.map(({ sequence }) => sequence)) }).loss;
 }

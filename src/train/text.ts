@@ -17,8 +17,14 @@ export class TextCodec {
     readonly endId: number,
   ) {}
 
-  /** Opens the tokenizer and chat template of a model directory; `chatTemplate` names a file that replaces the template. */
-  static async open(dir: string, { endId, chatTemplate }: { endId?: number; chatTemplate?: string } = {}) {
+  /**
+   * Opens the tokenizer and chat template of a model directory. `chatTemplate` names a file that replaces the template;
+   * `fallbackEndId` ends completions where the tokenizer names no end token.
+   */
+  static async open(
+    dir: string,
+    { fallbackEndId, chatTemplate }: { fallbackEndId?: number; chatTemplate?: string } = {},
+  ): Promise<TextCodec> {
     const tokenizer = await Tokenizer.load(dir);
     const template = chatTemplate
       ? new ChatTemplate(
@@ -27,8 +33,8 @@ export class TextCodec {
           chatTemplate,
         )
       : await ChatTemplate.load(dir);
-    const end = endId ?? tokenizer.eosId;
-    if (end === null)
+    const end = tokenizer.eosId ?? fallbackEndId;
+    if (end === undefined)
       throw new UserError(`${dir}: neither config.json nor the tokenizer names an end token (eos)`);
     return new TextCodec(dir, tokenizer, template, end);
   }
