@@ -297,8 +297,8 @@ export class Binding {
   }
 
   /**
-   * Runs; on the CPU without blocking the event loop. A device is driven from this thread: what runs there is not
-   * this thread's work, and the driver's compiler needs more stack than a foreign call on a worker thread has.
+   * Runs; on the CPU without blocking the event loop. A device is driven from this thread alone: its objects must not
+   * be used or released while another thread runs, and what runs there is not this thread's work anyway.
    */
   async run(): Promise<void> {
     if (this.program.device !== "cpu") {
