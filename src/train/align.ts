@@ -121,9 +121,11 @@ export async function runAlign(recipe: AlignRecipe, context: AlignOptions): Prom
       );
       const gradNorm = kept === 0 ? 0 : (await timed(clock.optimizer, 0, () => policy.step(adam))).gradNorm;
       const observed = await observe(step + 1);
+      addClock(total, clock);
       return { ...metrics, ...overall(tasks, metrics), ...rates(clock), grad_norm: gradNorm, ...observed };
     },
   });
+  context.reporter.note(`tokens per second: ${describeRates(total)}`);
   policy.dispose();
   reference.dispose();
   rewards.dispose();
@@ -438,6 +440,21 @@ async function timed<T>(
   phase.seconds += (performance.now() - start) / 1000;
   phase.tokens += typeof tokens === "number" ? tokens : tokens(result);
   return result;
+}
+
+function addClock(total: Clock, step: Clock): void {
+  for (const [name, { seconds, tokens }] of Object.entries(step) as [keyof Clock, Phase][]) {
+    total[name].seconds += seconds;
+    total[name].tokens += tokens;
+  }
+}
+
+/** "sample 277, reward 350, logprobs 765, backward 327" */
+function describeRates(clock: Clock): string {
+  return Object.entries(clock)
+    .filter(([, { tokens }]) => tokens > 0)
+    .map(([name, { seconds, tokens }]) => `${name} ${Math.round(tokens / seconds)}`)
+    .join(", ");
 }
 
 /** Seconds of every phase, and tokens per second of those that count tokens. */
