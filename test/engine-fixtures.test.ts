@@ -55,6 +55,15 @@ async function logits(model: LocalLanguageModel, tokens: number[]): Promise<Floa
   return rows;
 }
 
+/**
+ * A key bias adds the same number to all scores of a query, but for the rotation: its gradient is nearly zero, and Adam,
+ * which divides by its size, magnifies float32's rounding. PyTorch in float32 is itself 0.7e-5 (eager) to 3.0e-5 (SDPA,
+ * by the order of the sequences) from the float64 reference in this one tensor, and 1e-7 in the matrices.
+ */
+const adamTolerance: Record<string, number> = {
+  "qwen2-tied model.layers.0.self_attn.k_proj.bias": 5e-5,
+};
+
 const floats = (lists: number[][]): Float32Array[] => lists.map((list) => Float32Array.from(list));
 
 describe.each(folders.filter((name) => expected(name).kind === "causal-lm"))("%s", (name) => {
@@ -124,11 +133,13 @@ describe.each(folders.filter((name) => expected(name).kind === "causal-lm"))("%s
       const { gradNorm } = await model.step(want.adamw);
       expect(Math.abs(gradNorm / gradNorms[step] - 1)).toBeLessThan(1e-5);
     }
-    for (const [parameter, values] of await tensors(join(root, name, "adamw.safetensors")))
+    for (const [parameter, values] of await tensors(join(root, name, "adamw.safetensors"))) {
+      const tolerance = adamTolerance[`${name} ${parameter}`] ?? 1e-5;
       expect([
         parameter,
         relativeError(inner(model).parameters.get(parameter)!.tensor.floats, values),
-      ]).toEqual([parameter, expect.toSatisfy((error: number) => error < 1e-5)]);
+      ]).toEqual([parameter, expect.toSatisfy((error: number) => error < tolerance)]);
+    }
   });
 });
 
