@@ -125,7 +125,7 @@ export async function runAlign(recipe: AlignRecipe, context: AlignOptions): Prom
       return { ...metrics, ...overall(tasks, metrics), ...rates(clock), grad_norm: gradNorm, ...observed };
     },
   });
-  context.reporter.note(`tokens per second: ${describeRates(total)}`);
+  if (total.sample.tokens > 0) context.reporter.note(`tokens per second: ${describeRates(total)}`);
   policy.dispose();
   reference.dispose();
   rewards.dispose();
