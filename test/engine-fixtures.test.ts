@@ -13,7 +13,8 @@ const root = join(import.meta.dirname, "fixtures/engine");
 const folders = readdirSync(root).filter((name) => existsSync(join(root, name, "expected.json")));
 
 // biome-ignore lint/suspicious/noExplicitAny: the fixture's layout is described in test/oracle/README.md
-const expected = (...path: string[]): any => JSON.parse(readFileSync(join(root, ...path, "expected.json"), "utf8"));
+const expected = (...path: string[]): any =>
+  JSON.parse(readFileSync(join(root, ...path, "expected.json"), "utf8"));
 
 const inner = (model: unknown): LocalModel => (model as { model: LocalModel }).model;
 
@@ -78,7 +79,12 @@ describe.each(folders.filter((name) => expected(name).kind === "causal-lm"))("%s
       const values = want.logits.values[t] as number[];
       const top = Math.max(...values);
       const normaliser = top + Math.log(values.reduce((sum, v) => sum + Math.exp(v - top), 0));
-      expect(largestDifference(row, values.map((v) => v - normaliser))).toBeLessThan(1e-4);
+      expect(
+        largestDifference(
+          row,
+          values.map((v) => v - normaliser),
+        ),
+      ).toBeLessThan(1e-4);
     });
   });
 
@@ -104,9 +110,9 @@ describe.each(folders.filter((name) => expected(name).kind === "causal-lm"))("%s
     const weights = floats(want.weights);
     for (let i = 0; i < weights.length; i++) await model.backward([want.sequences[i]], [weights[i]!]);
     for (const [parameter, gradient] of await tensors(join(root, name, "grads.safetensors")))
-      expect(
-        relativeError(inner(model).parameters.get(parameter)!.gradient!.floats, gradient),
-      ).toBeLessThan(1e-5);
+      expect(relativeError(inner(model).parameters.get(parameter)!.gradient!.floats, gradient)).toBeLessThan(
+        1e-5,
+      );
   });
 
   it("continues greedily as the reference does", async () => {
@@ -143,54 +149,57 @@ describe.each(folders.filter((name) => expected(name).kind === "causal-lm"))("%s
   });
 });
 
-describe.each(folders.filter((name) => existsSync(join(root, name, "lora/expected.json"))))("%s with LoRA", (name) => {
-  const dir = join(root, name, "lora");
-  const want = expected(name, "lora");
-  const load = async () => {
-    const { lora } = await readAdapter(dir);
-    return LocalLanguageModel.load(join(root, name), { lora, adapter: dir });
-  };
-  const parameterOf = (key: string) => {
-    const match = /base_model\.model\.(.*)\.lora_([AB])\.weight/.exec(key)!;
-    return match[2] === "A" ? loraA(match[1]!) : loraB(match[1]!);
-  };
+describe.each(folders.filter((name) => existsSync(join(root, name, "lora/expected.json"))))(
+  "%s with LoRA",
+  (name) => {
+    const dir = join(root, name, "lora");
+    const want = expected(name, "lora");
+    const load = async () => {
+      const { lora } = await readAdapter(dir);
+      return LocalLanguageModel.load(join(root, name), { lora, adapter: dir });
+    };
+    const parameterOf = (key: string) => {
+      const match = /base_model\.model\.(.*)\.lora_([AB])\.weight/.exec(key)!;
+      return match[2] === "A" ? loraA(match[1]!) : loraB(match[1]!);
+    };
 
-  it("gives peft's log-probabilities and gradients, and trains the adapter alone", async () => {
-    const model = await load();
-    const logprobs = await model.backward(want.sequences, floats(want.weights));
-    logprobs.forEach((row, i) => {
-      expect(largestDifference(row, want.logprobs[i])).toBeLessThan(2e-5);
+    it("gives peft's log-probabilities and gradients, and trains the adapter alone", async () => {
+      const model = await load();
+      const logprobs = await model.backward(want.sequences, floats(want.weights));
+      logprobs.forEach((row, i) => {
+        expect(largestDifference(row, want.logprobs[i])).toBeLessThan(2e-5);
+      });
+      const gradients = await tensors(join(dir, "grads.safetensors"));
+      for (const [key, gradient] of gradients)
+        expect(
+          relativeError(inner(model).parameters.get(parameterOf(key))!.gradient!.floats, gradient),
+        ).toBeLessThan(1e-5);
+      expect(inner(model).trainable.length).toBe(gradients.size);
     });
-    const gradients = await tensors(join(dir, "grads.safetensors"));
-    for (const [key, gradient] of gradients)
-      expect(
-        relativeError(inner(model).parameters.get(parameterOf(key))!.gradient!.floats, gradient),
-      ).toBeLessThan(1e-5);
-    expect(inner(model).trainable.length).toBe(gradients.size);
-  });
 
-  it("takes peft's AdamW steps", async () => {
-    const model = await load();
-    const count = want.logprobs.flat().length;
-    const g = floats(want.logprobs).map((row) => row.map(() => -1 / count));
-    for (let step = 0; step < want.adamw.steps; step++) {
-      await model.backward(want.sequences, g);
-      await model.step(want.adamw);
-    }
-    for (const [key, values] of await tensors(join(dir, "adamw.safetensors")))
-      expect(
-        largestDifference(inner(model).parameters.get(parameterOf(key))!.tensor.floats, values),
-      ).toBeLessThan(1e-5);
-  });
+    it("takes peft's AdamW steps", async () => {
+      const model = await load();
+      const count = want.logprobs.flat().length;
+      const g = floats(want.logprobs).map((row) => row.map(() => -1 / count));
+      for (let step = 0; step < want.adamw.steps; step++) {
+        await model.backward(want.sequences, g);
+        await model.step(want.adamw);
+      }
+      for (const [key, values] of await tensors(join(dir, "adamw.safetensors")))
+        expect(
+          largestDifference(inner(model).parameters.get(parameterOf(key))!.tensor.floats, values),
+        ).toBeLessThan(1e-5);
+    });
 
-  it("samples with the adapter as it scores", async () => {
-    const model = await load();
-    const [completion] = await model.sample([[5, 6, 7]], { maxNewTokens: 12, stopIds: [], seeds: [3] });
-    const tokens = [5, 6, 7, ...completion!.tokens];
-    const [scored] = await model.logprobs([{ tokens, promptLength: 3 }]);
-    expect(largestDifference(completion!.logprobs, scored!)).toBeLessThan(2e-5);
-  });
-});
+    it("samples with the adapter as it scores", async () => {
+      const model = await load();
+      const [completion] = await model.sample([[5, 6, 7]], { maxNewTokens: 12, stopIds: [], seeds: [3] });
+      const tokens = [5, 6, 7, ...completion!.tokens];
+      const [scored] = await model.logprobs([{ tokens, promptLength: 3 }]);
+      expect(largestDifference(completion!.logprobs, scored!)).toBeLessThan(2e-5);
+    });
+  },
+);
 
 describe.each(folders.filter((name) => expected(name).kind !== "causal-lm"))("%s", (name) => {
   const want = expected(name);
@@ -211,8 +220,8 @@ describe.each(folders.filter((name) => expected(name).kind !== "causal-lm"))("%s
     expect(Math.abs(loss - want.loss)).toBeLessThan(1e-5);
     await model.backward(want.sequences, g);
     for (const [parameter, gradient] of await tensors(join(root, name, "grads.safetensors")))
-      expect(
-        relativeError(inner(model).parameters.get(parameter)!.gradient!.floats, gradient),
-      ).toBeLessThan(1e-5);
+      expect(relativeError(inner(model).parameters.get(parameter)!.gradient!.floats, gradient)).toBeLessThan(
+        1e-5,
+      );
   });
 });
