@@ -232,8 +232,8 @@ class Round {
     this.report.refinements = refinements.length;
     const flagged = refinements.filter(({ isFlagged }) => isFlagged).map(({ rollout }) => rollout);
     this.report.flagged = flagged.length;
-    const [problem] = this.report.problems;
-    if (refinements.length === 0) throw new StageError(`no refinement came out: ${problem ?? "no reply"}`);
+    if (refinements.length === 0)
+      throw new StageError(`no refinement came out: ${this.report.problems.at(-1)}`);
     return [await this.mergeAll(refinements.map(({ items }) => items)), flagged];
   }
 
@@ -312,7 +312,7 @@ class Round {
       const item = await this.tolerate(`${what}, item ${i}`, async () => this.itemsIn(reply)[0]!);
       if (item) items.push(item);
     }
-    if (items.length === 0) throw new StageError(`${what}: none of its ${n} items could be read`);
+    if (items.length === 0) throw new StageError(`none of its ${n} items could be read`);
     return dedupeItems(items);
   }
 

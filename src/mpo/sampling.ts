@@ -7,18 +7,29 @@ import { distinctRatio, normalised, type ScoredRollout, words } from "./rollout.
 export const uniformSample = <T>(rollouts: readonly T[], n: number, random: RandomStream): T[] =>
   random.shuffle(rollouts).slice(0, n);
 
-/** Ways in which a rollout can look like a hack; each orders the most suspicious first. */
-const suspicions: ((a: ScoredRollout, b: ScoredRollout) => number)[] = [
+/** Ways in which a rollout can look like a hack, and how much it does; undefined where it does not at all. */
+const suspicions: ((rollout: ScoredRollout) => number | undefined)[] = [
   // A judge objects to what the rubric likes: the best evidence there is.
-  (a, b) => disagreement(b) - disagreement(a),
-  (a, b) => normalised(b.score) - normalised(a.score),
-  (a, b) => words(a.response).length - words(b.response).length,
-  (a, b) => words(b.response).length - words(a.response).length,
-  (a, b) => distinctRatio(a.response) - distinctRatio(b.response),
+  ({ feasible, score }) => (feasible === false ? normalised(score) : undefined),
+  ({ score }) => normalised(score),
+  ({ response }) => -words(response).length,
+  ({ response }) => words(response).length,
+  ({ response }) => -distinctRatio(response),
 ];
 
-const disagreement = ({ feasible, score }: ScoredRollout): number =>
-  feasible === false ? normalised(score) : -1;
+/** The rollout that a suspicion falls on most, the first of equals. */
+function suspect(
+  rollouts: Iterable<ScoredRollout>,
+  suspicion: (typeof suspicions)[number],
+): ScoredRollout | undefined {
+  let found: ScoredRollout | undefined;
+  let most = Number.NEGATIVE_INFINITY;
+  for (const rollout of rollouts) {
+    const level = suspicion(rollout) ?? Number.NEGATIVE_INFINITY;
+    if (level > most) [found, most] = [rollout, level];
+  }
+  return found;
+}
 
 /** One half picked from the suspicions in turn, the other half uniformly from the rest. */
 export function suspiciousSample(
@@ -28,11 +39,12 @@ export function suspiciousSample(
 ): ScoredRollout[] {
   const rest = new Set(rollouts);
   const picked: ScoredRollout[] = [];
-  const half = Math.min(Math.floor(n / 2), rollouts.length);
+  const half = Math.min(Math.floor(n / 2), rest.size);
   for (let turn = 0; picked.length < half; turn++) {
-    const [suspect] = [...rest].sort(suspicions[turn % suspicions.length]);
-    picked.push(suspect!);
-    rest.delete(suspect!);
+    const found = suspect(rest, suspicions[turn % suspicions.length]!);
+    if (!found) continue;
+    picked.push(found);
+    rest.delete(found);
   }
   return [...picked, ...uniformSample([...rest], n - picked.length, random)];
 }
