@@ -31,7 +31,7 @@ const VERBS = [
 export function createProgram(): Command {
   const program = new Command("touchstone")
     .description(
-      "Post-train language models against rewards that they cannot cheat: weight-averaged reward models (WARM),\n" +
+      "Post-train language models against rewards that they cannot cheat: weight-averaged reward models (WARM), " +
         "judges that gate every sample (CGPO), rubrics that evolve (MPO).",
     )
     .version(VERSION, "-V, --version", "print the version")

@@ -99,8 +99,9 @@ export function trainingCommand<V extends TrainingVerb, Result extends object>(
     return key === undefined ? [] : [{ ...flag, key, option: new Option(flag.flags, flag.description) }];
   });
   for (const { option } of flags) command.addOption(option);
+  const example = verb === "align" ? "policy.lora.alpha=64" : "lora.alpha=64";
   command
-    .option("--set <key=value>", "any key of the recipe, for example --set policy.lora.alpha=64", collect)
+    .option("--set <key=value>", `any key of the recipe, for example --set ${example}`, collect)
     .option("--resume", "continue the run that output_dir holds")
     .option("--quiet", "no progress")
     .option("--json", "the result as one JSON object on stdout; no progress")

@@ -90,6 +90,7 @@ export async function runAlign(recipe: AlignRecipe, context: AlignOptions): Prom
   const tasks: Task[] = [];
   for (const task of recipe.tasks) tasks.push(await openTask(task, recipe, rewards, codec, context));
 
+  const total = newClock();
   const { model } = await runLoop(recipe.outputDir, recipe, context, {
     label: "align",
     steps: recipe.steps,

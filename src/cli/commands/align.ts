@@ -4,7 +4,7 @@ export const alignCommand = () =>
   trainingCommand("align", {
     summary: "align a policy with reward models, judges and constrained optimizers (CGPO)",
     description:
-      "Trains a policy on one or several tasks at once. Each task has its own prompts, reward model, judges, optimizer,\n" +
+      "Trains a policy on one or several tasks at once. Each task has its own prompts, reward model, judges, optimizer, " +
       "KL bound and number of generations; the tasks' gradients are summed with their weights into one step.",
     examples: [
       "touchstone align recipe.yaml",

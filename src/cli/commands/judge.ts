@@ -16,7 +16,7 @@ export const judgeCommand = () =>
   new Command("judge")
     .summary("ask judges about responses: satisfied, violated or failed, and why")
     .description(
-      "Reads rows with a prompt, a response (or completion) and whatever columns the judges need, and writes the same\n" +
+      "Reads rows with a prompt, a response (or completion) and whatever columns the judges need, and writes the same " +
         "rows with `feasible` and `verdicts`. A row is feasible when every judge that applies is satisfied.",
     )
     .argument("<data>", "JSONL, JSON or Parquet file, or Hub name")

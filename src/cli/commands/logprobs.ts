@@ -7,8 +7,8 @@ export const logprobsCommand = () =>
   addModelFlags(new Command("logprobs"), "the language model")
     .summary("log-probabilities of completions, token by token")
     .description(
-      "Reads prompts with completions, conversations or texts (or token ids in `prompt_ids` and `completion_ids`) and\n" +
-        "writes the same rows with `logprobs`, one natural log-probability for each of `completion_ids`, and their sum\n" +
+      "Reads prompts with completions, conversations or texts (or token ids in `prompt_ids` and `completion_ids`) and " +
+        "writes the same rows with `logprobs`, one natural log-probability for each of `completion_ids`, and their sum " +
         "`logprob`.",
     )
     .argument("<data>", "JSONL, JSON or Parquet file, or Hub name")

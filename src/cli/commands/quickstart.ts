@@ -11,8 +11,8 @@ export const quickstartCommand = () =>
   new Command("quickstart")
     .summary("see reward hacking, and what helps against it, on a miniature world in minutes")
     .description(
-      "Trains reward models on noisy preferences and averages them (WARM), then optimises one policy with CRPG under\n" +
-        "judges (CGPO) and another by plain policy gradient against a single reward model, and measures both by the true\n" +
+      "Trains reward models on noisy preferences and averages them (WARM), then optimises one policy with CRPG under " +
+        "judges (CGPO) and another by plain policy gradient against a single reward model, and measures both by the true " +
         "reward, which neither could see. Ends with report.html.",
     )
     .option("-o, --out <dir>", "where everything goes", "runs/quickstart")

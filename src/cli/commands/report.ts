@@ -16,7 +16,7 @@ export const reportCommand = () =>
   new Command("report")
     .summary("make a self-contained report.html of one run, or comparing several")
     .description(
-      "Writes one HTML file with the curves, win rates, samples and recipes of run directories. It needs no network\n" +
+      "Writes one HTML file with the curves, win rates, samples and recipes of run directories. It needs no network " +
         "and runs no script, so it can be mailed and archived.",
     )
     .argument("<run...>", "run directories")

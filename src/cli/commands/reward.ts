@@ -4,8 +4,8 @@ export const rewardCommand = () =>
   trainingCommand("reward", {
     summary: "train Bradley-Terry reward models on preferences",
     description:
-      "Trains one reward model, or M of them from one initialisation (--runs M) for `touchstone warm` to average,\n" +
-      "on rows with prompt, chosen and rejected. Each is saved as a sequence classifier with one label, which\n" +
+      "Trains one reward model, or M of them from one initialisation (--runs M) for `touchstone warm` to average, " +
+      "on rows with prompt, chosen and rejected. Each is saved as a sequence classifier with one label, which " +
       "transformers loads too.",
     examples: [
       "touchstone reward --model ./sft --data preferences.jsonl --runs 4 -o runs/rm",

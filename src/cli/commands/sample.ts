@@ -21,7 +21,7 @@ export const sampleCommand = () =>
   addModelFlags(new Command("sample"), "the model to sample from")
     .summary("sample completions of prompts")
     .description(
-      "Reads prompts (text, messages, or token ids in `prompt_ids`) and writes one JSONL row for each completion, with\n" +
+      "Reads prompts (text, messages, or token ids in `prompt_ids`) and writes one JSONL row for each completion, with " +
         "`completion`, `completion_ids`, `logprobs` (untempered), `finish_reason` and the columns that came in.",
     )
     .argument("[data]", "JSONL, JSON or Parquet file, or Hub name")

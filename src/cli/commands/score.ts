@@ -7,7 +7,7 @@ export const scoreCommand = () =>
   addModelFlags(new Command("score"), "the reward model")
     .summary("score completions with a reward model")
     .description(
-      "Reads prompts with completions (text, messages, or token ids in `prompt_ids` and `completion_ids`) and writes\n" +
+      "Reads prompts with completions (text, messages, or token ids in `prompt_ids` and `completion_ids`) and writes " +
         "the same rows with `reward`.",
     )
     .argument("<data>", "JSONL, JSON or Parquet file, or Hub name")

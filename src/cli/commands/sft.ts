@@ -4,7 +4,7 @@ export const sftCommand = () =>
   trainingCommand("sft", {
     summary: "fine-tune a language model on completions",
     description:
-      "Fine-tunes a language model on texts, prompts with completions, or conversations (JSONL, JSON or Parquet).\n" +
+      "Fine-tunes a language model on texts, prompts with completions, or conversations (JSONL, JSON or Parquet). " +
       "The trained model is a Hugging Face directory, or a PEFT adapter with --lora-r.",
     examples: [
       "touchstone sft --model ./smollm2-135m --data chats.jsonl -o runs/sft",

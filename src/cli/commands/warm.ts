@@ -44,7 +44,7 @@ export const warmCommand = () =>
     .alias("merge")
     .summary("average reward models into one (WARM)")
     .description(
-      "Averages the weights of reward models, their heads included, into one model of the same size. The members must\n" +
+      "Averages the weights of reward models, their heads included, into one model of the same size. The members must " +
         "share architecture, tokenizer and pre-training. Reads MergeKit's YAML (merge_method: linear) unchanged.",
     )
     .argument("<members...>", "reward model directories, or one MergeKit file")
