@@ -20,6 +20,9 @@ const chromium = "/usr/lib/chromium";
 const swiftShader = { VK_ICD_FILENAMES: join(chromium, "vk_swiftshader_icd.json") };
 const loader = join(chromium, "libvulkan.so.1");
 
+/** koffi unloads a library that is garbage collected. */
+const held: unknown[] = [];
+
 /** Opens WebGPU in a child process, which a driver may take down. The error's sentence, or nothing if it works. */
 function refusal(variables: Record<string, string>): string | undefined {
   const program = `
@@ -44,7 +47,7 @@ function findAdapter(): string | undefined {
   if (refusal({ ...swiftShader, LD_LIBRARY_PATH: chromium })) return undefined;
   Object.assign(process.env, swiftShader);
   // Already loaded, it is what a later search for libvulkan.so.1 finds.
-  if (existsSync(loader)) koffi.load(loader, { global: true });
+  if (existsSync(loader)) held.push(koffi.load(loader, { global: true }));
   return "SwiftShader";
 }
 

@@ -323,9 +323,15 @@ export class LocalModel {
         };
         parameter.tensor = await read(name, parameter.tensor);
         if (!reader.tensors.has(`first_moment:${name}`)) continue;
+        // On the CPU moments lie beside their weight, for the optimizer's kernels; a device makes its own.
+        const place: Partial<NonNullable<typeof moments>> =
+          moments ??
+          (this.programs.device === "cpu"
+            ? { first: besideWeight(parameter, 2), second: besideWeight(parameter, 3) }
+            : {});
         parameter.moments = {
-          first: await read(`first_moment:${name}`, moments?.first),
-          second: await read(`second_moment:${name}`, moments?.second),
+          first: await read(`first_moment:${name}`, place.first),
+          second: await read(`second_moment:${name}`, place.second),
         };
       }
     } finally {
