@@ -126,7 +126,7 @@ async function inChunks<Input, Output>(
 
 export interface SampleRequest extends ModelChoice {
   /** A file or Hub name of prompts, or one prompt. */
-  source: { data: string; limit?: number } | { prompt: string };
+  source: { data: string; limit?: number } | { prompt: Text };
   n: number;
   maxNewTokens: number;
   temperature: number;

@@ -15,6 +15,8 @@ export interface JudgeFileOptions {
   recipe?: string;
   task?: string;
   all?: boolean;
+  /** The first rows only. */
+  limit?: number;
 }
 
 export interface JudgedFile {
@@ -54,7 +56,7 @@ const plainText = (text: Text) =>
 export async function judgeFile(data: string, options: JudgeFileOptions): Promise<JudgedFile> {
   const { entries, baseDir } = await judgesOf(options);
   const mixture = await mixtureFrom(entries, { baseDir }, { runAll: options.all });
-  const { rows } = await loadCompletions(data);
+  const { rows } = await loadCompletions(data, { limit: options.limit });
   const inputs = rows.map(({ prompt, completion, metadata }) => ({
     prompt,
     response: plainText(completion),

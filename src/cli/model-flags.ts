@@ -43,5 +43,5 @@ export const modelChoice = ({
   },
 });
 
-export const limitOf = ({ limit }: ModelFlags) =>
+export const limitOf = ({ limit }: Pick<ModelFlags, "limit">) =>
   limit === undefined ? undefined : wholeNumber(limit, "--limit", 1);

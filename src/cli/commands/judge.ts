@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { UserError } from "../../base/errors.js";
 import { printResult } from "../context.js";
+import { limitOf } from "../model-flags.js";
 import { writeRows } from "../rows.js";
 
 interface JudgeFlags {
@@ -9,6 +10,7 @@ interface JudgeFlags {
   task?: string;
   out?: string;
   all?: boolean;
+  limit?: string;
   json?: boolean;
 }
 
@@ -24,6 +26,7 @@ export const judgeCommand = () =>
     .option("--recipe <file>", "take the judges of a task of this align recipe instead")
     .option("--task <name>", "which task (default: the first)")
     .option("-o, --out <file>", "where to write the rows (default: stdout)")
+    .option("--limit <n>", "use the first rows only")
     .option("--all", "ask every judge even after a violation")
     .option("--json", "with --out: the rates as one JSON object on stdout")
     .addHelpText(
@@ -37,7 +40,7 @@ export const judgeCommand = () =>
       const { judgeFile } = await import("../judge-file.js");
       if (flags.json && flags.out === undefined)
         throw new UserError("--json needs --out: stdout holds the rows otherwise");
-      const { rows, metrics } = await judgeFile(data, flags);
+      const { rows, metrics } = await judgeFile(data, { ...flags, limit: limitOf(flags) });
       await writeRows(rows, flags.out);
       const rates = Object.entries(metrics)
         .filter(([key]) => key.endsWith("_rate"))

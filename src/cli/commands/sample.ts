@@ -7,6 +7,7 @@ import { realNumber, wholeNumber } from "../values.js";
 
 interface SampleFlags extends ModelFlags {
   prompt?: string;
+  chat?: boolean;
   n: string;
   maxNewTokens: string;
   temperature: string;
@@ -29,6 +30,7 @@ export const sampleCommand = () =>
       "--prompt <text>",
       "one prompt instead of a file; prints the completion alone, unless --out is given",
     )
+    .option("--chat", "give --prompt to the model as a user's message, through its chat template")
     .option("-n, --n <n>", "completions of each prompt", "1")
     .option("--max-new-tokens <n>", "upper bound on new tokens", "256")
     .option("--temperature <t>", "0 is greedy", "1")
@@ -40,7 +42,8 @@ export const sampleCommand = () =>
     .addHelpText(
       "after",
       "\nExamples:\n" +
-        '  $ touchstone sample --model ./policy --prompt "Tell me about touchstones." --max-new-tokens 64\n' +
+        '  $ touchstone sample --model ./policy --prompt "Once upon a time" --max-new-tokens 64\n' +
+        '  $ touchstone sample --model ./chat-model --prompt "Tell me about touchstones." --chat\n' +
         "  $ touchstone sample prompts.jsonl --model runs/bot/final -n 4 -o answers.jsonl",
     )
     .action(async (data: string | undefined, flags: SampleFlags) => {
@@ -48,12 +51,19 @@ export const sampleCommand = () =>
       if ((data === undefined) === (prompt === undefined)) {
         throw new UserError("give either a file of prompts or --prompt");
       }
+      if (flags.chat && prompt === undefined)
+        throw new UserError(
+          "--chat goes with --prompt; rows of a file say by `messages` that they are conversations",
+        );
       const { sampleRows } = await import("../inference.js");
       const rows = await withContext(flags, (context) =>
         sampleRows(
           {
             ...modelChoice(flags),
-            source: prompt === undefined ? { data: data!, limit: limitOf(flags) } : { prompt },
+            source:
+              prompt === undefined
+                ? { data: data!, limit: limitOf(flags) }
+                : { prompt: flags.chat ? [{ role: "user", content: prompt }] : prompt },
             n: wholeNumber(flags.n, "--n", 1),
             maxNewTokens: wholeNumber(flags.maxNewTokens, "--max-new-tokens", 1),
             temperature: flags.greedy ? 0 : realNumber(flags.temperature, "--temperature"),
