@@ -1,7 +1,7 @@
 // Measuring a policy of the lab: true reward, the proxy that it was trained on, and distance from where it started.
 
 import { hash32 } from "../base/random.js";
-import { mean, tInterval, winRate } from "../base/statistics.js";
+import { mean, standardDeviation, tInterval, winRate } from "../base/statistics.js";
 import type { LanguageModel } from "../engine/contract.js";
 import type { RewardFunction } from "../train/rewards.js";
 import type { TextCodec } from "../train/text.js";
@@ -72,6 +72,7 @@ export function labMetrics(answers: readonly Answer[]): Record<string, number> {
   const add = (prefix: string, chosen: readonly Answer[]): void => {
     metrics[`${prefix}true_reward`] = mean(chosen.map((answer) => answer.gold));
     metrics[`${prefix}proxy_reward`] = mean(chosen.map((answer) => answer.proxy));
+    metrics[`${prefix}proxy_deviation`] = standardDeviation(chosen.map((answer) => answer.proxy));
     metrics[`${prefix}kl`] = mean(chosen.map((answer) => answer.logRatio));
   };
   add("lab/", answers);

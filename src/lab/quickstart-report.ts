@@ -1,7 +1,7 @@
 // The page that the quickstart ends with.
 
 import { stringify } from "yaml";
-import { mean, standardDeviation } from "../base/statistics.js";
+import { mean } from "../base/statistics.js";
 import { renderReport, type Section, type Series } from "../dashboard/report.js";
 import type { MetricsRow } from "../train/metrics.js";
 import type { Answer } from "./evaluate.js";
@@ -28,7 +28,7 @@ function curve(
   const rows = evaluated(outcome);
   const isProxy = key.includes("proxy_reward");
   const origin = rows[0]?.[key] as number;
-  const scale = isProxy ? proxySpread(outcome) : 1;
+  const scale = isProxy ? (rows[0]?.["lab/proxy_deviation"] as number) || 1 : 1;
   return {
     name,
     color,
@@ -40,9 +40,6 @@ function curve(
     })),
   };
 }
-
-const proxySpread = ({ answers }: PolicyOutcome): number =>
-  standardDeviation(answers.map(({ proxy }) => proxy)) || 1;
 
 export function quickstartReport(
   result: Omit<QuickstartResult, "report">,
@@ -85,7 +82,7 @@ export function quickstartReport(
       title,
       sections: [
         chart("lab/true_reward", "step", "True reward", "true reward"),
-        chart("lab/proxy_reward", "step", "Proxy reward", "change, standard deviations"),
+        chart("lab/proxy_reward", "step", "Proxy reward", "change, standard deviations at the start"),
       ] as never,
     },
     {
@@ -93,7 +90,12 @@ export function quickstartReport(
       title: "The same against distance",
       sections: [
         chart("lab/true_reward", "kl", "True reward against KL", "true reward"),
-        chart("lab/proxy_reward", "kl", "Proxy reward against KL", "change, standard deviations"),
+        chart(
+          "lab/proxy_reward",
+          "kl",
+          "Proxy reward against KL",
+          "change, standard deviations at the start",
+        ),
       ] as never,
     },
     {
