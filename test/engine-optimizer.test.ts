@@ -7,26 +7,35 @@ import { adamW, gradientNorm } from "../src/engine/local/adam.js";
 import { bucketByLength, padTokens } from "../src/engine/local/batches.js";
 import { causalMask } from "../src/engine/local/model.js";
 import type { Parameter } from "../src/engine/local/parameters.js";
+import { Arena, kernelsFor } from "../src/tensor/arena.js";
 import { Tensor } from "../src/tensor/runtime.js";
 
 const random = new RandomStream(8, "optimizer test");
 
-function parameter(name: string, shape: readonly number[]): Parameter {
+/** A parameter in ordinary memory, or in an arena, where SIMD kernels do the work. */
+function parameter(name: string, shape: readonly number[], arena?: Arena): Parameter {
   const size = shape.reduce((a, b) => a * b, 1);
+  const [weight, gradient] = arena?.group(4, size) ?? [new Float32Array(size), new Float32Array(size)];
+  weight!.forEach((_, i) => {
+    weight![i] = random.normal();
+  });
   return {
     name,
     shape,
     trainable: true,
     decays: shape.length > 1,
-    tensor: Tensor.float32(
-      Float32Array.from({ length: size }, () => random.normal()),
-      shape,
-    ),
-    gradient: Tensor.zeros("float32", shape),
+    tensor: Tensor.float32(weight!, shape),
+    gradient: Tensor.float32(gradient!, shape),
   };
 }
 
-describe("adamW", () => {
+describe.each(["plain memory", "an arena"])("adamW in %s", (where) => {
+  /** Parameters whose lengths are no multiples of a SIMD register's. */
+  const parametersOf = (shapes: Record<string, number[]>): Parameter[] => {
+    const arena = where === "an arena" ? new Arena(1 << 16) : undefined;
+    return Object.entries(shapes).map(([name, shape]) => parameter(name, shape, arena));
+  };
+
   const settings = {
     learningRate: 0.01,
     beta1: 0.8,
@@ -36,7 +45,8 @@ describe("adamW", () => {
   };
 
   it("is decoupled AdamW: decay on matrices only, moments corrected for their start, the gradient scaled", () => {
-    const parameters = [parameter("matrix", [3, 5]), parameter("norm", [7])];
+    const parameters = parametersOf({ matrix: [3, 5], norm: [7] });
+    expect(kernelsFor(parameters[0]!.tensor.floats) !== undefined).toBe(where === "an arena");
     const reference = parameters.map(({ tensor, decays }) => ({
       w: Float64Array.from(tensor.floats),
       m: new Float64Array(tensor.floats.length),
@@ -70,7 +80,7 @@ describe("adamW", () => {
   });
 
   it("moves every weight by the learning rate at its first step, and by nothing without a gradient", () => {
-    const [moved, still] = [parameter("moved", [4]), parameter("still", [4])];
+    const [moved, still] = parametersOf({ moved: [4], still: [4] }) as [Parameter, Parameter];
     delete still.gradient;
     const before = [moved, still].map(({ tensor }) => tensor.floats.slice());
     moved.gradient!.floats.set([1, -2, 1e-3, -50]);
@@ -83,7 +93,7 @@ describe("adamW", () => {
   });
 
   it("takes the global norm over all parameters, and names the one that is not finite", () => {
-    const [a, b] = [parameter("a", [3]), parameter("b", [2, 3])];
+    const [a, b] = parametersOf({ a: [3], b: [2, 3] }) as [Parameter, Parameter];
     a.gradient!.floats.set([3, 0, 0]);
     b.gradient!.floats.set([0, 0, 4, 0, 0, 12]);
     expect(gradientNorm([a, b])).toBe(13);
