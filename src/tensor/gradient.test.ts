@@ -366,3 +366,14 @@ describe("helpers", () => {
     expect(() => reshape(b, ["X", "Y"])).toThrow("cannot reshape input[B, 4] to [X, Y]: two unknown extents");
   });
 });
+
+describe("matmul", () => {
+  it("refuses operands whose batches differ, for which its gradient rule would be wrong", () => {
+    const batched = input("a", "float32", [2, 3, 4]);
+    expect(() => matmul(input("b", "float32", [3, 4]), input("c", "float32", [2, 4, 5]))).toThrow(
+      "batches differ",
+    );
+    expect(() => matmul(batched, input("d", "float32", [1, 4, 5]))).toThrow("batches differ");
+    expect(matmul(batched, input("e", "float32", [4, 5])).dims).toEqual([2, 3, 5]);
+  });
+});

@@ -100,7 +100,10 @@ function swapLast(dims: readonly Dim[]): Dim[] {
   return [...dims.slice(0, -2), dims[dims.length - 1]!, dims[dims.length - 2]!];
 }
 
-/** alpha * A B with either operand transposed in its last two axes; leading axes are batch axes. */
+/**
+ * alpha * A B with either operand transposed in its last two axes. Leading axes are batch axes: those of both operands
+ * are the same, or B is one matrix for the whole batch.
+ */
 export function matmul(
   a: Value,
   b: Value,
@@ -110,7 +113,9 @@ export function matmul(
   const y = transB ? swapLast(b.dims) : b.dims;
   if (x[x.length - 1] !== y[y.length - 2])
     throw new Error(`cannot multiply ${describe(a)} by ${describe(b)}`);
-  const batch = x.length >= y.length ? x.slice(0, -2) : y.slice(0, -2);
+  const batch = x.slice(0, -2);
+  if (y.length > 2 && (y.length !== x.length || batch.some((d, i) => d !== y[i])))
+    throw new Error(`cannot multiply ${describe(a)} by ${describe(b)}: their batches differ`);
   const dims = [...batch, x[x.length - 2]!, y[y.length - 1]!];
   return single("matmul", [a, b], f32(dims), { transA, transB, alpha });
 }
