@@ -4,16 +4,19 @@
 import { describe, expect, it } from "vitest";
 import { evaluate } from "../../test/support/gradient-check.js";
 import { RandomStream } from "../base/random.js";
-import { input } from "../tensor/graph.js";
+import { compile } from "../tensor/compile.js";
+import { input, type Value } from "../tensor/graph.js";
 import { Tensor } from "../tensor/runtime.js";
 import { parseDecoderConfig } from "./config.js";
 import {
+  decodeStep,
   inverseFrequencies,
   loraA,
   loraB,
   rotaryTables,
   samplingOutputs,
   tokenLogprobs,
+  weightInputs,
   weightShapes,
 } from "./decoder.js";
 
@@ -221,3 +224,64 @@ describe("weightShapes", () => {
     ]);
   });
 });
+
+describe("decodeStep by columns", () => {
+  it("computes the same logits as by rows", async () => {
+    const config = parseDecoderConfig({
+      architectures: ["Qwen2ForCausalLM"],
+      model_type: "qwen2",
+      vocab_size: 24,
+      hidden_size: 32,
+      intermediate_size: 20,
+      num_hidden_layers: 2,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      tie_word_embeddings: true,
+    });
+    const random = new RandomStream(5, "decode by columns");
+    const lora = { r: 2, scale: 1.5, modules: new Set(["model.layers.0.mlp.up_proj"]) };
+    const feeds = new Map<string, Tensor>(
+      weightShapes(config, lora).map(({ name, shape }) => {
+        const size = shape.reduce((a, b) => a * b, 1);
+        return [
+          name,
+          Tensor.float32(
+            Float32Array.from({ length: size }, () => random.normal()),
+            shape,
+          ),
+        ];
+      }),
+    );
+    const [rows, capacity] = [3, 5];
+    const { cos, sin } = rotaryTables(config, 8);
+    feeds.set("cos", Tensor.float32(cos, [8, 4])).set("sin", Tensor.float32(sin, [8, 4]));
+    feeds.set("tokens", Tensor.int32(Int32Array.of(3, 7, 11), [rows, 1]));
+    feeds.set("positions", Tensor.int64([2, 0, 3], [rows, 1]));
+    feeds
+      .set("lengths", Tensor.int32(Int32Array.of(2, 0, 3), [rows]))
+      .set("total", Tensor.int32(Int32Array.of(4), [1]));
+    const logitsOf = async (byColumns: boolean): Promise<Float32Array> => {
+      const step = decodeStep(config, weightInputs(config, lora), lora, { byColumns });
+      const program = compile({ logits: step.logits, ...prefixed(step.caches) });
+      const binding = program.bind();
+      for (const { name, dims } of program.inputs) {
+        const cache = () =>
+          Tensor.float32(new Float32Array(rows * 2 * capacity * 8).fill(0.3), [rows, 2, capacity, 8]);
+        const tensor = feeds.get(name) ?? cache();
+        binding.input(name, tensor);
+        if (dims.length === 4) binding.output(`next_${name}`, tensor);
+      }
+      const logits = Tensor.zeros("float32", [rows, config.vocabSize]);
+      binding.output("logits", logits).runSync();
+      return logits.floats;
+    };
+    const [byRows, byColumns] = [await logitsOf(false), await logitsOf(true)];
+    expect(byRows.some((logit) => Math.abs(logit) > 1)).toBe(true);
+    byRows.forEach((logit, i) => {
+      expect(byColumns[i]).toBeCloseTo(logit, 4);
+    });
+  });
+});
+
+const prefixed = (caches: Record<string, Value>): Record<string, Value> =>
+  Object.fromEntries(Object.entries(caches).map(([name, value]) => [`next_${name}`, value]));

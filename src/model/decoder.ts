@@ -64,6 +64,8 @@ export function weightInputs(config: DecoderConfig, lora?: LoraShape): Weights {
 
 interface Context {
   config: DecoderConfig;
+  /** x W^T: `linear`, or a form of it that suits the shapes. */
+  multiply: (x: Value, weight: Value) => Value;
   weights: Weights;
   lora?: LoraShape;
   positions: Value;
@@ -77,9 +79,20 @@ function weight(context: Context, name: string): Value {
   return value;
 }
 
+/**
+ * x W^T as the transpose of W x^T, for x [B, 1, in] or [B, in] with few rows. ONNX Runtime packs the right operand of
+ * every product anew; here that is the small x, and the weights are read once, as they lie.
+ */
+function linearByColumns(x: Value, weight: Value): Value {
+  const [out, width] = weight.dims as [number, number];
+  const b = x.dims[0]!;
+  const rows = transpose(matmul(weight, reshape(x, [b, width]), { transB: true }), [1, 0]);
+  return x.dims.length === 3 ? reshape(rows, [b, 1, out]) : rows;
+}
+
 /** x W^T (+ bias) (+ scale * x A^T B^T). */
 function project(context: Context, x: Value, module: string): Value {
-  let y = linear(x, weight(context, `${module}.weight`));
+  let y = context.multiply(x, weight(context, `${module}.weight`));
   const bias = context.weights.get(`${module}.bias`);
   if (bias) y = add(y, bias);
   if (!context.lora?.modules.has(module)) return y;
@@ -190,6 +203,7 @@ export function trunk(config: DecoderConfig, weights: Weights, lora?: LoraShape)
   const half = config.headDim / 2;
   const context: Context = {
     config,
+    multiply: linear,
     weights,
     lora,
     positions: input("positions", "int64", [1]),
@@ -314,11 +328,18 @@ export interface DecodeStep {
 /**
  * One token for every row. Inputs: `tokens` int32 [B, 1]; `positions` int64 [B, 1]; `lengths` int32 [B] (tokens
  * already cached); `total` int32 [1] (the longest length plus one); `key_i`, `value_i` [B, kvHeads, L, headDim].
+ * `byColumns` suits a handful of rows and more on the CPU; a single row does better without.
  */
-export function decodeStep(config: DecoderConfig, weights: Weights, lora?: LoraShape): DecodeStep {
+export function decodeStep(
+  config: DecoderConfig,
+  weights: Weights,
+  lora?: LoraShape,
+  { byColumns = false }: { byColumns?: boolean } = {},
+): DecodeStep {
   const half = config.headDim / 2;
   const context: Context = {
     config,
+    multiply: byColumns ? linearByColumns : linear,
     weights,
     lora,
     positions: input("positions", "int64", ["B", 1]),
@@ -350,7 +371,7 @@ export function decodeStep(config: DecoderConfig, weights: Weights, lora?: LoraS
     "B",
     config.hiddenSize,
   ]);
-  return { logits: linear(hidden, weight(context, headName(config))), caches };
+  return { logits: context.multiply(hidden, weight(context, headName(config))), caches };
 }
 
 /** Logits and what sampling needs of them: the distribution at the wanted temperature and the untempered log-normaliser. */

@@ -1,6 +1,7 @@
 // Batched generation with a key-value cache. All prompts x generations decode together; a sequence that ends leaves
 // the batch at once.
 
+import { UserError } from "../../base/errors.js";
 import { type Binding, Tensor, yieldToEventLoop } from "../../tensor/runtime.js";
 import type { Completion, SampleOptions, TokenIds } from "../contract.js";
 import { bucketByLength } from "./batches.js";
@@ -42,6 +43,10 @@ export async function generate(
   limits: GenerationLimits,
 ): Promise<Completion[]> {
   const { n = 1, maxNewTokens, temperature = 1, topK = 0, topP = 1, seeds, onProgress } = options;
+  if (model.config.headDim % 8 !== 0)
+    throw new UserError(
+      `sampling needs a head_dim that is a multiple of 8, and this model has ${model.config.headDim}; it can be scored and trained`,
+    );
   if (seeds.length !== prompts.length && seeds.length !== prompts.length * n)
     throw new Error(`sample: ${seeds.length} seeds for ${prompts.length} prompts x ${n}`);
   const perCompletion = seeds.length === prompts.length * n;
@@ -220,7 +225,7 @@ class Wave {
 
   private bindRows(size: number): Binding {
     const { vocabSize } = this.model.config;
-    const binding = this.model.bind(this.model.programs.decode(this.tempered));
+    const binding = this.model.bind(this.model.programs.decode(this.tempered, this.rows.length));
     this.bindTemperature(binding);
     binding
       .input("tokens", Tensor.int32(this.tokens, [size, 1]))

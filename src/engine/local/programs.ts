@@ -40,6 +40,12 @@ export const gradientOutput = (parameter: string): string => `gradient:${paramet
 /** Input that holds what has been accumulated before. */
 export const gradientInput = (parameter: string): string => `accumulated:${parameter}`;
 
+/**
+ * Where a decoding step multiplies weights by activations instead of the other way round: from so many rows on, in
+ * models wide enough that packing the weights costs more than the extra transpositions.
+ */
+const columns = { rows: 4, hiddenSize: 512 };
+
 export class Programs {
   private readonly compiled = new Map<string, unknown>();
 
@@ -163,10 +169,12 @@ export class Programs {
   }
 
   /** One more token for every row; the outputs of `prefill` with caches called `next_key_i`, `next_value_i`. */
-  decode(tempered: boolean): Program {
-    return this.once(`decode ${tempered}`, () => {
+  decode(tempered: boolean, rows: number): Program {
+    const byColumns =
+      this.device === "cpu" && rows >= columns.rows && this.config.hiddenSize >= columns.hiddenSize;
+    return this.once(`decode ${tempered} ${byColumns}`, () => {
       const { weights } = this.build();
-      const { logits, caches } = decodeStep(this.config, weights, this.lora);
+      const { logits, caches } = decodeStep(this.config, weights, this.lora, { byColumns });
       const next = Object.fromEntries(Object.entries(caches).map(([name, value]) => [`next_${name}`, value]));
       return compile({ ...samplingOutputs(logits, temperature(tempered)), ...next }, { device: this.device });
     });
