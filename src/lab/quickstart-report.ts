@@ -73,7 +73,7 @@ export function quickstartReport(
       title: "What happened",
       text:
         `Both policies started from the same model and took the same number of steps with the same samples per step, on ${families.join(", ")}. ` +
-        "One followed a single reward model by plain policy gradient. The other followed the weight average of several reward models (WARM) with CRPG, " +
+        "One followed a single reward model by plain policy gradient with the usual KL penalty. The other followed the weight average of several reward models (WARM) with CRPG, " +
         "a bound on the KL divergence and judges that decide which samples may be learned from (CGPO). A quarter of the preference labels was wrong. " +
         "The true reward is a program that no training code can reach; it is only measured here.",
     },
