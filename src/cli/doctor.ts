@@ -38,6 +38,7 @@ const CHECKS: Record<string, Check> = {
     const { listSupportedBackends } = await import("onnxruntime-node");
     return ok(
       listSupportedBackends()
+        .filter(({ bundled }) => bundled)
         .map(({ name }) => name)
         .join(", "),
     );
