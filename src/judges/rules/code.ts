@@ -1,14 +1,22 @@
-// Unit tests for the JavaScript or TypeScript program in the response (CGPO, appendix B.1: take the fenced code block,
-// run all unit tests; any failure, or no block to run, is a violation). See ../sandbox for what runs it.
+// Unit tests for the JavaScript, TypeScript or Python program in the response (CGPO, appendix B.1: take the fenced code
+// block, run all unit tests; any failure, or no block to run, is a violation). See ../sandbox for what runs it.
 
 import { z } from "zod";
 import { hasColumn, judgeKind } from "../kind.js";
 import type { UnitTest } from "../sandbox/javascript.js";
-import { sandboxPool } from "../sandbox/pool.js";
-import { satisfied, violated } from "../verdict.js";
+import type { Limits, ProgramResult } from "../sandbox/limits.js";
+import { pythonPool, sandboxPool } from "../sandbox/pool.js";
+import { type JudgeInput, satisfied, violated } from "../verdict.js";
 import { type FencedBlock, fencedBlocks } from "./fences.js";
+import { hasPythonTests, pythonProgram } from "./python-tests.js";
 
-const languages = new Set(["", "js", "javascript", "mjs", "cjs", "ts", "typescript", "node"]);
+/** Names that a fenced block of the language may carry. */
+const blockNames = {
+  javascript: new Set(["", "js", "javascript", "mjs", "cjs", "ts", "typescript", "node"]),
+  python: new Set(["", "py", "python", "python3"]),
+};
+
+type Language = keyof typeof blockNames;
 
 const name = "[A-Za-z_$][\\w$]*";
 
@@ -35,17 +43,48 @@ function parseTests(column: unknown, key: string): UnitTest[] {
 }
 
 /** The program that the response offers, or undefined. */
-function programIn(response: string, block: "first" | "last" | "all"): string | undefined {
-  const blocks: FencedBlock[] = fencedBlocks(response).filter(({ language }) => languages.has(language));
+function programIn(
+  response: string,
+  block: "first" | "last" | "all",
+  language: Language,
+): string | undefined {
+  const blocks: FencedBlock[] = fencedBlocks(response).filter((found) =>
+    blockNames[language].has(found.language),
+  );
   if (block === "all") return blocks.length > 0 ? blocks.map(({ body }) => body).join("\n") : undefined;
   return blocks.at(block === "first" ? 0 : -1)?.body;
 }
 
+interface Runner {
+  applies(metadata: JudgeInput["metadata"], testsKey: string): boolean;
+  run(
+    source: string,
+    input: JudgeInput,
+    testsKey: string,
+    limits: Limits,
+    signal?: AbortSignal,
+  ): Promise<ProgramResult>;
+}
+
+const runners: Record<Language, Runner> = {
+  javascript: {
+    applies: (metadata, testsKey) => hasColumn(testsKey)(metadata),
+    run: (source, { metadata }, testsKey, limits, signal) =>
+      sandboxPool.run({ source, tests: parseTests(metadata[testsKey], testsKey) }, limits, signal),
+  },
+  python: {
+    applies: hasPythonTests,
+    run: (source, input, testsKey, limits, signal) =>
+      pythonPool.run(pythonProgram(source, input, testsKey), limits, signal),
+  },
+};
+
 export const code = judgeKind({
-  version: "1",
+  version: "2",
   kind: "rule",
   truncated: "violated",
   options: z.strictObject({
+    language: z.enum(["javascript", "python"]).default("javascript"),
     testsKey: z.string().default("unit_tests"),
     /** Which of several fenced blocks is the program; `all` joins them. */
     block: z.enum(["first", "last", "all"]).default("first"),
@@ -54,13 +93,17 @@ export const code = judgeKind({
     outputChars: z.number().int().positive().default(100_000),
     seconds: z.number().positive().default(5),
   }),
-  create: ({ testsKey, block, ...limits }) => ({
-    applies: hasColumn(testsKey),
-    async judge({ response, metadata }, signal) {
-      const tests = parseTests(metadata[testsKey], testsKey);
-      const source = programIn(response, block);
-      if (source === undefined) return violated("the response has no fenced block of JavaScript");
-      const { passed, reason, passes, total } = await sandboxPool.run({ source, tests }, limits, signal);
+  create: ({ language, testsKey, block, ...limits }) => ({
+    applies: (metadata) => runners[language].applies(metadata, testsKey),
+    async judge(input, signal) {
+      const source = programIn(input.response, block, language);
+      if (source === undefined) {
+        return violated(
+          `the response has no fenced block of ${language === "python" ? "Python" : "JavaScript"}`,
+        );
+      }
+      const result = await runners[language].run(source, input, testsKey, limits, signal);
+      const { passed, reason, passes, total } = result;
       const evidence = { passed: passes, total };
       return passed ? satisfied(`all ${total} unit tests pass`, evidence) : violated(reason, evidence);
     },

@@ -14,6 +14,7 @@ import {
 } from "quickjs-emscripten";
 import { transform } from "sucrase";
 import { harnessSource } from "./harness.js";
+import { BrokenTestError, type Limits, Meter, type ProgramResult, Stopped } from "./limits.js";
 
 export interface CallTest {
   /** Name of a function that the program defines; a dotted path reaches methods of objects. */
@@ -31,35 +32,6 @@ export type UnitTest = string | CallTest;
 export interface Program {
   source: string;
   tests: readonly UnitTest[];
-}
-
-export interface Limits {
-  /**
-   * Work that a program and its tests may do together, in interrupt checks of the interpreter (one in some 5,000 loop
-   * iterations or calls, so a thousand take about a third of a second). It does not depend on the machine's speed.
-   */
-  fuel: number;
-  /** On top of the interpreter's own 16 MiB. */
-  memoryMb: number;
-  /** Characters that the program may print. */
-  outputChars: number;
-  /** Wall-clock bound for program and tests; the thread is killed a little later if it does not stop by itself. */
-  seconds: number;
-}
-
-export interface ProgramResult {
-  passed: boolean;
-  /** What stopped the program, or what the first failing test says. */
-  reason: string;
-  /** Tests that passed and tests that were run, out of all. */
-  passes: number;
-  ran: number;
-  total: number;
-}
-
-/** A unit test itself is broken: nothing can be said about the program. */
-export class BrokenTestError extends Error {
-  override name = "BrokenTestError";
 }
 
 const nativeStackBytes = 256 * 1024;
@@ -91,34 +63,6 @@ function instantiate(wasmModule: WebAssembly.Module, memoryMb: number): Promise<
   const initial = 16 * pagesPerMb;
   const wasmMemory = new WebAssembly.Memory({ initial, maximum: initial + Math.ceil(memoryMb * pagesPerMb) });
   return newQuickJSWASMModule(newVariant(RELEASE_SYNC, { wasmModule, wasmMemory }));
-}
-
-/** What ended a program before its tests were through. */
-class Stopped extends Error {}
-
-/** Counts the interpreter's interrupt checks and the printed characters, and says which limit was exceeded. */
-class Meter {
-  exceeded: string | undefined;
-  private checks = 0;
-  private printed = 0;
-  private readonly deadline: number;
-
-  constructor(private readonly limits: Limits) {
-    this.deadline = performance.now() + 1000 * limits.seconds;
-  }
-
-  /** True tells the interpreter to stop, uncatchably. */
-  check(): boolean {
-    if (++this.checks > this.limits.fuel) this.exceeded ??= "the program did not end within its work limit";
-    if (performance.now() > this.deadline) this.exceeded ??= "the program did not end within its time limit";
-    return this.exceeded !== undefined;
-  }
-
-  print(chars: number): void {
-    this.printed += chars;
-    if (this.printed > this.limits.outputChars)
-      this.exceeded ??= "the program printed more than its output limit";
-  }
 }
 
 /** One program in one interpreter. Handles are not freed one by one: the whole instance goes. */

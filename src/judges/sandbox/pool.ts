@@ -4,40 +4,87 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import type { Limits, Program, ProgramResult } from "./javascript.js";
-import type { Job, JobOutcome } from "./worker.js";
+import type { Program } from "./javascript.js";
+import type { Limits, ProgramResult } from "./limits.js";
+import type { PythonProgram } from "./python.js";
+import type { PyodideFiles } from "./realm.js";
+
+/** What a thread is sent. It says "ready" once, and answers every job with an outcome. */
+export interface Job<P> {
+  program: P;
+  limits: Limits;
+}
+
+/** `isLast`: the thread ends itself after this answer. */
+export type JobOutcome = { result: ProgramResult; isLast?: true } | { error: string };
 
 /** Extra time, in seconds, before a thread that ignores its own time limit is killed. */
 const graceSeconds = 2;
 
-/** The worker's entry: the built file, or, when the sources run unbuilt (tests, benchmarks), a loader for the source. */
-function entry(): { file: URL | string; isText: boolean } {
+const require = createRequire(import.meta.url);
+
+/** A worker's entry: the built file, or, when the sources run unbuilt (tests, benchmarks), a loader for the source. */
+function entry(name: string): { file: URL | string; isText: boolean } {
   if (!import.meta.url.endsWith(".ts"))
-    return { file: new URL("./worker.js", import.meta.url), isText: false };
+    return { file: new URL(`./${name}.js`, import.meta.url), isText: false };
   const loader = import.meta.resolve("tsx/esm/api");
-  const source = new URL("./worker.ts", import.meta.url).href;
+  const source = new URL(`./${name}.ts`, import.meta.url).href;
   return {
     file: `import("${loader}").then(({ register }) => (register(), import("${source}")))`,
     isText: true,
   };
 }
 
-/** The interpreter, compiled once for all threads. */
-async function compileInterpreter(): Promise<WebAssembly.Module> {
-  const fromQuickJs = createRequire(createRequire(import.meta.url).resolve("quickjs-emscripten"));
+/** The JavaScript interpreter, compiled once for all threads. */
+async function compileQuickJs(): Promise<WebAssembly.Module> {
+  const fromQuickJs = createRequire(require.resolve("quickjs-emscripten"));
   return WebAssembly.compile(await readFile(fromQuickJs.resolve("@jitl/quickjs-wasmfile-release-sync/wasm")));
 }
 
-export class SandboxPool {
-  private interpreter: Promise<WebAssembly.Module> | undefined;
+/** The Python interpreter, compiled once for all threads, and what belongs to it. */
+async function readPyodide(): Promise<PyodideFiles> {
+  const file = (name: string) => readFile(require.resolve(`pyodide/${name}`));
+  const [wasm, module, loader, standardLibrary, lock] = await Promise.all(
+    ["pyodide.asm.wasm", "pyodide.asm.mjs", "pyodide.js", "python_stdlib.zip", "pyodide-lock.json"].map(file),
+  );
+  const { info } = JSON.parse(lock!.toString()) as { info: { abi_version: string; python: string } };
+  return {
+    wasm: await WebAssembly.compile(wasm!),
+    module: module!.toString(),
+    loader: loader!.toString(),
+    standardLibrary: new Uint8Array(standardLibrary!),
+    abiVersion: info.abi_version,
+    pythonVersion: info.python,
+  };
+}
+
+/** Leaves the listeners alone that a Worker has for itself. */
+function stopListening(worker: Worker): void {
+  for (const event of ["message", "error", "exit"]) worker.removeAllListeners(event);
+}
+
+interface ThreadKind {
+  /** Module of the worker. */
+  entry: string;
+  /** What every thread of the pool is given at its start. */
+  data: () => Promise<unknown>;
+}
+
+const threads = (most: number) => Math.max(1, Math.min(most, availableParallelism() - 1));
+
+class ThreadPool<P extends { tests: readonly unknown[] }> {
+  private data: Promise<unknown> | undefined;
   private readonly idle: Worker[] = [];
   private readonly waiting: (() => void)[] = [];
   private busy = 0;
 
-  constructor(private readonly size = Math.max(1, Math.min(8, availableParallelism() - 1))) {}
+  constructor(
+    private readonly kind: ThreadKind,
+    private readonly size: number,
+  ) {}
 
   /** Runs a program; throws when a test is broken, the sandbox itself fails, or `signal` aborts. */
-  async run(program: Program, limits: Limits, signal?: AbortSignal): Promise<ProgramResult> {
+  async run(program: P, limits: Limits, signal?: AbortSignal): Promise<ProgramResult> {
     while (this.busy >= this.size) await new Promise<void>((resolve) => this.waiting.push(resolve));
     this.busy++;
     try {
@@ -56,25 +103,34 @@ export class SandboxPool {
   }
 
   private async startWorker(): Promise<Worker> {
-    this.interpreter ??= compileInterpreter();
-    const { file, isText } = entry();
-    return new Worker(file, {
+    this.data ??= this.kind.data();
+    const { file, isText } = entry(this.kind.entry);
+    const worker = new Worker(file, {
       eval: isText,
-      workerData: await this.interpreter,
+      workerData: await this.data,
       env: {},
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: 256, stackSizeMb: 8 },
       stdout: true,
       stderr: true,
     });
+    await new Promise((resolve, reject) => {
+      worker.once("message", resolve);
+      worker.once("error", reject);
+      worker.once("exit", (code) =>
+        reject(new Error(`the sandbox thread ended with code ${code} at its start`)),
+      );
+    });
+    stopListening(worker);
+    return worker;
   }
 
-  private runOn(worker: Worker, job: Job, signal?: AbortSignal): Promise<ProgramResult> {
+  private runOn(worker: Worker, job: Job<P>, signal?: AbortSignal): Promise<ProgramResult> {
     return new Promise((resolve, reject) => {
       const finish = (isReusable: boolean, settle: () => void) => {
         clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
-        for (const event of ["message", "error", "exit"]) worker.removeAllListeners(event);
+        stopListening(worker);
         if (isReusable) {
           worker.unref();
           this.idle.push(worker);
@@ -99,7 +155,7 @@ export class SandboxPool {
       signal?.addEventListener("abort", abort, { once: true });
       worker.ref();
       worker.once("message", (outcome: JobOutcome) =>
-        finish(true, () =>
+        finish(!("isLast" in outcome), () =>
           "result" in outcome ? resolve(outcome.result) : reject(new Error(outcome.error)),
         ),
       );
@@ -117,5 +173,20 @@ export class SandboxPool {
   }
 }
 
-/** The pool that all judges of the process share. */
+/** Runs JavaScript programs. */
+export class SandboxPool extends ThreadPool<Program> {
+  constructor(size = threads(8)) {
+    super({ entry: "worker", data: compileQuickJs }, size);
+  }
+}
+
+/** Runs Python programs. Each thread holds two interpreters, some 200 MB. */
+export class PythonPool extends ThreadPool<PythonProgram> {
+  constructor(size = threads(4)) {
+    super({ entry: "python-worker", data: readPyodide }, size);
+  }
+}
+
+/** The pools that all judges of the process share. */
 export const sandboxPool = new SandboxPool();
+export const pythonPool = new PythonPool();

@@ -1,16 +1,10 @@
-// The thread that programs run in. Its clock stands still in UTC, so that a program sees the same time, and the same
-// Math.random (which the interpreter seeds with the time), wherever and whenever it runs.
+// The thread that JavaScript programs run in. Its clock stands still in UTC, so that a program sees the same time, and the
+// same Math.random (which the interpreter seeds with the time), wherever and whenever it runs.
 
 import { parentPort, workerData } from "node:worker_threads";
 import { errorMessage } from "../verdict.js";
-import { type Limits, type Program, type ProgramResult, runJavaScript } from "./javascript.js";
-
-export interface Job {
-  program: Program;
-  limits: Limits;
-}
-
-export type JobOutcome = { result: ProgramResult } | { error: string };
+import { type Program, runJavaScript } from "./javascript.js";
+import type { Job, JobOutcome } from "./pool.js";
 
 /** 2026-01-01T00:00:00Z, in milliseconds. */
 const standstill = 1767225600000;
@@ -27,7 +21,7 @@ function stopClock(): void {
 stopClock();
 const interpreter = workerData as WebAssembly.Module;
 
-parentPort!.on("message", async ({ program, limits }: Job) => {
+parentPort!.on("message", async ({ program, limits }: Job<Program>) => {
   let outcome: JobOutcome;
   try {
     outcome = { result: await runJavaScript(program, limits, interpreter) };
@@ -36,3 +30,5 @@ parentPort!.on("message", async ({ program, limits }: Job) => {
   }
   parentPort!.postMessage(outcome);
 });
+
+parentPort!.postMessage("ready");

@@ -1,0 +1,121 @@
+// A Python interpreter that goes back to its beginning after each program: its whole memory is copied once and written
+// back, byte for byte, which takes milliseconds where a start takes a second.
+
+import { serve } from "./python-harness.js";
+import { createRealm, type PyodideFiles, type Realm, type Stream } from "./realm.js";
+
+/** What the interpreter does with its streams and its time. */
+export interface Attendant {
+  /** At every interrupt check; true interrupts. */
+  check(): boolean;
+  /** Takes what was written to standard output; false fails the write. */
+  print(bytes: string): boolean;
+  /** Answers a line that was written to the host's channel in the middle of a request. */
+  ask?(line: string): string;
+}
+
+const idle: Attendant = { check: () => false, print: () => true };
+
+const channel = 3;
+
+/** The text in UTF-8, one character for each byte. */
+const bytesOf = (text: string) => Buffer.from(text).toString("latin1");
+
+export class Interpreter {
+  private attendant = idle;
+  private input = "";
+  private inbox = "";
+  private outbox = "";
+  private realm!: Realm;
+  private image!: Uint8Array;
+  private streams: (Stream | null)[] = [];
+  private states: Pick<Stream, "fd" | "position" | "flags">[] = [];
+  private stackTop = 0;
+  /** A JavaScript exception went through the interpreter, which is of no use until the next reset. */
+  isBroken = false;
+  /** The import that the program should not have called. */
+  refused: string | undefined;
+
+  private constructor() {}
+
+  static async start(files: PyodideFiles, harness: string): Promise<Interpreter> {
+    const interpreter = new Interpreter();
+    interpreter.realm = await createRealm(files, {
+      check: () => interpreter.attendant.check(),
+      read: (stream, length) => interpreter.read(stream, length),
+      write: (stream, bytes) => interpreter.write(stream, bytes),
+      refuse: (name) => {
+        interpreter.refused ??= name;
+      },
+    });
+    if (!interpreter.execute(harness)) throw new Error("the Python sandbox did not start");
+    const { module, stackPointer } = interpreter.realm;
+    interpreter.stackTop = stackPointer.value;
+    interpreter.image = new Uint8Array(module.HEAPU8.buffer).slice();
+    interpreter.streams = [...module.FS.streams];
+    interpreter.states = interpreter.streams.map((stream, fd) => ({
+      fd,
+      position: stream?.position ?? 0,
+      flags: stream?.flags ?? 0,
+    }));
+    return interpreter;
+  }
+
+  /** Back to the beginning; memory may then grow by `memoryMb`. */
+  reset(memoryMb: number, attendant: Attendant): void {
+    const { module, stackPointer } = this.realm;
+    const memory = new Uint8Array(module.HEAPU8.buffer);
+    memory.set(this.image);
+    memory.fill(0, this.image.length);
+    stackPointer.value = this.stackTop;
+    this.isBroken = false;
+    this.refused = undefined;
+    module.FS.streams = [...this.streams];
+    this.streams.forEach((stream, i) => {
+      if (stream) Object.assign(stream, this.states[i]);
+    });
+    this.realm.seal(this.image.length + memoryMb * 2 ** 20);
+    this.attendant = attendant;
+    this.input = this.inbox = this.outbox = "";
+  }
+
+  /**
+   * Sends a line to the harness and returns its answer; undefined when none came, because the interpreter was stopped.
+   * Python's JSON has numbers that JavaScript's has not: text that is only passed on must not be parsed here.
+   */
+  request(line: string, input = ""): string | undefined {
+    this.input = bytesOf(input);
+    this.inbox = bytesOf(`${line}\n`);
+    this.outbox = "";
+    this.execute(serve);
+    return this.outbox.endsWith("\n") ? this.outbox : undefined;
+  }
+
+  private execute(source: string): boolean {
+    const { module } = this.realm;
+    const pointer = module.stringToNewUTF8(source);
+    try {
+      return module._PyRun_SimpleString(pointer) === 0;
+    } catch {
+      this.isBroken = true;
+      return false;
+    }
+  }
+
+  private read(stream: number, length: number): string {
+    if (stream === channel && this.inbox === "" && this.outbox.endsWith("\n") && this.attendant.ask) {
+      this.inbox = this.attendant.ask(this.outbox);
+      this.outbox = "";
+    }
+    const source = stream === channel ? this.inbox : stream === 0 ? this.input : "";
+    const part = source.slice(0, length);
+    if (stream === channel) this.inbox = source.slice(length);
+    else if (stream === 0) this.input = source.slice(length);
+    return part;
+  }
+
+  private write(stream: number, bytes: string): boolean {
+    if (stream === channel) this.outbox += bytes;
+    return stream !== 1 || this.attendant.print(bytes);
+  }
+}

@@ -1,0 +1,409 @@
+// The Python sandbox against programs that are right, wrong, or hostile.
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createMember } from "../src/judges/registry.js";
+import { PythonPool } from "../src/judges/sandbox/pool.js";
+import { type PythonTest, sameOutput } from "../src/judges/sandbox/python.js";
+import { verdictFrom } from "../src/judges/verdict.js";
+
+const pool = new PythonPool(1);
+afterAll(() => pool.close());
+
+const limits = { fuel: 2_000, memoryMb: 64, outputChars: 10_000, seconds: 20 };
+
+const addTests = ["assert add(1, 2) == 3", "assert add(2, 2) == 4"];
+const right = "def add(a, b): return a + b";
+
+const run = (source: string, tests: readonly PythonTest[] = addTests, setup = "", bounds = limits) =>
+  pool.run({ source, setup, tests }, bounds);
+
+const passes = { passed: true, reason: "" };
+
+// The first program waits for the interpreters to start.
+beforeAll(async () => {
+  await run(right);
+});
+
+describe("programs that are right", () => {
+  test.each([
+    ["a function", right],
+    ["an import", "import math\ndef add(a, b): return math.floor(a) + b"],
+    ["printing", "def add(a, b):\n  print('adding', a, b)\n  return a + b"],
+    [
+      "deep recursion",
+      "import sys\nsys.setrecursionlimit(10**6)\ndef add(a, b): return b if a == 0 else 1 + add(a - 1, b)",
+    ],
+    ["a main guard", `${right}\nif __name__ == "__main__":\n  print(add(int(input()), 1))`],
+    [
+      "catching its own errors",
+      "def add(a, b):\n  try:\n    raise ValueError\n  except ValueError:\n    return a + b",
+    ],
+    ["waiting", "import time\ndef add(a, b):\n  time.sleep(0.2)\n  return a + b"],
+  ])("%s", async (_, source) => {
+    expect(await run(source)).toMatchObject({ ...passes, passes: 2, ran: 2, total: 2 });
+  });
+
+  test("data of every type crosses to the tests and back", async () => {
+    const source = `
+import collections, decimal, fractions
+def same(x): return x
+def counted(words): return collections.Counter(words)
+def pairs(d): return sorted(d.items())
+def numbers(): yield from range(3)
+Point = collections.namedtuple("Point", "x y")
+class Stack:
+  def __init__(self): self.items = []
+  def push(self, item): self.items.append(item); return self
+  def __len__(self): return len(self.items)
+def kind_of(x, t): return isinstance(x, t)
+def fail(kind): raise kind("no")
+`;
+    const values = [
+      "None",
+      "True",
+      "-0.5",
+      "10**400",
+      "1e300",
+      "'é🙂\\ud800'",
+      "(1, (2,))",
+      "[[], {}]",
+      "{1: {2: (3,)}, (4,): 'x'}",
+      "{1, 2}",
+      "frozenset({1})",
+      "set()",
+      "b'\\x00\\xff'",
+      "bytearray(b'a')",
+      "2+3j",
+      "range(3)",
+      "float('inf')",
+      "__import__('collections').deque([1])",
+      "__import__('decimal').Decimal('1.10')",
+      "__import__('fractions').Fraction(1, 3)",
+    ];
+    const tests = [
+      ...values.map((value) => `x = ${value}\nassert same(x) == x and type(same(x)) is type(x)`),
+      "assert same(float('nan')) != same(float('nan'))",
+      "assert counted(['a', 'b', 'a']) == {'a': 2, 'b': 1}",
+      "assert pairs({'b': 1, 'a': 2}) == [('a', 2), ('b', 1)]",
+      "assert list(numbers()) == [0, 1, 2]",
+      "assert Point(1, 2) == (1, 2)",
+      "s = Stack()\ns.push(3).push(4)\nassert s.items == [3, 4] and len(s) == 2",
+      "s = Stack()\ns.items = [1]\nassert len(s) == 1",
+      "assert kind_of(3, int) and not kind_of('3', int)",
+      "try:\n  fail(KeyError)\nexcept KeyError:\n  pass\nelse:\n  assert False",
+    ];
+    expect(await run(source, tests)).toMatchObject(passes);
+  });
+
+  test("a test sees what a function did to its arguments", async () => {
+    const source = "def order(x): x.sort()\ndef tell(d): d['b'] = 2\ndef drop(s): s.discard(1)";
+    const tests = [
+      "x = [3, 1, 2]\norder(x)\nassert x == [1, 2, 3]",
+      "d = {'a': 1}\ntell(d)\nassert d == {'a': 1, 'b': 2}",
+      "s = {1, 2}\ndrop(s)\nassert s == {2}",
+    ];
+    expect(await run(source, tests)).toMatchObject(passes);
+  });
+
+  test("a program's function takes a built-in's name only when it is what is tested", async () => {
+    expect(await run("def sum(a, b): return a + b", ["assert sum(1, 2) == 3"])).toMatchObject(passes);
+    const cheat = "def len(x): return 3\ndef f(): return []";
+    expect(await run(cheat, ["assert len(f()) == 3"])).toMatchObject({ passed: false });
+  });
+
+  test("hashes, chance and time are the same in every run", async () => {
+    const source =
+      "import random, time\ndef draw(): return [hash('a'), random.random(), time.time(), list({'x', 'y', 'z'})]";
+    const [a, b] = [await run(source, ["assert draw() == 0"]), await run(source, ["assert draw() == 0"])];
+    expect(a.reason).toContain("got [");
+    expect(b).toEqual(a);
+  });
+});
+
+describe("programs that are wrong or hostile", () => {
+  test.each([
+    ["wrong result", "def add(a, b): return a - b", "got -1"],
+    ["syntax error", "def add(a, b) return a", "SyntaxError"],
+    ["nothing defined", "x = 1", "name 'add' is not defined"],
+    ["exception", "def add(a, b): return a / 0", "ZeroDivisionError"],
+    ["endless loop", "while True: pass", "work limit"],
+    ["endless loop in a function", "def add(a, b):\n  while True: pass", "work limit"],
+    [
+      "endless loop that catches",
+      "while True:\n  try:\n    while True: pass\n  except BaseException: pass",
+      "work limit",
+    ],
+    [
+      "endless loop without signals",
+      "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass",
+      "work limit",
+    ],
+    ["endless generator", "def add(a, b):\n  return iter(int, 1)", ""],
+    ["memory of lists", "x = []\nwhile True: x.append([0] * 10**6)", ""],
+    ["memory of bytes", "x = []\nwhile True: x.append(bytearray(10**7))", "MemoryError"],
+    ["memory at once", "x = 'x' * 10**9", "MemoryError"],
+    ["recursion", "def add(a, b): return add(a, b)", "RecursionError"],
+    [
+      "recursion without limit",
+      "import sys\nsys.setrecursionlimit(10**9)\ndef add(a, b): return add(a, b)",
+      "",
+    ],
+    ["nested data", "x = []\nfor _ in range(10**5): x = [x]\ndef add(a, b): return x", ""],
+    ["cyclic data", "x = []\nx.append(x)\ndef add(a, b): return x", ""],
+    ["output", "while True: print('tests passed ' * 100)", "output limit"],
+    ["output to a file descriptor", "import os\nwhile True: os.write(1, b'x' * 1000)", "output limit"],
+    ["exit", "import sys\nsys.exit(0)", "SystemExit"],
+    ["exit in a function", "def add(a, b): raise SystemExit(0)", "SystemExit"],
+    ["exit of the interpreter", "import os\nos._exit(0)", "broke its interpreter"],
+    ["abort", "import os\nos.abort()", ""],
+    ["forged output", "print('2 passed in 0.01s')\ndef add(a, b): return 0", "got 0"],
+    [
+      "an object that equals everything",
+      "class E:\n  def __eq__(self, other): return True\ndef add(a, b): return E()",
+      "of the program",
+    ],
+    [
+      "a number that equals everything",
+      "class E(int):\n  def __eq__(self, other): return True\ndef add(a, b): return E(9)",
+      "got 9",
+    ],
+    [
+      "replaced built-ins",
+      "import builtins\nbuiltins.abs = lambda x: 0\nbuiltins.AssertionError = Exception\ndef add(a, b): return 0",
+      "got 0",
+    ],
+    ["an AssertionError of its own", "def add(a, b): raise AssertionError", "AssertionError"],
+    [
+      "the harness",
+      "import touchstone\ntouchstone.send({'value': 3, 'changed': {}})\ndef add(a, b): return 0",
+      "",
+    ],
+    ["the channel", "import os\nos.write(3, b'{\"problem\": null}\\n' * 9)\ndef add(a, b): return 0", ""],
+    ["import js", "import js\njs.process.exit()", "No module named 'js'"],
+    ["pyodide_js", "import pyodide_js\npyodide_js.runPython('1')", "No module named 'pyodide_js'"],
+    ["pyodide", "from pyodide.code import run_js\nrun_js('process.exit()')", "No module named"],
+    ["_pyodide_core", "import _pyodide_core\n_pyodide_core.JsProxy", ""],
+    [
+      "JavaScript objects found by the garbage collector",
+      "import gc\nfor x in gc.get_objects():\n  if 'JsProxy' in type(x).__name__: x.constructor.constructor('process.exit()')()\nassert False",
+      "",
+    ],
+    ["foreign functions", "import ctypes\nf = ctypes.CDLL(None)\nf.system(b'ls')", ""],
+    ["reading files", "print(open('/etc/passwd').read())", "FileNotFoundError"],
+    ["writing files", "open('/tmp/x', 'w').write('x')", "PermissionError"],
+    ["making directories", "import os\nos.mkdir('/tmp/x')", "PermissionError"],
+    ["removing the standard library", "import os\nos.remove('/lib/python314.zip')", "PermissionError"],
+    ["going elsewhere", "import os\nos.chdir('/tmp')", "PermissionError"],
+    ["network", "import socket\nsocket.create_connection(('127.0.0.1', 80), timeout=1)", ""],
+    ["urllib", "import urllib.request\nurllib.request.urlopen('http://127.0.0.1/')", ""],
+    ["processes", "import subprocess\nsubprocess.run(['ls'])", "Error"],
+    ["forking", "import os\nos.fork()", "OSError"],
+    ["shell", "import os\nassert os.system('ls') == 0", ""],
+    ["threads", "import threading\nthreading.Thread(target=print).start()", "can't start new thread"],
+    ["environment", "import os\ndef add(a, b): return os.environ['PATH'] + os.environ['SECRET']", "KeyError"],
+    ["standard input", "def add(a, b): return int(input())", "EOFError"],
+  ])("%s", async (_, source, reason) => {
+    const result = await run(source);
+    expect(result.passed).toBe(false);
+    expect(result.reason).toContain(reason);
+    expect(result.passes).toBeLessThan(2);
+  });
+
+  test("a loop inside a built-in, which nothing interrupts, is killed; the next program runs", async () => {
+    const stuck = await run("sum(range(10**12)) if sum(x for x in [0]) else 10**10**8", addTests, "", {
+      ...limits,
+      seconds: 0.5,
+    });
+    expect(stuck.reason).toMatch(/time limit|work limit|MemoryError/);
+    expect(await run(right)).toMatchObject(passes);
+  });
+
+  test("one program leaves nothing to the next", async () => {
+    await run(`
+import builtins, sys, json, collections, os, gc
+builtins.secret = 1; sys.secret = 1; json.secret = 1; sys.path.insert(0, "/tmp"); sys.modules["os"] = None
+gc.get_referents(int.__dict__)[0]["secret"] = 1
+sys.stdout.close(); sys.setrecursionlimit(50); sys.meta_path.clear()
+for number in range(4):
+  try: os.close(number)
+  except OSError: pass
+`);
+    const source = `
+import builtins, sys, json, os
+def traces(): return [hasattr(x, "secret") for x in (builtins, sys, json, int)] + [sys.getrecursionlimit(), "/tmp" in sys.path, os.name]
+print("still here")
+`;
+    expect(await run(source, ["assert traces() == [False] * 4 + [1000, False, 'posix']"])).toMatchObject(
+      passes,
+    );
+  });
+});
+
+describe("programs that read and print", () => {
+  const sum = "a, b = map(int, input().split())\nprint(a + b)";
+
+  test.each([
+    ["input", sum],
+    ["sys.stdin", "import sys\nprint(sum(map(int, sys.stdin.read().split())))"],
+    ["lines", "import sys\nfor line in sys.stdin: print(sum(map(int, line.split())))"],
+    ["bytes", "import sys\nprint(sum(map(int, sys.stdin.buffer.readline().split())))"],
+    ["file 0", "print(sum(map(int, open(0).read().split())))"],
+    [
+      "main guard and exit",
+      "import sys\nif __name__ == '__main__':\n  print(sum(map(int, input().split())))\n  sys.exit()",
+    ],
+  ])("%s", async (_, source) => {
+    const tests = [
+      { stdin: "1 2\n", stdout: "3\n" },
+      { stdin: "20 22", stdout: "42" },
+    ];
+    expect(await run(source, tests)).toMatchObject({ ...passes, passes: 2 });
+  });
+
+  test("each input meets a fresh program", async () => {
+    const source = "import builtins\nbuiltins.n = getattr(builtins, 'n', 0) + 1\nprint(builtins.n)";
+    const tests = [1, 2, 3].map(() => ({ stdin: "", stdout: "1" }));
+    expect(await run(source, tests)).toMatchObject(passes);
+  });
+
+  test("text in any script", async () => {
+    expect(await run("print(input()[::-1])", [{ stdin: "añ🙂", stdout: "🙂ña" }])).toMatchObject(passes);
+  });
+
+  test.each([
+    ["wrong output", "print(input())", 'it prints "1 2", not "3"'],
+    ["nothing", "x = 1", 'it prints "", not "3"'],
+    ["exception", "print(1 / 0)", "ZeroDivisionError"],
+    ["exit with a code", `${sum}\nimport sys\nsys.exit(1)`, "SystemExit"],
+  ])("violated: %s", async (_, source, reason) => {
+    const result = await run(source, [{ stdin: "1 2\n", stdout: "3\n" }]);
+    expect(result).toMatchObject({ passed: false, reason: expect.stringContaining(reason) });
+  });
+
+  test("output is compared by words, fractions within a millionth", () => {
+    expect(sameOutput("1  2\n3\n", "1 2 3")).toBe(true);
+    expect(sameOutput("0.333333", "0.3333333333")).toBe(true);
+    expect(sameOutput("3", "3.0")).toBe(true);
+    expect(sameOutput("1000001", "1000000")).toBe(false);
+    expect(sameOutput("1", "1.1")).toBe(false);
+    expect(sameOutput("nan", "0.5")).toBe(false);
+    expect(sameOutput("1 2", "1")).toBe(false);
+  });
+});
+
+test("tests that are broken are nobody's violation", async () => {
+  await expect(run(right, ["assert add(1, 2) =="])).rejects.toThrow("a unit test is broken: SyntaxError");
+  await expect(run(right, addTests, "import nothing_of_this_name")).rejects.toThrow("ModuleNotFoundError");
+  await expect(run("def f(g): return g(1)", ["assert f(lambda x: x) == 1"])).rejects.toThrow(
+    "hands a function",
+  );
+});
+
+test("many programs in a row leak neither memory nor time", { timeout: 60_000 }, async () => {
+  const programs = [
+    right,
+    "x = []\nwhile True: x.append(bytearray(10**6))",
+    "import os\nos._exit(1)",
+    "while True: pass",
+  ];
+  const small = { ...limits, fuel: 100 };
+  const runMany = async (count: number) => {
+    for (let i = 0; i < count; i++) await run(programs[i % programs.length]!, addTests, "", small);
+  };
+  await runMany(20);
+  const before = process.memoryUsage().rss;
+  await runMany(200);
+  expect(process.memoryUsage().rss - before).toBeLessThan(64 * 2 ** 20);
+  expect(await run(right)).toMatchObject(passes);
+});
+
+describe("the code judge", () => {
+  const judge = async (source: string, metadata: Record<string, unknown>, prompt = "p") => {
+    const { judge } = await createMember({ kind: "code", language: "python" }, { baseDir: "." });
+    const response = `Here:\n\`\`\`python\n${source}\n\`\`\`\n`;
+    return verdictFrom(judge, { prompt, response, truncated: false, metadata });
+  };
+  const satisfied = { verdict: "satisfied" };
+  const violated = { verdict: "violated" };
+
+  test("our own list", async () => {
+    const unit_tests = [
+      "assert cube(3) == 27",
+      { call: "cube", args: [0.1], expected: 0.001, tolerance: 1e-9 },
+      { call: "twice", args: [[1]], expected: [1, 1] },
+    ];
+    const source = "def cube(x): return x ** 3\ndef twice(x): return tuple(x * 2)";
+    expect(await judge(source, { unit_tests })).toMatchObject(satisfied);
+    expect(await judge("cube = lambda x: {3: 27}[x]", { unit_tests })).toMatchObject({
+      ...violated,
+      reason: expect.stringContaining("test 2 of 3"),
+      evidence: { passed: 1, total: 3 },
+    });
+  });
+
+  test("MBPP", async () => {
+    const metadata = {
+      text: "Write a function to find the shared elements of two lists.",
+      test_list: [
+        "assert similar_elements((3, 4, 5, 6),(5, 7, 4, 10)) == (4, 5)",
+        "assert set(similar_elements((1, 2, 3, 4),(5, 4, 3, 7))) == set((3, 4))",
+      ],
+      test_imports: ["import math"],
+      test_setup_code: "",
+    };
+    const source = "def similar_elements(a, b):\n  return tuple(sorted(set(a) & set(b)))";
+    expect(await judge(source, metadata)).toMatchObject(satisfied);
+    expect(await judge(source.replace("&", "|"), metadata)).toMatchObject(violated);
+  });
+
+  test("HumanEval", async () => {
+    const prompt =
+      'from typing import List\n\n\ndef half(x): return x / 2\n\n\ndef close(numbers: List[float], limit: float) -> bool:\n    """ Are two numbers closer than the limit? """\n';
+    const metadata = {
+      task_id: "HumanEval/0",
+      entry_point: "close",
+      test: "\n\nMETADATA = {}\n\n\ndef check(candidate):\n    assert candidate([1.0, 2.0], 0.5) == False\n    assert candidate([1.0, half(2.8)], 0.5) == True\n",
+    };
+    const whole =
+      "def close(numbers: List[float], limit: float) -> bool:\n    return any(abs(a - b) < limit for i, a in enumerate(numbers) for b in numbers[:i])";
+    expect(await judge(whole, metadata, prompt)).toMatchObject(satisfied);
+    expect(await judge(whole.split("\n")[1]!, metadata, prompt)).toMatchObject(satisfied);
+    expect(await judge(whole.replace("<", ">"), { ...metadata, prompt })).toMatchObject(violated);
+    expect(
+      await judge("def check(candidate): pass\ndef close(n, l): return None", metadata, prompt),
+    ).toMatchObject(violated);
+    expect(await judge(whole, { ...metadata, entry_point: "x y" }, prompt)).toMatchObject({
+      verdict: "failed",
+    });
+  });
+
+  test("APPS, by input and output and by calls", async () => {
+    const io = { inputs: ["3\n1 2 3\n", ["2", "5 6"]], outputs: ["6\n", ["11"]] };
+    const source = "n = int(input())\nprint(sum(map(int, input().split())))";
+    expect(await judge(source, { input_output: JSON.stringify(io) })).toMatchObject(satisfied);
+    expect(await judge("print(6)", { input_output: io })).toMatchObject(violated);
+    const calls = {
+      fn_name: "merge",
+      inputs: [
+        [[1], [2]],
+        [[], [3]],
+      ],
+      outputs: [[[1, 2]], [3]],
+    };
+    const solution = "class Solution:\n  def merge(self, a, b): return a + b";
+    expect(await judge(solution, { input_output: calls })).toMatchObject(satisfied);
+    expect(await judge("def merge(a, b): return b + a", { input_output: calls })).toMatchObject(violated);
+  });
+
+  test("no tests: not applicable; malformed tests: failed; no Python: violated", async () => {
+    expect(await judge("x = 1", {})).toBeUndefined();
+    expect(await judge("x = 1", { test_list: [] })).toMatchObject({ verdict: "failed" });
+    expect(await judge("x = 1", { input_output: { inputs: ["1"], outputs: [] } })).toMatchObject({
+      verdict: "failed",
+    });
+    const { judge: code } = await createMember({ kind: "code", language: "python" }, { baseDir: "." });
+    const response = "```js\nlet x;\n```";
+    const input = { prompt: "p", response, truncated: false, metadata: { test_list: ["assert x"] } };
+    expect(await verdictFrom(code, input)).toMatchObject(violated);
+  });
+});
