@@ -1,6 +1,7 @@
 // How a kind of judge that recipes can name is written: its options and what makes a judge of them.
 
 import type { z } from "zod";
+import type { EndpointOptions } from "./llm/endpoint.js";
 import type { Judge } from "./verdict.js";
 
 /** What the surroundings of a recipe offer to its judges. */
@@ -9,6 +10,8 @@ export interface JudgeContext {
   baseDir: string;
   /** Tokens of a text under the policy's tokenizer. */
   countTokens?: (text: string) => number;
+  /** Judge models by the names that recipes give them. */
+  llm?: Readonly<Record<string, EndpointOptions>>;
 }
 
 export interface JudgeKind<Options extends z.ZodObject = z.ZodObject> {
@@ -18,7 +21,11 @@ export interface JudgeKind<Options extends z.ZodObject = z.ZodObject> {
   truncated: "violated" | "judge";
   /** In camel case; recipes write the same names in snake case. */
   options: Options;
-  create(options: z.output<Options>, context: JudgeContext): Pick<Judge, "applies" | "judge">;
+  /** A judge whose options reach into its verdicts says its own version. */
+  create(
+    options: z.output<Options>,
+    context: JudgeContext,
+  ): Pick<Judge, "applies" | "judge"> & Partial<Pick<Judge, "version">>;
 }
 
 /** Infers the options' type from their schema. */

@@ -7,6 +7,7 @@ import { UserError } from "../base/errors.js";
 import { didYouMean } from "../base/suggest.js";
 import { instructionsJudge } from "./instructions/instructions.js";
 import type { JudgeContext, JudgeKind } from "./kind.js";
+import { factuality, falseRefusal, safety, style, yesNo } from "./llm/judges.js";
 import { createMixture, type Mixture, type MixtureMember, type MixtureOptions } from "./mixture.js";
 import { code } from "./rules/code.js";
 import { exact } from "./rules/exact.js";
@@ -21,12 +22,17 @@ import { errorMessage, type Judge, violated } from "./verdict.js";
 export const judgeKinds: Record<string, JudgeKind> = {
   code,
   exact,
+  factuality,
+  false_refusal: falseRefusal,
   format,
   instructions: instructionsJudge,
   length,
   math,
   refusal_regex: refusalRegex,
   regex,
+  safety,
+  style,
+  yes_no: yesNo,
 };
 
 /** What every entry may say, whatever its kind. */

@@ -1,0 +1,123 @@
+// Judges that are language models: false refusal, factuality and safety of CGPO (section 4.1.4, appendix B.2), a style
+// rubric, and any yes/no question. Whatever is not a clear label is a failure, never a verdict.
+
+import { createHash } from "node:crypto";
+import { resolve } from "node:path";
+import { z } from "zod";
+import { UserError } from "../../base/errors.js";
+import { didYouMean } from "../../base/suggest.js";
+import { hasColumn, type JudgeContext, type JudgeKind, judgeKind } from "../kind.js";
+import { satisfied, type Verdict, violated } from "../verdict.js";
+import { type Decision, decide } from "./decide.js";
+import { type Endpoint, endpointFor } from "./endpoint.js";
+import { type ChatMessage, type Labels, readTemplate, render, shippedPrompt } from "./template.js";
+
+const modelOptions = {
+  /** A name under `llm:` in the recipe, or with `base_url` the name that the server knows. */
+  model: z.string().min(1),
+  baseUrl: z.url().optional(),
+  apiKeyEnv: z.string().min(1).optional(),
+  concurrency: z.number().int().positive().optional(),
+  timeoutSeconds: z.number().positive().optional(),
+  maxRetries: z.number().int().min(0).optional(),
+  retrySeconds: z.number().min(0).optional(),
+  /** YAML file, instead of the one that ships with the judge. */
+  prompt: z.string().min(1).optional(),
+};
+
+type ModelOptions = z.output<z.ZodObject<typeof modelOptions>>;
+
+function endpointOf({ prompt: _, ...options }: ModelOptions, { llm = {} }: JudgeContext): Endpoint {
+  const named = Object.hasOwn(llm, options.model) ? llm[options.model] : undefined;
+  if (named) {
+    const given = Object.entries(options).filter(([key, value]) => key !== "model" && value !== undefined);
+    return endpointFor({ ...named, ...Object.fromEntries(given) });
+  }
+  if (options.baseUrl !== undefined) return endpointFor(options);
+  const known = Object.keys(llm);
+  throw new UserError(
+    `there is no model "${options.model}" under llm${didYouMean(options.model, known)}; ` +
+      "name one that is listed there, or give the judge a base_url",
+  );
+}
+
+const maxCached = 20_000;
+
+/** Decisions by what was asked; failures are not kept, and requests under way are shared. */
+class DecisionCache {
+  private readonly decisions = new Map<string, Promise<Decision>>();
+
+  decide(question: string, ask: () => Promise<Decision>): Promise<Decision> {
+    const key = createHash("sha256").update(question).digest("base64");
+    const known = this.decisions.get(key);
+    if (known) return known;
+    const decision = ask();
+    this.decisions.set(key, decision);
+    decision.catch(() => this.decisions.delete(key));
+    if (this.decisions.size > maxCached) this.decisions.delete(this.decisions.keys().next().value!);
+    return decision;
+  }
+}
+
+function asVerdict(
+  { isViolated, by, probability, explanation }: Decision,
+  labels: Labels,
+  model: string,
+): Verdict {
+  const label = isViolated ? labels.violated : labels.satisfied;
+  const share = probability === undefined ? "" : ` (probability ${probability.toFixed(3)})`;
+  const reason = `${model} says ${label}${share}${explanation === undefined ? "" : `: ${explanation}`}`;
+  const evidence = { label, by, ...(probability === undefined ? {} : { probability }) };
+  return isViolated ? violated(reason, evidence) : satisfied(reason, evidence);
+}
+
+function llmJudge<Extra extends Record<string, z.ZodType>>(
+  name: string,
+  extra: Extra,
+  variablesOf: (options: Record<string, unknown>) => Record<string, string> = () => ({}),
+): JudgeKind {
+  return judgeKind({
+    version: "1",
+    kind: "llm",
+    truncated: "judge",
+    options: z.strictObject({ ...modelOptions, ...extra }),
+    create(given, context) {
+      const options = given as ModelOptions & Record<string, unknown>;
+      const { prompt, model } = options;
+      const template = readTemplate(
+        prompt === undefined ? shippedPrompt(name) : resolve(context.baseDir, prompt),
+      );
+      const variables = variablesOf(options);
+      const endpoint = endpointOf(pickModel(options), context);
+      const cache = new DecisionCache();
+      const version = `${template.version}-${endpoint.model}`;
+      return {
+        version,
+        applies: (metadata) => template.needs.every((column) => hasColumn(column)(metadata)),
+        async judge(input, signal) {
+          const messages: readonly ChatMessage[] = render(template, input, variables);
+          const { labels, answerTokens } = template;
+          const decision = await cache.decide(JSON.stringify([version, messages]), () =>
+            decide(endpoint, { messages, labels, answerTokens }, signal),
+          );
+          return asVerdict(decision, labels, model);
+        },
+      };
+    },
+  });
+}
+
+const pickModel = (options: ModelOptions): ModelOptions =>
+  Object.fromEntries(
+    Object.keys(modelOptions).map((key) => [key, options[key as keyof ModelOptions]]),
+  ) as ModelOptions;
+
+export const falseRefusal = llmJudge("false_refusal", {});
+export const factuality = llmJudge("factuality", {});
+export const safety = llmJudge("safety", {});
+export const style = llmJudge("style", {});
+
+/** A question of the user's own; Yes satisfies. */
+export const yesNo = llmJudge("yes_no", { question: z.string().min(1) }, ({ question }) => ({
+  question: String(question),
+}));
