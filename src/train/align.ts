@@ -135,7 +135,7 @@ export async function runAlign(recipe: AlignRecipe, context: AlignOptions): Prom
 
 async function openTask(
   recipe: TaskRecipe,
-  { seed }: AlignRecipe,
+  { seed, llm }: AlignRecipe,
   rewards: RewardModels,
   codec: TextCodec,
   context: AlignOptions,
@@ -154,7 +154,7 @@ async function openTask(
     reward: await rewards.open(recipe.reward),
     mixture: await mixtureFrom(
       recipe.judges,
-      { baseDir: context.baseDir ?? ".", countTokens: (text) => codec.tokenizer.encode(text).length },
+      { baseDir: context.baseDir ?? ".", countTokens: (text) => codec.tokenizer.encode(text).length, llm },
       { runAll: recipe.runAllJudges },
     ),
     baselines: new Map(),
