@@ -1,11 +1,11 @@
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { run } from "../../test/support/in-process.js";
 import { NonFiniteError, UserError } from "../base/errors.js";
 import { InterruptedError } from "../train/context.js";
 import { explainError } from "./errors.js";
-import { main } from "./main.js";
 
 const FIXTURES = new URL("../../test/fixtures/engine/", import.meta.url).pathname;
 
@@ -14,23 +14,6 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "touchstone-cli-"));
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
-
-/** Runs a command; what it printed, and its exit code. */
-async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const printed = { out: "", err: "" };
-  const keep = (name: keyof typeof printed) => (text: unknown) => {
-    printed[name] += String(text);
-    return true;
-  };
-  const stdout = vi.spyOn(process.stdout, "write").mockImplementation(keep("out"));
-  const stderr = vi.spyOn(process.stderr, "write").mockImplementation(keep("err"));
-  try {
-    return { code: await main(argv), ...printed };
-  } finally {
-    stdout.mockRestore();
-    stderr.mockRestore();
-  }
-}
 
 const rowsOf = (jsonl: string) =>
   jsonl

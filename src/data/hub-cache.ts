@@ -11,6 +11,7 @@ import { dirname, join, relative, sep } from "node:path";
 import { getHFHubCachePath, getRepoFolderName } from "@huggingface/hub";
 import { writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
+import { isAlive } from "../base/process.js";
 
 export interface RepoId {
   type: "model" | "dataset";
@@ -120,13 +121,4 @@ export async function isIntact(file: string, { size, hash }: Entry): Promise<boo
   const digest = hash.length === 64 ? createHash("sha256") : createHash("sha1").update(`blob ${size}\0`);
   for await (const chunk of createReadStream(file)) digest.update(chunk as Buffer);
   return digest.digest("hex") === hash;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

@@ -1,6 +1,6 @@
 // Reverse-mode differentiation over the symbolic graph.
 
-import type { Node, Value } from "./graph.js";
+import type { Value } from "./graph.js";
 import { topologicalOrder } from "./graph.js";
 import { add, flatten, matmul, oneHot, ops, reshape } from "./ops.js";
 
@@ -65,9 +65,4 @@ export function denseRows({ indices, rows }: RowGradient, table: Value): Value {
   const flatIndices = indices.dims.length === 1 ? indices : reshape(indices, ["rows"]);
   const hot = oneHot(flatIndices, classes);
   return matmul(hot, flatten(rows), { transA: true });
-}
-
-/** Nodes whose op has no gradient rule are constants to differentiation; exported for tests of the table. */
-export function hasGradient(node: Node): boolean {
-  return ops[node.op]?.gradient !== undefined;
 }

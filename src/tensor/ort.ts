@@ -17,7 +17,6 @@ const functions = {
   CreateSessionOptions: [10, "void*", ["_Out_ void**"]],
   SetSessionExecutionMode: [13, "void*", ["void*", "int"]],
   EnableProfiling: [14, "void*", ["void*", "str"]],
-  EnableMemPattern: [16, "void*", ["void*"]],
   DisableMemPattern: [17, "void*", ["void*"]],
   SetSessionLogSeverityLevel: [22, "void*", ["void*", "int"]],
   SetSessionGraphOptimizationLevel: [23, "void*", ["void*", "int"]],
@@ -27,7 +26,6 @@ const functions = {
     "void*",
     ["void*", "void*", "size_t", "int64_t*", "size_t", "int", "_Out_ void**"],
   ],
-  GetTensorMutableData: [51, "void*", ["void*", "_Out_ void**"]],
   GetDimensionsCount: [61, "void*", ["void*", "_Out_ size_t*"]],
   GetDimensions: [62, "void*", ["void*", "_Out_ int64_t*", "size_t"]],
   GetTensorTypeAndShape: [65, "void*", ["void*", "_Out_ void**"]],
@@ -50,10 +48,7 @@ const functions = {
   BindInput: [136, "void*", ["void*", "str", "void*"]],
   BindOutput: [137, "void*", ["void*", "str", "void*"]],
   BindOutputToDevice: [138, "void*", ["void*", "str", "void*"]],
-  GetBoundOutputNames: [139, "void*", ["void*", "void*", "_Out_ void**", "_Out_ void**", "_Out_ size_t*"]],
   GetBoundOutputValues: [140, "void*", ["void*", "void*", "_Out_ void**", "_Out_ size_t*"]],
-  ClearBoundInputs: [141, "void", ["void*"]],
-  ClearBoundOutputs: [142, "void", ["void*"]],
   CreateAndRegisterAllocator: [144, "void*", ["void*", "void*", "void*"]],
   SetGlobalIntraOpNumThreads: [147, "void*", ["void*", "int"]],
   SetGlobalInterOpNumThreads: [148, "void*", ["void*", "int"]],
@@ -135,11 +130,6 @@ export function create(name: FunctionName, ...args: unknown[]): Pointer {
 /** The address of a typed array's memory, which stays put for as long as the array is referenced. */
 export function addressOf(view: ArrayBufferView): Pointer {
   return koffi.address(view) as Pointer;
-}
-
-/** A view of `bytes` bytes of native memory, without a copy. */
-export function nativeView(pointer: Pointer, bytes: number): ArrayBuffer {
-  return koffi.view(pointer, bytes);
 }
 
 /** Reads `count` pointers from an array of pointers. */

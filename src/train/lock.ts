@@ -6,6 +6,7 @@ import { open, readFile, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { explainDiskError } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
+import { isAlive } from "../base/process.js";
 
 interface Holder {
   pid: number;
@@ -22,15 +23,6 @@ function startOf(pid: number): string | null {
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
   } catch {
     return null;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 
