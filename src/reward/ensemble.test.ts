@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { ensembleMean, majorityVote, uncertaintyWeighted, worstCase, zScoreMembers } from "./ensemble.js";
+import {
+  ensembleMean,
+  majorityVote,
+  penaliseLength,
+  uncertaintyWeighted,
+  votesWithinPrompts,
+  worstCase,
+  zScoreMembers,
+} from "./ensemble.js";
 
 const scores = [
   [1, -2, 0],
@@ -30,6 +38,24 @@ describe("ensembles", () => {
     expect(votes[0]).toBeCloseTo(2 / 3, 12);
     expect(votes[1]).toBeCloseTo(1 / 3, 12);
     expect(votes[2]).toBeCloseTo(1 / 3, 12);
+  });
+
+  it("votes within a prompt, whatever the members' scales", () => {
+    const members = [
+      [1, 2, 3, 5, 5, 7],
+      [900, 100, 1000, 2, 3, -7],
+    ];
+    const votes = votesWithinPrompts(members, ["a", "a", "a", "b", "b", "c"]);
+    expect(Array.from(votes)).toEqual([0.25, 0.25, 1, 0.25, 0.75, 0.5]);
+    // It is the mean over the other answers of the pairwise vote.
+    const [first, second, third] = [0, 1, 2].map((i) => members.map((member) => [member[i]!]));
+    expect(votes[0]).toBe((majorityVote(first!, second!)[0]! + majorityVote(first!, third!)[0]!) / 2);
+  });
+
+  it("a length penalty begins where the free tokens end", () => {
+    const penalised = penaliseLength([1, 1, 1], [3, 4, 10], { perToken: 0.5, freeTokens: 4 });
+    expect(Array.from(penalised)).toEqual([1, 1, -2]);
+    expect(Array.from(penaliseLength([1], [3], { perToken: 1 }))).toEqual([-2]);
   });
 
   it("z-scoring on reference samples undoes each member's own shift and scale", () => {

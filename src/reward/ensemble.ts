@@ -1,7 +1,7 @@
 // Prediction ensembles of reward models, the baselines of WARM (section 2.3) and of Coste et al. (2310.02743).
 // `scores[m][i]` is member m's reward of sample i.
 
-import { mean, standardDeviation } from "../base/statistics.js";
+import { mean, ranks, standardDeviation } from "../base/statistics.js";
 
 export type MemberScores = readonly ArrayLike<number>[];
 
@@ -33,6 +33,49 @@ export function majorityVote(first: MemberScores, second: MemberScores): Float64
     Float64Array.from({ length: member.length }, (_, i) => (Math.sign(member[i]! - second[m]![i]!) + 1) / 2),
   );
   return combine(votes, mean);
+}
+
+/**
+ * The same vote without a second response: the share of the other responses to the same prompt that sample i beats, mean
+ * over the members, ties one half. `prompts[i]` tells which prompt sample i answers; a lone answer gets one half. Only
+ * the order within a prompt counts, so the members need no common scale.
+ */
+export function votesWithinPrompts(scores: MemberScores, prompts: ArrayLike<number | string>): Float64Array {
+  const groups = new Map<number | string, number[]>();
+  for (let i = 0; i < prompts.length; i++) {
+    const group = groups.get(prompts[i]!);
+    if (group) group.push(i);
+    else groups.set(prompts[i]!, [i]);
+  }
+  const votes = scores.map((member) => {
+    const share = new Float64Array(member.length).fill(0.5);
+    for (const group of groups.values()) {
+      if (group.length === 1) continue;
+      const places = ranks(group.map((i) => member[i]!));
+      for (const [k, i] of group.entries()) share[i] = (places[k]! - 1) / (group.length - 1);
+    }
+    return share;
+  });
+  return combine(votes, mean);
+}
+
+export interface LengthPenalty {
+  /** What every token beyond `freeTokens` costs, in the unit of the reward. */
+  perToken: number;
+  /** Default 0. */
+  freeTokens?: number;
+}
+
+/** r - perToken * max(0, length - freeTokens); lengths are those of the responses alone. */
+export function penaliseLength(
+  rewards: ArrayLike<number>,
+  lengths: ArrayLike<number>,
+  { perToken, freeTokens = 0 }: LengthPenalty,
+): Float64Array {
+  return Float64Array.from(
+    { length: rewards.length },
+    (_, i) => rewards[i]! - perToken * Math.max(0, lengths[i]! - freeTokens),
+  );
 }
 
 /** Every member's rewards in standard deviations from its own mean over reference samples (of the SFT policy, say). */
