@@ -57,6 +57,14 @@ export interface AdamOptions {
   maxGradNorm?: number;
 }
 
+/** Dropout of one step. Passes with the same rate and seed over the same sequences use the same mask. */
+export interface Dropout {
+  /** Probability that a unit is dropped, in [0, 1); 0 is off. */
+  rate: number;
+  /** 32 bits. */
+  seed: number;
+}
+
 export interface StepResult {
   /** Global L2 norm of the accumulated gradient, before clipping. */
   gradNorm: number;
@@ -89,8 +97,19 @@ export interface LanguageModel extends Trainable {
 }
 
 export interface ScalarModel extends Trainable {
-  /** One scalar for each requested position of each sequence: the last token only, or every position. */
-  values(sequences: readonly TokenIds[], positions: "last" | "all"): Promise<Float32Array[]>;
+  /**
+   * One scalar for each requested position of each sequence: the last token only, or every position. `dropout` is for a
+   * loss whose g depends on the values: they must come from the network that `backward` then differentiates.
+   */
+  values(
+    sequences: readonly TokenIds[],
+    positions: "last" | "all",
+    options?: { dropout?: Dropout },
+  ): Promise<Float32Array[]>;
   /** Adds the gradient of `sum_i sum_p g[i][p] * value[i][p]`; g[i] has length 1 (last) or the sequence's length. */
-  backward(sequences: readonly TokenIds[], g: readonly Float32Array[]): Promise<Float32Array[]>;
+  backward(
+    sequences: readonly TokenIds[],
+    g: readonly Float32Array[],
+    options?: { dropout?: Dropout },
+  ): Promise<Float32Array[]>;
 }

@@ -194,12 +194,26 @@ export interface Trunk {
   values: Value[];
 }
 
+/** How many places of the trunk have dropout: the embedding, and both branches of every layer. */
+export function dropoutSites({ layers }: DecoderConfig): number {
+  return 1 + 2 * layers;
+}
+
+export const dropoutInput = (site: number): string => `dropout_${site}`;
+
 /**
  * The trunk over right-padded sequences. Inputs: `tokens` int32 [B, T]; `positions` int64 [1] (the first position);
  * `cos`, `sin` [positions, headDim/2]; a mask for each distinct window, [groups*T, T]. Padding needs no mask: with
- * causal attention no real token sees what follows it, and padded positions receive no gradient.
+ * causal attention no real token sees what follows it, and padded positions receive no gradient. With `dropout` also a
+ * mask for each site, [B, T, hidden]: what the embedding, and what every attention and feed-forward block adds to the
+ * residual stream, is multiplied by it (T5's and PaLM's dropout, which WARM draws from; not on attention weights).
  */
-export function trunk(config: DecoderConfig, weights: Weights, lora?: LoraShape): Trunk {
+export function trunk(
+  config: DecoderConfig,
+  weights: Weights,
+  lora?: LoraShape,
+  { dropout = false }: { dropout?: boolean } = {},
+): Trunk {
   const half = config.headDim / 2;
   const context: Context = {
     config,
@@ -216,9 +230,12 @@ export function trunk(config: DecoderConfig, weights: Weights, lora?: LoraShape)
       input(maskName(window), "float32", ["groups*T", "T"]),
     ]),
   );
+  const drop = (y: Value, site: number): Value =>
+    dropout ? mul(y, input(dropoutInput(site), "float32", ["B", "T", config.hiddenSize])) : y;
   const keys: Value[] = [];
   const values: Value[] = [];
-  let x = gather(weight(context, "model.embed_tokens.weight"), input("tokens", "int32", ["B", "T"]));
+  const tokens = input("tokens", "int32", ["B", "T"]);
+  let x = drop(gather(weight(context, "model.embed_tokens.weight"), tokens), 0);
   for (let i = 0; i < config.layers; i++) {
     const layer = `model.layers.${i}`;
     const normed = rmsNorm(x, weight(context, `${layer}.input_layernorm.weight`), config.rmsNormEps);
@@ -228,9 +245,9 @@ export function trunk(config: DecoderConfig, weights: Weights, lora?: LoraShape)
     keys.push(k);
     values.push(v);
     const attended = attention(query, k, v, masks.get(config.slidingWindow[i]!)!, config);
-    x = add(x, project(context, attended, `${layer}.self_attn.o_proj`));
+    x = add(x, drop(project(context, attended, `${layer}.self_attn.o_proj`), 1 + 2 * i));
     const again = rmsNorm(x, weight(context, `${layer}.post_attention_layernorm.weight`), config.rmsNormEps);
-    x = add(x, feedForward(context, again, layer));
+    x = add(x, drop(feedForward(context, again, layer), 2 + 2 * i));
   }
   return { hidden: rmsNorm(x, weight(context, "model.norm.weight"), config.rmsNormEps), keys, values };
 }

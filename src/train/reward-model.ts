@@ -6,7 +6,7 @@ import { UserError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
 import { loadPreferences, PromptCursor, partition } from "../data/index.js";
 import type { PreferenceRow } from "../data/rows.js";
-import type { TokenIds } from "../engine/contract.js";
+import type { Dropout, TokenIds } from "../engine/contract.js";
 import type { LocalScalarModel } from "../engine/local/index.js";
 import { bradleyTerry } from "../objectives/bradley-terry.js";
 import { linearProbe } from "../reward/probe.js";
@@ -26,7 +26,7 @@ interface Pair {
 
 export interface RewardModelResult {
   /** Directories of the members, in order. */
-  members: { model: string; accuracy?: number; loss?: number; learningRate: number }[];
+  members: { model: string; accuracy?: number; loss?: number; learningRate: number; dropout: number }[];
 }
 
 /** Trains `runs` members; member i of several is the run directory `member-i` inside output_dir. */
@@ -41,9 +41,6 @@ export async function runReward(recipe: RewardRecipe, context: RunContext): Prom
     held || recipe.evalSplit === 0
       ? { train: rows, validation: held?.rows ?? [] }
       : partition(rows, { fraction: recipe.evalSplit, seed: recipe.seed });
-  if (recipe.dropout.some((rate) => rate > 0))
-    throw new UserError("dropout above 0 is not available yet; remove `dropout` from the recipe");
-
   const members: RewardModelResult["members"] = [];
   // One probed head for all members: different heads would break linear mode connectivity (warm.md, 5.6).
   let head: Float64Array | undefined;
@@ -62,7 +59,10 @@ export async function runReward(recipe: RewardRecipe, context: RunContext): Prom
     }
     const choices = new RandomStream(recipe.seed, `member ${index}`);
     const learningRate = choices.choice(recipe.learningRate);
-    members.push(await trainMember(member, { recipe, index, learningRate, train, validation, context }));
+    const rate = choices.choice(recipe.dropout);
+    members.push(
+      await trainMember(member, { recipe, index, learningRate, rate, train, validation, context }),
+    );
     member.dispose();
   }
   return { members };
@@ -76,14 +76,17 @@ interface MemberOptions {
   recipe: RewardRecipe;
   index: number;
   learningRate: number;
+  /** Dropout. */
+  rate: number;
   train: readonly Pair[];
   validation: readonly Pair[];
   context: RunContext;
 }
 
 async function trainMember(member: LocalScalarModel, options: MemberOptions) {
-  const { recipe, index, learningRate, train, validation, context } = options;
+  const { recipe, index, learningRate, rate, train, validation, context } = options;
   const steps = recipe.steps ?? Math.max(1, Math.round((recipe.epochs * train.length) / recipe.batchSize));
+  const dropoutStream = `member ${index} dropout`;
   let batch: Pair[] = [];
   let cursor = PromptCursor.start(train, { seed: recipe.seed, name: `reward member ${index}` });
   const { model, last } = await runLoop(memberDir(recipe, index), recipe, context, {
@@ -97,12 +100,14 @@ async function trainMember(member: LocalScalarModel, options: MemberOptions) {
       cursor = PromptCursor.restore(train, state.cursor);
     },
     batch: () => nameRows(batch),
-    step: async (adam) => {
+    step: async (adam, step) => {
       batch = cursor.next(recipe.batchSize);
-      const { loss, gChosen, gRejected, metrics } = bradleyTerry(await score(member, batch));
+      // The same mask for the rewards that g is computed from and for the pass that g goes through.
+      const dropout = { rate, seed: new RandomStream(recipe.seed, dropoutStream, step).nextSeed() };
+      const { loss, gChosen, gRejected, metrics } = bradleyTerry(await score(member, batch, dropout));
       const sequences = batch.flatMap(({ chosen, rejected }) => [chosen, rejected]);
       const g = batch.flatMap((_, i) => [gChosen.slice(i, i + 1), gRejected.slice(i, i + 1)]);
-      await member.backward(sequences, g);
+      await member.backward(sequences, g, { dropout });
       const { gradNorm } = await member.step(adam);
       return { loss, ...metrics, grad_norm: gradNorm };
     },
@@ -113,14 +118,12 @@ async function trainMember(member: LocalScalarModel, options: MemberOptions) {
     },
   });
   const evaluated = (metric: string) => last[`eval/${metric}`] as number | undefined;
-  return { model, accuracy: evaluated("accuracy"), loss: evaluated("loss"), learningRate };
+  return { model, accuracy: evaluated("accuracy"), loss: evaluated("loss"), learningRate, dropout: rate };
 }
 
-async function score(model: LocalScalarModel, pairs: readonly Pair[]) {
-  const values = await model.values(
-    pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]),
-    "last",
-  );
+async function score(model: LocalScalarModel, pairs: readonly Pair[], dropout?: Dropout) {
+  const sequences = pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]);
+  const values = await model.values(sequences, "last", { dropout });
   return {
     chosen: pairs.map((_, i) => values[2 * i]![0]!),
     rejected: pairs.map((_, i) => values[2 * i + 1]![0]!),

@@ -26,6 +26,7 @@ import type { Device, Tensor } from "../../tensor/runtime.js";
 import type {
   AdamOptions,
   Completion,
+  Dropout,
   LanguageModel,
   SampleOptions,
   ScalarModel,
@@ -325,13 +326,22 @@ export class LocalScalarModel extends LocalTrainable implements ScalarModel {
     return new LocalScalarModel(model, dir, lora, options);
   }
 
-  values(sequences: readonly TokenIds[], positions: "last" | "all"): Promise<Float32Array[]> {
-    return this.model.forward(sequences.map((tokens) => this.job(tokens, positions === "all")));
+  values(
+    sequences: readonly TokenIds[],
+    positions: "last" | "all",
+    { dropout }: { dropout?: Dropout } = {},
+  ): Promise<Float32Array[]> {
+    const jobs = sequences.map((tokens) => this.job(tokens, positions === "all"));
+    return this.model.forward(jobs, dropout);
   }
 
-  backward(sequences: readonly TokenIds[], g: readonly Float32Array[]): Promise<Float32Array[]> {
+  backward(
+    sequences: readonly TokenIds[],
+    g: readonly Float32Array[],
+    { dropout }: { dropout?: Dropout } = {},
+  ): Promise<Float32Array[]> {
     const jobs = sequences.map((tokens, i) => this.job(tokens, g[i]!.length > 1));
-    return this.model.backward(jobs, g);
+    return this.model.backward(jobs, g, dropout);
   }
 
   /** What the score head sees at the last token of every sequence: [hidden]. */

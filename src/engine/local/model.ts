@@ -5,12 +5,13 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../../base/errors.js";
 import type { DecoderConfig } from "../../model/config.js";
-import { maskName, rotaryTables } from "../../model/decoder.js";
+import { dropoutInput, dropoutSites, maskName, rotaryTables } from "../../model/decoder.js";
 import { SafetensorsReader, writeSafetensors } from "../../model/safetensors.js";
 import { type Memory, memories } from "../../tensor/memory.js";
 import { type Binding, type Program, Tensor } from "../../tensor/runtime.js";
-import type { AdamOptions, StepResult, TokenIds } from "../contract.js";
+import type { AdamOptions, Dropout, StepResult, TokenIds } from "../contract.js";
 import { bucketByLength, padTokens } from "./batches.js";
+import { dropoutMask, type MaskShape } from "./dropout.js";
 import { type Optimizer, optimizers } from "./optimizer.js";
 import { besideWeight, type Parameter, type Parameters, sizeOf } from "./parameters.js";
 import { gradientInput, gradientOutput, type Programs, type RowOutput } from "./programs.js";
@@ -151,9 +152,10 @@ export class LocalModel {
     return 2 ** Math.max(0, Math.ceil(Math.log2((n * this.config.vocabSize) / logitsBudget)));
   }
 
-  /** Results of every job, in order: one number per position. */
-  forward(jobs: readonly Job[]): Promise<Float32Array[]> {
-    return this.evaluate(jobs, 1, (n) => this.programs.forward(this.chunks(n)));
+  /** Results of every job, in order: one number per position. With `dropout`, those of `backward`. */
+  forward(jobs: readonly Job[], dropout?: Dropout): Promise<Float32Array[]> {
+    const masked = isOn(dropout);
+    return this.evaluate(jobs, 1, (n) => this.programs.forward(this.chunks(n), masked), dropout);
   }
 
   /** Hidden states after the last norm at every position of every job: [positions, hidden] row-major. */
@@ -165,15 +167,20 @@ export class LocalModel {
     jobs: readonly Job[],
     columns: number,
     programFor: (n: number) => Program,
+    dropout?: Dropout,
   ): Promise<Float32Array[]> {
     const results: Float32Array[] = new Array(jobs.length);
-    for (const batch of this.batches(jobs, this.tokenBudget.forward)) {
+    // Masks are alive for all layers at once, as activations are in a backward pass.
+    const budget = isOn(dropout) ? this.tokenBudget.backward : this.tokenBudget.forward;
+    for (const batch of this.batches(jobs, budget)) {
       const chosen = batch.map((i) => jobs[i]!);
       const n = chosen.reduce((sum, job) => sum + job.rows.length, 0);
       const binding = this.bind(programFor(n));
-      const { result } = this.bindJobs(binding, chosen, columns);
+      const { result, width } = this.bindJobs(binding, chosen, columns);
+      const masks = this.bindDropout(binding, batch, chosen, width, dropout);
       await binding.run();
       binding.dispose();
+      for (const mask of masks) mask.dispose();
       scatterResults(result.floats, columns, batch, chosen, results);
     }
     fillEmpty(results, jobs);
@@ -181,14 +188,23 @@ export class LocalModel {
   }
 
   /** Accumulates the gradient of sum g * result and returns the results. */
-  async backward(jobs: readonly Job[], g: readonly Float32Array[]): Promise<Float32Array[]> {
+  async backward(
+    jobs: readonly Job[],
+    g: readonly Float32Array[],
+    dropout?: Dropout,
+  ): Promise<Float32Array[]> {
     const results: Float32Array[] = new Array(jobs.length);
     for (const batch of this.batches(jobs, this.tokenBudget.backward)) {
       const chosen = batch.map((i) => jobs[i]!);
       const n = chosen.reduce((sum, job) => sum + job.rows.length, 0);
-      const { program, dense, rows } = this.programs.backward(this.chunks(n), this.accumulated);
+      const { program, dense, rows } = this.programs.backward(
+        this.chunks(n),
+        this.accumulated,
+        isOn(dropout),
+      );
       const binding = this.bind(program);
       const bound = this.bindJobs(binding, chosen);
+      const masks = this.bindDropout(binding, batch, chosen, bound.width, dropout);
       const weights = new Float32Array(n);
       let at = 0;
       for (const i of batch) {
@@ -217,12 +233,31 @@ export class LocalModel {
       });
       await binding.run();
       binding.dispose();
+      for (const mask of masks) mask.dispose();
       for (const { row, indices, values } of scratch) this.addRows(row, indices, values, dense);
       scatterResults(bound.result.floats, 1, batch, chosen, results);
       this.accumulated = true;
     }
     fillEmpty(results, jobs);
     return results;
+  }
+
+  /** Binds the masks of the jobs whose places among all jobs are `indices`; the caller disposes of them. */
+  private bindDropout(
+    binding: Binding,
+    indices: readonly number[],
+    jobs: readonly Job[],
+    width: number,
+    dropout: Dropout | undefined,
+  ): Tensor[] {
+    if (!isOn(dropout)) return [];
+    const { hiddenSize: hidden } = this.config;
+    const shape: MaskShape = { lengths: jobs.map(({ tokens }) => tokens.length), indices, width, hidden };
+    return Array.from({ length: dropoutSites(this.config) }, (_, site) => {
+      const mask = this.memory.upload(dropoutMask(shape, site, dropout), [jobs.length, width, hidden]);
+      binding.input(dropoutInput(site), mask);
+      return mask;
+    });
   }
 
   private batches(jobs: readonly Job[], budget: number): number[][] {
@@ -374,6 +409,8 @@ export class LocalModel {
     this.rotary = undefined;
   }
 }
+
+const isOn = (dropout: Dropout | undefined): dropout is Dropout => dropout !== undefined && dropout.rate > 0;
 
 /** Additive mask [groups * width, width]: 0 where row t sees column s (s <= t, and within the window), else -1e9. */
 export function causalMask(width: number, groups: number, window: number | null): Tensor {

@@ -67,10 +67,10 @@ export class Programs {
   }
 
   /** Output `result` [N, 1]: log-probabilities of `targets` at `rows`, or scalar values at `rows`. */
-  forward(chunks: number): Program {
-    return this.once(`forward ${chunks}`, () => {
+  forward(chunks: number, dropout = false): Program {
+    return this.once(`forward ${chunks} ${dropout}`, () => {
       const { weights, head } = this.build();
-      const hidden = scoredRows(trunk(this.config, weights, this.lora).hidden);
+      const hidden = scoredRows(trunk(this.config, weights, this.lora, { dropout }).hidden);
       const result =
         this.config.head === "scalar"
           ? scalarHead(hidden, head)
@@ -91,10 +91,10 @@ export class Programs {
   }
 
   /** `forward` and the gradient of sum_n g_n result_n with respect to every trainable parameter. */
-  backward(chunks: number, accumulate: boolean): BackwardProgram {
-    return this.once(`backward ${chunks} ${accumulate}`, () => {
+  backward(chunks: number, accumulate: boolean, dropout = false): BackwardProgram {
+    return this.once(`backward ${chunks} ${accumulate} ${dropout}`, () => {
       const { weights, head } = this.build();
-      const hidden = scoredRows(trunk(this.config, weights, this.lora).hidden);
+      const hidden = scoredRows(trunk(this.config, weights, this.lora, { dropout }).hidden);
       const g = input("g", "float32", ["N", 1]);
       const parameters = this.trainable.map((name) => weights.get(name)!);
       let result: Value;
