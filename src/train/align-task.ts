@@ -1,0 +1,103 @@
+// A task of an alignment run: its prompts, reward, judges and optimizer, and what of it belongs in a checkpoint.
+
+import { UserError } from "../base/errors.js";
+import { RandomStream } from "../base/random.js";
+import { loadPrompts, PromptCursor } from "../data/index.js";
+import type { PromptRow } from "../data/rows.js";
+import type { LocalLanguageModel } from "../engine/local/index.js";
+import type { Mixture } from "../judges/mixture.js";
+import { mixtureFrom } from "../judges/registry.js";
+import type { Outcome } from "../objectives/index.js";
+import type { Clock } from "./clock.js";
+import type { RunContext } from "./context.js";
+import type { AlignRecipe, OptimizerRecipe, TaskRecipe } from "./recipe.js";
+import type { RewardSource, RewardSources } from "./rewards.js";
+import type { TextCodec } from "./text.js";
+
+/** An optimizer that samples from the policy. */
+export type SamplingOptimizer = Extract<OptimizerRecipe, { generations: number }>;
+
+/** abar of a prompt (eq. 5). */
+export interface Baseline {
+  /** r_pair(s, abar). */
+  reward: number;
+  tokens: number[];
+  verdict: Outcome;
+}
+
+export interface Task {
+  recipe: TaskRecipe;
+  optimizer: SamplingOptimizer;
+  rows: readonly PromptRow[];
+  cursor: PromptCursor<PromptRow>;
+  /** Prompts of the step at hand. */
+  batch: PromptRow[];
+  /** Seeds of the samples. */
+  random: RandomStream;
+  reward: RewardSource;
+  mixture: Mixture;
+  baselines: Map<string, Baseline>;
+}
+
+export interface TaskContext extends RunContext {
+  /** Directory that a judge module's path in the recipe starts from. Default: the working directory. */
+  baseDir?: string;
+}
+
+export async function openTask(
+  recipe: TaskRecipe,
+  { seed, llm }: AlignRecipe,
+  rewards: RewardSources,
+  codec: TextCodec,
+  context: TaskContext,
+): Promise<Task> {
+  const { name, optimizer } = recipe;
+  if (!("generations" in optimizer)) throw new UserError(`task ${name}: ${optimizer.name} does not sample`);
+  const { rows, description } = await loadPrompts(recipe.prompts.path, recipe.prompts);
+  context.reporter.note(`task ${name}: ${description}`);
+  return {
+    recipe,
+    optimizer,
+    rows,
+    cursor: PromptCursor.start(rows, { seed, name: `prompts of ${name}` }),
+    batch: [],
+    random: new RandomStream(seed, `samples of ${name}`),
+    reward: await rewards.open(recipe.reward),
+    mixture: await mixtureFrom(
+      recipe.judges,
+      { baseDir: context.baseDir ?? ".", countTokens: (text) => codec.tokenizer.encode(text).length, llm },
+      { runAll: recipe.runAllJudges },
+    ),
+    baselines: new Map(),
+  };
+}
+
+export const taskState = ({ cursor, random, baselines, reward }: Task) => ({
+  cursor: cursor.state(),
+  random: random.state(),
+  baselines: [...baselines],
+  reward: reward.state(),
+});
+
+export function restoreTask(task: Task, state: ReturnType<typeof taskState>): void {
+  task.cursor = PromptCursor.restore(task.rows, state.cursor);
+  task.random = RandomStream.restore(state.random);
+  task.baselines = new Map(state.baselines);
+  task.reward.restore(state.reward);
+}
+
+/** What a step of a task works with. */
+export interface Surroundings {
+  policy: LocalLanguageModel;
+  reference: LocalLanguageModel;
+  codec: TextCodec;
+  clock: Clock;
+  context: TaskContext;
+}
+
+export function samplingOptions(
+  { maxNewTokens, temperature, topK, topP }: SamplingOptimizer,
+  codec: TextCodec,
+) {
+  return { maxNewTokens, temperature, topK, topP, stopIds: [codec.endId] };
+}

@@ -1,0 +1,60 @@
+// Where the time of an alignment step goes: seconds and tokens of each phase.
+
+import type { Metrics } from "./metrics.js";
+
+export type Clock = Record<"sample" | "judge" | "reward" | "logprobs" | "backward" | "optimizer", Phase>;
+
+export interface Phase {
+  seconds: number;
+  tokens: number;
+}
+
+export function newClock(): Clock {
+  const phase = () => ({ seconds: 0, tokens: 0 });
+  return {
+    sample: phase(),
+    judge: phase(),
+    reward: phase(),
+    logprobs: phase(),
+    backward: phase(),
+    optimizer: phase(),
+  };
+}
+
+/** Runs `work` on the clock of a phase; `tokens` is how many it handled, or how to count them in its result. */
+export async function timed<T>(
+  phase: Phase,
+  tokens: number | ((result: T) => number),
+  work: () => Promise<T>,
+): Promise<T> {
+  const start = performance.now();
+  const result = await work();
+  phase.seconds += (performance.now() - start) / 1000;
+  phase.tokens += typeof tokens === "number" ? tokens : tokens(result);
+  return result;
+}
+
+export function addClock(total: Clock, step: Clock): void {
+  for (const [name, { seconds, tokens }] of Object.entries(step) as [keyof Clock, Phase][]) {
+    total[name].seconds += seconds;
+    total[name].tokens += tokens;
+  }
+}
+
+/** "sample 277, reward 350, logprobs 765, backward 327" */
+export function describeRates(clock: Clock): string {
+  return Object.entries(clock)
+    .filter(([, { tokens }]) => tokens > 0)
+    .map(([name, { seconds, tokens }]) => `${name} ${Math.round(tokens / seconds)}`)
+    .join(", ");
+}
+
+/** Seconds of every phase, and tokens per second of those that count tokens. */
+export function rates(clock: Clock): Metrics {
+  return Object.fromEntries(
+    Object.entries(clock).flatMap(([name, { seconds, tokens }]) => [
+      [`time/${name}_seconds`, seconds],
+      ...(tokens > 0 ? [[`time/${name}_tokens_per_second`, tokens / seconds]] : []),
+    ]),
+  );
+}
