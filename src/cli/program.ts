@@ -7,6 +7,7 @@ import { judgeCommand } from "./commands/judge.js";
 import { logprobsCommand } from "./commands/logprobs.js";
 import { quickstartCommand } from "./commands/quickstart.js";
 import { reportCommand } from "./commands/report.js";
+import { reproduceCommand } from "./commands/reproduce.js";
 import { rewardCommand } from "./commands/reward.js";
 import { sampleCommand } from "./commands/sample.js";
 import { scoreCommand } from "./commands/score.js";
@@ -25,6 +26,7 @@ const VERBS = [
   judgeCommand,
   reportCommand,
   quickstartCommand,
+  reproduceCommand,
   doctorCommand,
 ];
 

@@ -1,0 +1,85 @@
+import { Argument, Command } from "commander";
+import { writeFileAtomic } from "../../base/atomic.js";
+import type { ExperimentName } from "../../lab/reproduce/experiment.js";
+import { type ContextFlags, withContext } from "../context.js";
+import { wholeNumber } from "../values.js";
+
+interface ReproduceFlags extends Omit<ContextFlags, "json"> {
+  seeds: number;
+  firstSeed: number;
+  jobs?: number;
+  out?: string;
+  json?: string;
+  quick?: boolean;
+  baseUrl?: string;
+  model?: string;
+  apiKeyEnv?: string;
+}
+
+const number = (flag: string) => (text: string) => wholeNumber(text, flag);
+
+export const reproduceCommand = () =>
+  new Command("reproduce")
+    .summary("repeat a paper's experiments on the miniature world")
+    .description(
+      "Runs the experiments of a paper in miniature, over several seeds, and says of every claim whether it was " +
+        "reproduced, with intervals. The true reward of the miniature world is programmed, and no training sees it.\n\n" +
+        "  warm  weight-averaged reward models: noise, shift, best-of-N, reinforcement learning (45 minutes on two cores)\n" +
+        "  cgpo  five tasks, with and without judges, against DPO and PPO (40 minutes)\n" +
+        "  mpo   a flawed rubric that is hacked, and one that is rewritten as it is hacked (25 minutes)",
+    )
+    .addArgument(new Argument("<experiment>", "what to repeat").choices(["warm", "cgpo", "mpo"]))
+    .option("--seeds <S>", "how many seeds", number("--seeds"), 5)
+    .option("--first-seed <n>", "the first of them", number("--first-seed"), 1)
+    .option(
+      "--jobs <n>",
+      "seeds at a time, each in its own process (default: one for each core)",
+      number("--jobs"),
+    )
+    .option("-o, --out <dir>", "where everything goes (default: runs/reproduce-<experiment>)")
+    .option("--json <file>", "also write the figures here; - is stdout")
+    .option("--quick", "a miniature of the experiment, to see that it runs; its figures mean nothing")
+    .option("--base-url <url>", "mpo: a real model instead of the scripted one (OpenAI-compatible endpoint)")
+    .option("--model <name>", "mpo: the model at --base-url")
+    .option("--api-key-env <name>", "mpo: the environment variable that holds its key")
+    .option("--resume", "go on with what the directory holds")
+    .option("--quiet", "no progress")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ touchstone reproduce warm --seeds 5 --json warm.json\n" +
+        "  $ touchstone reproduce mpo --base-url http://127.0.0.1:8000/v1 --model qwen3\n" +
+        "\nA run that was stopped goes on with --resume: finished seeds, and finished parts of the others, are kept.",
+    )
+    .action(async (experiment: ExperimentName, flags: ReproduceFlags) => {
+      const { reproduce } = await import("../../lab/reproduce/harness.js");
+      const {
+        out = `runs/reproduce-${experiment}`,
+        seeds,
+        firstSeed,
+        jobs,
+        baseUrl,
+        model,
+        apiKeyEnv,
+      } = flags;
+      const options = Object.fromEntries(
+        Object.entries({ baseUrl, model, apiKeyEnv }).filter((entry) => entry[1] !== undefined),
+      ) as Record<string, string>;
+      const quiet = flags.quiet || flags.json === "-";
+      const result = await withContext({ resume: flags.resume ?? false, quiet }, (context) =>
+        reproduce({
+          ...context,
+          experiment,
+          out,
+          seeds: Array.from({ length: seeds }, (_, i) => firstSeed + i),
+          ...(jobs === undefined ? {} : { jobs }),
+          quick: flags.quick ?? false,
+          options,
+        }),
+      );
+      const json = `${JSON.stringify(result.document, undefined, 1)}\n`;
+      if (flags.json === "-") process.stdout.write(json);
+      else {
+        if (flags.json !== undefined) await writeFileAtomic(flags.json, json);
+        process.stdout.write(`${result.summary}\n\nreport: ${result.report}\nfigures: ${result.json}\n`);
+      }
+    });
