@@ -1,14 +1,21 @@
 // Rubrics that a program can execute: legal rubric items whose level texts speak a tiny grammar (specification, 6.2).
-//   at least N words | distinct-word ratio at least X | at least N topic terms | at most N words per sentence | otherwise
-// joined by "and"; the first level that holds gives the points. Topic terms stand in the instruction: "Topic terms: a, b."
+//   at least N words | distinct-word ratio at least X | at least N topic terms | at least N of the things asked for |
+//   at most N words per sentence | at most N sentences | at most N exclamation marks | otherwise
+// joined by "and"; the first level that holds gives the points. Topic terms stand in the instruction: "Topic terms: a, b.",
+// and the things asked for are what it names with "the": "Write about the fox and the lamp."
 
 import { distinctRatio, words } from "../rollout.js";
 import { itemRange, type RubricItem } from "../rubric.js";
 
-const wordsPerSentence = (text: string): number => {
-  const sentences = text.split(/[.!?]+(?:\s|$)/).filter((sentence) => words(sentence).length > 0);
-  return sentences.length === 0 ? 0 : words(text).length / sentences.length;
-};
+export const sentences = (text: string): string[] =>
+  text.split(/[.!?]+(?:\s|$)/).filter((sentence) => words(sentence).length > 0);
+
+function wordsPerSentence(text: string): number {
+  const count = sentences(text).length;
+  return count === 0 ? 0 : words(text).length / count;
+}
+
+export const exclamationMarks = (text: string): number => text.split("!").length - 1;
 
 /** The terms that an instruction lists. */
 export function topicTerms(instruction: string): string[] {
@@ -19,9 +26,14 @@ export function topicTerms(instruction: string): string[] {
     .filter((term) => term !== "");
 }
 
-function termsCovered(response: string, instruction: string): number {
+/** What the instruction names with "the". */
+const thingsAskedFor = (instruction: string): string[] => [
+  ...new Set([...instruction.toLowerCase().matchAll(/\bthe ([a-z]+)/g)].map(([, thing]) => thing!)),
+];
+
+function covered(response: string, terms: readonly string[]): number {
   const present = new Set(words(response));
-  return topicTerms(instruction).filter((term) => present.has(term)).length;
+  return terms.filter((term) => present.has(term)).length;
 }
 
 type Condition = (n: number, response: string, instruction: string) => boolean;
@@ -29,8 +41,17 @@ type Condition = (n: number, response: string, instruction: string) => boolean;
 const conditions: [RegExp, Condition][] = [
   [/^at least ([\d.]+) words$/, (n, response) => words(response).length >= n],
   [/^distinct-word ratio at least ([\d.]+)$/, (n, response) => distinctRatio(response) >= n],
-  [/^at least ([\d.]+) topic terms$/, (n, response, instruction) => termsCovered(response, instruction) >= n],
+  [
+    /^at least ([\d.]+) topic terms$/,
+    (n, response, instruction) => covered(response, topicTerms(instruction)) >= n,
+  ],
+  [
+    /^at least ([\d.]+) of the things asked for$/,
+    (n, response, instruction) => covered(response, thingsAskedFor(instruction)) >= n,
+  ],
   [/^at most ([\d.]+) words per sentence$/, (n, response) => wordsPerSentence(response) <= n],
+  [/^at most ([\d.]+) sentences$/, (n, response) => sentences(response).length <= n],
+  [/^at most ([\d.]+) exclamation marks$/, (n, response) => exclamationMarks(response) <= n],
   [/^otherwise()$/, () => true],
 ];
 
@@ -53,14 +74,29 @@ export function executeItem(item: RubricItem, response: string, instruction: str
   return level?.points ?? itemRange(item).min;
 }
 
-/** Hacks that the scripted meta reward model can see in a response that scored at least 0.9 of the maximum (6.3). */
-export function hacksIn(response: string, share: number): string[] {
-  if (share < 0.9) return [];
-  if (distinctRatio(response) < 0.5) return ["padding"];
-  return wordsPerSentence(response) > 40 ? ["list dump"] : [];
+/** A way to score high without doing the work, and how the scripted meta reward model closes it. */
+export interface Hack {
+  name: string;
+  /** Whether a response with that share of the attainable total shows it. */
+  shows(response: string, share: number): boolean;
+  /** The items that it adds to the rubric. */
+  remedy: readonly RubricItem[];
 }
 
-const item = (name: string, ...levels: [number, string][]): RubricItem => ({
+/** What the scripted meta reward model knows. */
+export interface Reviewer {
+  /** It sees at most one in a response: the first of these. */
+  hacks: readonly Hack[];
+  /** A merge drops items that a smaller share of the rubrics holds: what fits one sample only. */
+  mergeShare: number;
+}
+
+/** The first hack that a response shows. */
+export const hackIn = ({ hacks }: Reviewer, response: string, share: number): Hack | undefined =>
+  hacks.find((hack) => hack.shows(response, share));
+
+/** A grade item whose levels are [points, condition]. */
+export const gradeItem = (name: string, ...levels: [number, string][]): RubricItem => ({
   name,
   kind: "grade",
   levels: levels.map(([points, text]) => ({ points, text })),
@@ -68,7 +104,7 @@ const item = (name: string, ...levels: [number, string][]): RubricItem => ({
 
 /** The rubric that scenarios start with: it counts words and nothing else. */
 export const flawedItems: RubricItem[] = [
-  item(
+  gradeItem(
     "Effort",
     [6, "at least 400 words"],
     [5, "at least 300 words"],
@@ -77,13 +113,32 @@ export const flawedItems: RubricItem[] = [
   ),
 ];
 
-/** What the scripted meta reward model adds for each hack. */
-export const remedies: Record<string, RubricItem[]> = {
-  padding: [
-    item("Lexical variety", [10, "distinct-word ratio at least 0.5 and at least 30 words"], [0, "otherwise"]),
-    item("Topic coverage", [10, "at least 4 topic terms"], [0, "otherwise"]),
+/** The hacks of the canned answers (6.3). */
+export const essayReviewer: Reviewer = {
+  hacks: [
+    {
+      name: "padding",
+      shows: (response, share) => share >= 0.9 && distinctRatio(response) < 0.5,
+      remedy: [
+        gradeItem(
+          "Lexical variety",
+          [10, "distinct-word ratio at least 0.5 and at least 30 words"],
+          [0, "otherwise"],
+        ),
+        gradeItem("Topic coverage", [10, "at least 4 topic terms"], [0, "otherwise"]),
+      ],
+    },
+    {
+      name: "list dump",
+      shows: (response, share) => share >= 0.9 && wordsPerSentence(response) > 40,
+      remedy: [
+        gradeItem(
+          "Sentence form",
+          [10, "at most 40 words per sentence and at least 100 words"],
+          [0, "otherwise"],
+        ),
+      ],
+    },
   ],
-  "list dump": [
-    item("Sentence form", [10, "at most 40 words per sentence and at least 100 words"], [0, "otherwise"]),
-  ],
+  mergeShare: 0,
 };

@@ -1,12 +1,12 @@
 // The two scripted models. They are programs, not language models: `rm` executes the machine-readable rubric that stands in
-// its prompt, `mrm` looks for two known hacks and adds canned items. A reply is a pure function of the request, and the
+// its prompt, `mrm` looks for the hacks that its reviewer knows and adds canned items. A reply is a pure function of the request, and the
 // rubric reaches them only as text, so that a loophole closes only when the text really travelled through the loop.
 
 import { type BlockName, readBlock, stopMarker } from "../markup.js";
 import { asks } from "../prompts.js";
-import { dedupeItems, maxTotalOf, type RubricItem } from "../rubric.js";
+import { dedupeItems, maxTotalOf, nameKey, type RubricItem } from "../rubric.js";
 import { parseRubric, renderItem, renderItems } from "../rubric-text.js";
-import { executeItem, hacksIn, remedies } from "./dialect.js";
+import { essayReviewer, executeItem, hackIn, type Reviewer } from "./dialect.js";
 
 export interface ScriptedMessage {
   role: string;
@@ -48,47 +48,54 @@ function planScore(messages: readonly ScriptedMessage[]): string {
   return `${Math.round((maximum * total) / maxTotalOf(items))}`;
 }
 
-/** "Flags: padding" for the response of one case. */
-function flagsOf(text: string, rubric: readonly RubricItem[]): string[] {
+/** The hack that one case shows. */
+function flagOf(text: string, rubric: readonly RubricItem[], reviewer: Reviewer): string | undefined {
   const total = Number(/Score: (-?[\d.]+)/.exec(readBlock(text, "result") ?? "")?.[1]);
-  return hacksIn(readBlock(text, "response") ?? "", total / maxTotalOf(rubric));
+  return hackIn(reviewer, readBlock(text, "response") ?? "", total / maxTotalOf(rubric))?.name;
 }
 
-function analysis(text: string): string {
+/** "Flags: padding." over the cases of a prompt. */
+function analysis(messages: readonly ScriptedMessage[], reviewer: Reviewer): string {
+  const text = messages.at(-1)!.content;
   const rubric = parseRubric(text.slice(text.indexOf("<rubric>"), text.indexOf("</rubric>"))).items;
   const cases = text.includes("\n</case>") ? text.split("\n</case>").slice(0, -1) : [text];
-  const flags = [...new Set(cases.flatMap((one) => flagsOf(one, rubric)))];
+  const flags = [...new Set(cases.flatMap((one) => flagOf(one, rubric, reviewer) ?? []))];
   const verdict = flags.length > 0 ? "inflated" : "fair";
   return `Flags: ${flags.join(", ") || "none"}.\nVerdict: ${verdict}`;
 }
 
 /** The current items, and a remedy for each flag that the analysis raised. */
-function refined(messages: readonly ScriptedMessage[]): RubricItem[] {
+function refined(messages: readonly ScriptedMessage[], { hacks }: Reviewer): RubricItem[] {
   const flags =
     /^Flags: (.*)\.$/m.exec(textOf(messages.filter(({ role }) => role === "assistant")))?.[1] ?? "";
   const current = rubricIn(messages.find(({ role }) => role === "user")!.content);
-  return dedupeItems([...current, ...flags.split(", ").flatMap((flag) => remedies[flag] ?? [])]);
+  const remedies = flags.split(", ").flatMap((flag) => hacks.find(({ name }) => name === flag)?.remedy ?? []);
+  return dedupeItems([...current, ...remedies]);
 }
 
-/** The union of all rubrics in the prompt. */
-function merged(messages: readonly ScriptedMessage[]): RubricItem[] {
+/** The union of all rubrics in the prompt, without what too few of them hold. */
+function merged(messages: readonly ScriptedMessage[], { mergeShare }: Reviewer): RubricItem[] {
   const { content } = messages.find(({ role }) => role === "user")!;
-  return dedupeItems(
-    content.split("<rubric>").flatMap((text) => parseRubric(text.split("</rubric>")[0]!).items),
-  );
+  const rubrics = content
+    .split("<rubric>")
+    .slice(1)
+    .map((text) => parseRubric(text.split("</rubric>")[0]!).items);
+  const holders = (name: string) =>
+    rubrics.filter((items) => items.some((item) => nameKey(item.name) === nameKey(name))).length;
+  return dedupeItems(rubrics.flat()).filter(({ name }) => holders(name) >= mergeShare * rubrics.length);
 }
 
 const rubric = (items: readonly RubricItem[]): string => `<rubric>\n${renderItems(items)}\n</rubric>`;
 
 const isMerge = (messages: readonly ScriptedMessage[]): boolean => textOf(messages).includes(asks.mergeCount);
 
-function nthItem(messages: readonly ScriptedMessage[]): string {
+function nthItem(messages: readonly ScriptedMessage[], reviewer: Reviewer): string {
   const n = Number(/item ([\d]+) of/.exec(messages.at(-1)!.content)?.[1]);
-  const items = isMerge(messages) ? merged(messages) : refined(messages);
+  const items = isMerge(messages) ? merged(messages, reviewer) : refined(messages, reviewer);
   return `${renderItems([items[n - 1]!])} ${stopMarker}`;
 }
 
-type Reply = (messages: readonly ScriptedMessage[]) => string;
+type Reply = (messages: readonly ScriptedMessage[], reviewer: Reviewer) => string;
 
 const rewardModel: [string, Reply][] = [
   [asks.oneReply, oneReply],
@@ -101,24 +108,28 @@ const rewardModel: [string, Reply][] = [
 ];
 
 const metaRewardModel: [string, Reply][] = [
-  [asks.analysis, (messages) => analysis(messages.at(-1)!.content)],
-  [asks.caseAnalysis, (messages) => analysis(messages.at(-1)!.content)],
-  [asks.refinement, (messages) => rubric(refined(messages))],
-  [asks.refinementCount, (messages) => `${refined(messages).length}`],
-  [asks.mergeCount, (messages) => `${merged(messages).length}`],
-  [asks.merge, (messages) => rubric(merged(messages))],
+  [asks.analysis, analysis],
+  [asks.caseAnalysis, analysis],
+  [asks.refinement, (messages, reviewer) => rubric(refined(messages, reviewer))],
+  [asks.refinementCount, (messages, reviewer) => `${refined(messages, reviewer).length}`],
+  [asks.mergeCount, (messages, reviewer) => `${merged(messages, reviewer).length}`],
+  [asks.merge, (messages, reviewer) => rubric(merged(messages, reviewer))],
   [asks.item, nthItem],
 ];
 
 export const scriptedModels: Record<string, [string, Reply][]> = { rm: rewardModel, mrm: metaRewardModel };
 
 /** The reply of a scripted model, or undefined to a question that it does not know. */
-export function scriptedReply(model: string, messages: readonly ScriptedMessage[]): string | undefined {
+export function scriptedReply(
+  model: string,
+  messages: readonly ScriptedMessage[],
+  reviewer: Reviewer = essayReviewer,
+): string | undefined {
   // What a case or a response says must not be taken for the question, which comes last.
   const ask = messages
     .at(-1)
     ?.content.split("\n\n")
     .findLast((part) => (scriptedModels[model] ?? []).some(([question]) => part.startsWith(question)));
   const [, reply] = scriptedModels[model]?.find(([question]) => ask?.startsWith(question)) ?? [];
-  return reply?.(messages);
+  return reply?.(messages, reviewer);
 }

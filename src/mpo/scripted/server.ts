@@ -4,6 +4,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { essayReviewer, type Reviewer } from "./dialect.js";
 import { contentFaults, type Fault } from "./faults.js";
 import { type ScriptedMessage, scriptedModels, scriptedReply } from "./models.js";
 
@@ -17,6 +18,8 @@ export interface ScriptedRequest {
 export interface ScriptedServerOptions {
   /** The fault of a request, if it is to have one. */
   fault?: (request: ScriptedRequest) => Fault | undefined;
+  /** Which hacks the meta reward model knows. Default: those of the canned answers. */
+  reviewer?: Reviewer;
   /** Pause before every reply. */
   latencyMs?: number;
   /** Pause of the fault `slow`. */
@@ -87,6 +90,7 @@ async function readBody(request: IncomingMessage): Promise<string> {
 /** Starts the server on a free port of the loopback interface. */
 export async function startScriptedServer({
   fault = () => undefined,
+  reviewer = essayReviewer,
   latencyMs = 0,
   slowMs = 2000,
 }: ScriptedServerOptions = {}): Promise<ScriptedServer> {
@@ -105,7 +109,7 @@ export async function startScriptedServer({
     if (chosen === "500") return send(response, 500, apiError("the scripted server fails on request"));
     if (chosen === "429") return send(response, 429, apiError("too many requests"), { "retry-after": "2" });
     if (chosen === "invalid-json") return send(response, 200, '{"choices": [{"message": ');
-    const reply = scriptedReply(model, messages);
+    const reply = scriptedReply(model, messages, reviewer);
     if (reply === undefined) return send(response, 400, apiError(`${model} has no reply to this question`));
     const isContentFault = chosen !== undefined && chosen in contentFaults;
     const content = isContentFault ? contentFaults[chosen as keyof typeof contentFaults](reply) : reply;
