@@ -10,6 +10,7 @@ import { mixtureFrom } from "../judges/registry.js";
 import type { Outcome } from "../objectives/index.js";
 import type { Clock } from "./clock.js";
 import type { RunContext } from "./context.js";
+import type { Critic } from "./critic.js";
 import type { AlignRecipe, OptimizerRecipe, TaskRecipe } from "./recipe.js";
 import type { RewardSource, RewardSources } from "./rewards.js";
 import type { TextCodec } from "./text.js";
@@ -90,6 +91,8 @@ export function restoreTask(task: Task, state: ReturnType<typeof taskState>): vo
 export interface Surroundings {
   policy: LocalLanguageModel;
   reference: LocalLanguageModel;
+  /** Where a task learns by PPO. */
+  critic?: Critic;
   codec: TextCodec;
   clock: Clock;
   context: TaskContext;

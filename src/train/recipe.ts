@@ -337,7 +337,10 @@ const optimizer = choice(
       gae_lambda: share().default(0.95),
       ppo_epochs: counting().default(4),
       mini_batches: counting().default(1),
+      /** Peak; absent: the policy's. All PPO tasks of a run share one critic. */
       critic_learning_rate: number({ above: 0 }).optional(),
+      /** Absent: the policy's own trunk with a head of zeros. */
+      critic_model: text("a reward model directory").optional(),
       whiten_rewards: boolean().default(false),
     }),
     optimizerSection({
@@ -430,13 +433,22 @@ const alignSchema = section(
     learning_rate: given.learning_rate ?? (given.policy.lora ? 1e-5 : 1e-6),
   }))
   .superRefine(({ tasks }, context) => {
-    tasks.forEach(({ name }, index) => {
-      if (tasks.findIndex((other) => other.name === name) === index) return;
-      context.addIssue({
-        code: "custom",
-        path: ["tasks", index, "name"],
-        message: `"${name}" is used twice`,
-      });
+    const first = tasks.find(({ optimizer: { name } }) => name === "ppo");
+    tasks.forEach(({ name, optimizer }, index) => {
+      if (tasks.findIndex((other) => other.name === name) !== index)
+        context.addIssue({
+          code: "custom",
+          path: ["tasks", index, "name"],
+          message: `"${name}" is used twice`,
+        });
+      if (optimizer.name !== "ppo" || first?.optimizer.name !== "ppo") return;
+      for (const key of ["critic_model", "critic_learning_rate"] as const)
+        if (optimizer[key] !== first.optimizer[key])
+          context.addIssue({
+            code: "custom",
+            path: ["tasks", index, "optimizer", key],
+            message: `is not that of task ${first.name}; all PPO tasks share one critic, so give them the same`,
+          });
     });
   });
 
