@@ -1,0 +1,293 @@
+// From the results of all seeds to figures: means with 95 % Student intervals over seeds, and the four claims.
+
+import { mean, tInterval, winRate } from "../../base/statistics.js";
+import type { SeedResult as Seeded } from "../reproduce/experiment.js";
+import type { Scores, TaskMeans } from "./measure.js";
+import {
+  byRun,
+  byTask,
+  cgpoRuns,
+  type RunName,
+  rewardOf,
+  runNames,
+  type TaskName,
+  taskNames,
+  titles,
+  verifiableTasks,
+} from "./protocol.js";
+import type { PromptFacts, SeedResult } from "./seed.js";
+
+export type Results = readonly Seeded<SeedResult>[];
+
+/** A mean over seeds; the ends of its interval are absent for a single seed. */
+export interface Figure {
+  value: number;
+  interval?: readonly [low: number, high: number];
+}
+
+function figure(values: readonly number[]): Figure {
+  const { estimate, low, high } = tInterval(values);
+  return values.length < 2 ? { value: estimate } : { value: estimate, interval: [low, high] };
+}
+
+const low = ({ value, interval }: Figure) => interval?.[0] ?? value;
+const high = ({ value, interval }: Figure) => interval?.[1] ?? value;
+
+type Selection = (prompt: PromptFacts) => boolean;
+const ofTask =
+  (task: TaskName): Selection =>
+  (prompt) =>
+    prompt.task === task;
+
+/** Mean of a score over the selected prompts of one seed. */
+function mark({ prompts, runs }: SeedResult, run: RunName, key: keyof Scores, selection: Selection): number {
+  return mean(runs[run].final[key].filter((_, i) => selection(prompts[i]!)));
+}
+
+/** Mean over seeds of `value(seed)`. */
+const over = (results: Results, value: (result: SeedResult) => number): Figure =>
+  figure(results.map(({ result }) => value(result)));
+
+const rewardKey = (run: RunName) => (rewardOf(run) === "unified" ? "unifiedReward" : "taskReward");
+
+/** The reward that a run follows, as change from the warm-up model on the same prompts. */
+const rewardRise = (result: SeedResult, run: RunName, task: TaskName): number =>
+  mark(result, run, rewardKey(run), ofTask(task)) - mark(result, "warmup", rewardKey(run), ofTask(task));
+
+/** A column of the table in the shape of the paper's Table 2. */
+export interface Benchmark {
+  title: string;
+  key: "trueReward" | "broken";
+  selection: Selection;
+}
+
+export const benchmarks: readonly Benchmark[] = [
+  { title: "chat", key: "trueReward", selection: ofTask("chat") },
+  { title: "instructions", key: "trueReward", selection: ofTask("instructions") },
+  { title: "arithmetic", key: "trueReward", selection: ({ family }) => family === "arithmetic" },
+  { title: "code", key: "trueReward", selection: ({ family }) => family === "code" },
+  { title: "engagement", key: "trueReward", selection: ofTask("engagement") },
+  { title: "harm done (SVR, lower)", key: "broken", selection: ({ harmful }) => harmful === true },
+  { title: "false refusals (FRR, lower)", key: "broken", selection: ({ harmful }) => harmful === false },
+];
+
+export interface TaskFigures {
+  trueReward: Figure;
+  /** The reward that the run follows, change from the warm-up model. */
+  rewardRise: Figure;
+  /** By the judges of the task. */
+  violationRate: Figure;
+  /** By the true reward. */
+  brokenRate: Figure;
+  /** nats from the warm-up model. */
+  kl: Figure;
+}
+
+export interface RunFigures {
+  tasks: Record<TaskName, TaskFigures>;
+  /** In the order of `benchmarks`. */
+  benchmarks: Figure[];
+  /** Means over tasks. */
+  overall: TaskFigures;
+  /** Win rates by the true reward over all prompts of a task. */
+  against: Record<"warmup" | "ppo", Record<TaskName, Figure>>;
+}
+
+export interface Claim {
+  claim: string;
+  reproduced: boolean;
+  evidence: string[];
+}
+
+export interface Curve {
+  run: RunName;
+  points: { step: number; figure: Figure }[];
+}
+
+export interface Analysis {
+  seeds: number;
+  runs: Record<RunName, RunFigures>;
+  claims: Claim[];
+  curves: Record<"trueReward" | "reward" | "violationRate" | "kl", Record<TaskName, Curve[]>>;
+}
+
+export function analyse(results: Results): Analysis {
+  return {
+    seeds: results.length,
+    runs: byRun((run) => runFigures(results, run)),
+    claims: [collapseClaim(results), noCollapseClaim(results), bestClaim(results), violationClaim(results)],
+    curves: {
+      trueReward: curves(results, (means) => means.trueReward),
+      reward: curves(results, relativeReward),
+      violationRate: curves(results, (means) => means.violationRate),
+      kl: curves(results, (means) => means.kl),
+    },
+  };
+}
+
+/** Figures over the mean of `chosen`. */
+function taskFigures(results: Results, run: RunName, chosen: readonly TaskName[]): TaskFigures {
+  const each = (value: (result: SeedResult, task: TaskName) => number): Figure =>
+    over(results, (result) => mean(chosen.map((task) => value(result, task))));
+  const final = (key: keyof Scores) => each((result, task) => mark(result, run, key, ofTask(task)));
+  return {
+    trueReward: final("trueReward"),
+    rewardRise: each((result, task) => rewardRise(result, run, task)),
+    violationRate: final("violated"),
+    brokenRate: final("broken"),
+    kl: final("logRatio"),
+  };
+}
+
+function runFigures(results: Results, run: RunName): RunFigures {
+  const wins = (other: RunName, task: TaskName) =>
+    over(results, ({ prompts, runs }) => {
+      const rewards = (name: RunName) =>
+        runs[name].final.trueReward.filter((_, i) => prompts[i]!.task === task);
+      return winRate(rewards(run), rewards(other)).estimate;
+    });
+  return {
+    tasks: byTask((task) => taskFigures(results, run, [task])),
+    overall: taskFigures(results, run, taskNames),
+    benchmarks: benchmarks.map(({ key, selection }) =>
+      over(results, (result) => mark(result, run, key, selection)),
+    ),
+    against: {
+      warmup: byTask((task) => wins("warmup", task)),
+      ppo: byTask((task) => wins("ppo", task)),
+    },
+  };
+}
+
+function curves(
+  results: Results,
+  value: (means: TaskMeans, run: RunName, origin: TaskMeans) => number,
+): Record<TaskName, Curve[]> {
+  const moving = runNames.filter((run) => results[0]!.result.runs[run].curve.length > 0);
+  return byTask((task) =>
+    moving.map((run) => ({
+      run,
+      points: results[0]!.result.runs[run].curve.map(({ step }, at) => ({
+        step,
+        figure: over(results, ({ runs }) => {
+          const { curve } = runs[run];
+          return value(curve[at]!.tasks[task], run, curve[0]!.tasks[task]);
+        }),
+      })),
+    })),
+  );
+}
+
+/** The reward that the run follows, in standard deviations of the warm-up model's answers. */
+function relativeReward(means: TaskMeans, run: RunName, origin: TaskMeans): number {
+  return rewardOf(run) === "unified"
+    ? (means.unifiedReward - origin.unifiedReward) / (origin.unifiedRewardDeviation || 1)
+    : (means.taskReward - origin.taskReward) / (origin.taskRewardDeviation || 1);
+}
+
+// The claims ---------------------------------------------------------------------------------------------------
+
+/** True reward of one run less that of another, seed by seed. */
+const trueDifference = (results: Results, run: RunName, other: RunName, task: TaskName): Figure =>
+  over(
+    results,
+    (result) =>
+      mark(result, run, "trueReward", ofTask(task)) - mark(result, other, "trueReward", ofTask(task)),
+  );
+
+const trueMean = (results: Results, run: RunName, task: TaskName): Figure =>
+  over(results, (result) => mark(result, run, "trueReward", ofTask(task)));
+
+/** A task has collapsed: less than half of the warm-up's true reward is left, and the loss is beyond chance. */
+const hasCollapsed = (results: Results, run: RunName, task: TaskName): boolean =>
+  trueMean(results, run, task).value < trueMean(results, "warmup", task).value / 2 &&
+  high(trueDifference(results, run, "warmup", task)) < 0;
+
+const digits = (x: number): string => x.toFixed(3);
+const spread = ({ value, interval }: Figure): string =>
+  interval ? `${digits(value)} (${digits(interval[0])} to ${digits(interval[1])})` : digits(value);
+
+function collapseClaim(results: Results): Claim {
+  const found = (["ppo", "crpg_unjudged"] as const).map((run) => ({
+    run,
+    collapses: verifiableTasks.filter(
+      (task) =>
+        hasCollapsed(results, run, task) && low(over(results, (result) => rewardRise(result, run, task))) > 0,
+    ),
+  }));
+  return {
+    claim:
+      "Without judges (PPO and CRPG) at least one verifiable task collapses while its reward-model score rises.",
+    reproduced: found.every(({ collapses }) => collapses.length > 0),
+    evidence: found.flatMap(({ run }) =>
+      verifiableTasks.map(
+        (task) =>
+          `${titles[run]}, ${task}: true reward ${spread(trueMean(results, "warmup", task))} to ` +
+          `${spread(trueMean(results, run, task))}, reward-model score ` +
+          `+${spread(over(results, (result) => rewardRise(result, run, task)))}`.replace("+-", "-"),
+      ),
+    ),
+  };
+}
+
+function noCollapseClaim(results: Results): Claim {
+  const found = cgpoRuns.map((run) => {
+    const changes = taskNames.map((task) => ({ task, change: trueDifference(results, run, "warmup", task) }));
+    const worst = changes.reduce((a, b) => (b.change.value < a.change.value ? b : a));
+    return { run, worst, collapsed: taskNames.filter((task) => hasCollapsed(results, run, task)) };
+  });
+  return {
+    claim: "CRPG, CRRAFT and CODPO with judges do not collapse on any task.",
+    reproduced: found.every(({ collapsed }) => collapsed.length === 0),
+    evidence: found.map(
+      ({ run, worst, collapsed }) =>
+        `${titles[run]}: ${collapsed.length === 0 ? "no collapse" : `collapses on ${collapsed.join(", ")}`}; ` +
+        `least change in true reward ${spread(worst.change)} (${worst.task})`,
+    ),
+  };
+}
+
+function bestClaim(results: Results): Claim {
+  const found = taskNames.map((task) => {
+    const ranked = [...runNames].sort(
+      (a, b) => trueMean(results, b, task).value - trueMean(results, a, task).value,
+    );
+    const ours = ranked.find((run) => run === "crpg" || run === "crraft")!;
+    const ahead = ranked.filter((run) => run !== ours && low(trueDifference(results, run, ours, task)) > 0);
+    return { task, best: ranked[0]!, ours, ahead };
+  });
+  return {
+    claim: "CRPG or CRRAFT is best, or statistically tied for best, on true reward in every task.",
+    reproduced: found.every(({ ahead }) => ahead.length === 0),
+    evidence: found.map(({ task, best, ours, ahead }) =>
+      best === ours
+        ? `${task}: ${titles[ours]} is best, ${spread(trueMean(results, ours, task))}`
+        : `${task}: ${titles[ours]} ${spread(trueMean(results, ours, task))} against ${titles[best]}, ` +
+          `difference ${spread(trueDifference(results, best, ours, task))}, ` +
+          (ahead.length === 0 ? "a tie" : `beaten by ${ahead.map((run) => titles[run]).join("; ")}`),
+    ),
+  };
+}
+
+function violationClaim(results: Results): Claim {
+  const rate = (result: SeedResult, run: RunName) =>
+    mean(taskNames.map((task) => mark(result, run, "violated", ofTask(task))));
+  const found = cgpoRuns.map((run) => ({
+    run,
+    rate: over(results, (result) => rate(result, run)),
+    /** Below 0: under a tenth of PPO's. */
+    excess: over(results, (result) => rate(result, run) - rate(result, "ppo") / 10),
+  }));
+  const ppo = over(results, (result) => rate(result, "ppo"));
+  return {
+    claim: "The mean violation rate of CRPG, CRRAFT and CODPO at the end is below a tenth of PPO's.",
+    reproduced: found.every(({ excess }) => excess.value < 0),
+    evidence: [
+      `${titles.ppo}: ${spread(ppo)}`,
+      ...found.map(
+        (entry) =>
+          `${titles[entry.run]}: ${spread(entry.rate)}, ${entry.excess.value < 0 ? "below" : "above"} a tenth`,
+      ),
+    ],
+  };
+}

@@ -1,0 +1,193 @@
+// The protocol of `reproduce cgpo`: five tasks, the runs that are compared, and every constant. It was fixed with
+// development seeds (101, 102) before the seeds that are reported were run.
+
+import { maxNewTokens } from "../world/base-model.js";
+import type { FamilyName } from "../world/family.js";
+import { falseRefusal, noRepeats, safeConduct } from "./judge-modules.js";
+
+export const taskNames = ["chat", "instructions", "reasoning", "engagement", "safety"] as const;
+export type TaskName = (typeof taskNames)[number];
+
+/** A record with an entry for every task. */
+export const byTask = <T>(value: (task: TaskName) => T): Record<TaskName, T> =>
+  Object.fromEntries(taskNames.map((task) => [task, value(task)])) as Record<TaskName, T>;
+
+/** The task reward models of the paper (section 5.2): one for helpfulness, one for engagement, one for safety. */
+export const rewardNames = ["helpfulness", "engagement", "safety", "unified"] as const;
+export type RewardName = (typeof rewardNames)[number];
+
+export interface TaskDefinition {
+  title: string;
+  families: readonly FamilyName[];
+  reward: Exclude<RewardName, "unified">;
+  judges: readonly object[];
+  /** KLmax in nats, for CRPG and CRRAFT: lenient where judges are precise, strict where they are not (cgpo.md, 1.2). */
+  klMax: number;
+}
+
+/** What a user of the tool would write down without knowing the true reward. */
+export const tasks: Readonly<Record<TaskName, TaskDefinition>> = {
+  chat: {
+    title: "Chat",
+    families: ["writing"],
+    reward: "helpfulness",
+    judges: [
+      { kind: "refusal_regex" },
+      { kind: "length", max_words: 32 },
+      { kind: "regex", name: "no_shouting", must_not_match: "![\\s\\S]*!" },
+      { module: noRepeats.file, name: "no_repeats" },
+    ],
+    klMax: 10,
+  },
+  instructions: {
+    title: "Instruction following",
+    families: ["instructions"],
+    reward: "helpfulness",
+    judges: [{ kind: "instructions" }],
+    klMax: 15,
+  },
+  reasoning: {
+    title: "Math and code",
+    // Code first: its columns are the ones that every row has, which is what the format is told by.
+    families: ["code", "arithmetic"],
+    reward: "helpfulness",
+    judges: [{ kind: "math" }, { kind: "code" }],
+    klMax: 20,
+  },
+  engagement: {
+    title: "Engagement",
+    families: ["engagement"],
+    reward: "engagement",
+    judges: [
+      { kind: "refusal_regex" },
+      { kind: "regex", name: "no_flattery", must_not_match: "!" },
+      { kind: "length", max_words: 32 },
+      { module: noRepeats.file, name: "no_repeats" },
+    ],
+    klMax: 10,
+  },
+  safety: {
+    title: "Harmful intent",
+    families: ["safety"],
+    reward: "safety",
+    judges: [
+      { module: safeConduct.file, name: "safety" },
+      { module: falseRefusal.file, name: "false_refusal" },
+    ],
+    klMax: 10,
+  },
+};
+
+/** Tasks in which a program can say what is right. */
+export const verifiableTasks: readonly TaskName[] = ["instructions", "reasoning"];
+
+export const runNames = [
+  "sft",
+  "warmup",
+  "dpo",
+  "ppo",
+  "ppo_gated",
+  "crpg_unjudged",
+  "crpg",
+  "crraft",
+  "codpo",
+] as const;
+export type RunName = (typeof runNames)[number];
+
+/** A record with an entry for every run. */
+export const byRun = <T>(value: (run: RunName) => T): Record<RunName, T> =>
+  Object.fromEntries(runNames.map((run) => [run, value(run)])) as Record<RunName, T>;
+
+/** Runs that sample from the policy; they start from the warm-up model and have the same prompts, steps and samples. */
+export const onlineRuns = ["ppo", "ppo_gated", "crpg_unjudged", "crpg", "crraft", "codpo"] as const;
+export type OnlineRun = (typeof onlineRuns)[number];
+
+export const titles: Readonly<Record<RunName, string>> = {
+  sft: "SFT",
+  warmup: "DPO warm-up",
+  dpo: "DPO",
+  ppo: "PPO, one reward model, no judges",
+  ppo_gated: "PPO, judge-gated reward",
+  crpg_unjudged: "CRPG, no judges",
+  crpg: "CRPG",
+  crraft: "CRRAFT",
+  codpo: "CODPO",
+};
+
+/** Runs whose samples are judged. */
+export const judgedRuns: readonly RunName[] = ["ppo_gated", "crpg", "crraft", "codpo"];
+/** The constrained optimizers with judges: CGPO. */
+export const cgpoRuns = ["crpg", "crraft", "codpo"] as const;
+
+/** Which reward a run follows. */
+export const rewardOf = (run: RunName): "task" | "unified" =>
+  run === "ppo" || run === "ppo_gated" ? "unified" : "task";
+
+/** Everything that decides how long a seed takes and how far it goes. */
+export interface Settings {
+  /** Rows of each family. */
+  pairs: number;
+  prompts: number;
+  rewardModels: { batch: number; learningRate: number; steps: Record<RewardName, number> };
+  dpo: { batch: number; learningRate: number; beta: number; warmupSteps: number; steps: number };
+  online: {
+    steps: number;
+    promptsPerTask: number;
+    generations: number;
+    learningRate: number;
+    ppo: { klCoefficient: number; epochs: number; learningRate: number; criticLearningRate: number };
+    codpo: { beta: number; lambda: number };
+    evaluateEvery: number;
+  };
+  /** Held-out prompts of each family: along the way, and at the end. */
+  heldout: { along: number; final: number };
+}
+
+export const fullSettings: Settings = {
+  pairs: 1000,
+  prompts: 500,
+  rewardModels: {
+    batch: 32,
+    learningRate: 3e-4,
+    steps: { helpfulness: 150, engagement: 60, safety: 60, unified: 200 },
+  },
+  dpo: { batch: 32, learningRate: 1e-4, beta: 0.1, warmupSteps: 30, steps: 110 },
+  online: {
+    steps: 60,
+    promptsPerTask: 8,
+    generations: 8,
+    learningRate: 3e-4,
+    ppo: { klCoefficient: 0.05, epochs: 2, learningRate: 3e-4, criticLearningRate: 3e-4 },
+    codpo: { beta: 0.1, lambda: 1 },
+    evaluateEvery: 10,
+  },
+  heldout: { along: 24, final: 100 },
+};
+
+/** For the test: every run and every figure, too short to learn anything. */
+export const quickSettings: Settings = {
+  pairs: 24,
+  prompts: 12,
+  rewardModels: {
+    batch: 8,
+    learningRate: 3e-4,
+    steps: { helpfulness: 2, engagement: 2, safety: 2, unified: 2 },
+  },
+  dpo: { batch: 4, learningRate: 1e-4, beta: 0.1, warmupSteps: 1, steps: 1 },
+  online: {
+    steps: 2,
+    promptsPerTask: 2,
+    generations: 2,
+    learningRate: 3e-4,
+    ppo: { klCoefficient: 0.05, epochs: 1, learningRate: 3e-4, criticLearningRate: 3e-4 },
+    codpo: { beta: 0.1, lambda: 1 },
+    evaluateEvery: 1,
+  },
+  heldout: { along: 2, final: 4 },
+};
+
+export const sampling = (settings: Settings) => ({
+  generations: settings.online.generations,
+  batch_prompts: settings.online.promptsPerTask,
+  max_new_tokens: maxNewTokens,
+});

@@ -1,0 +1,173 @@
+// One seed of `reproduce cgpo`: data, reward models, warm-up, every run, every measurement. A piece that is finished is
+// on disk, and a restart goes on from there.
+
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { writeFileAtomic } from "../../base/atomic.js";
+import { runAlign } from "../../train/align.js";
+import { InterruptedError, type RunContext, silent } from "../../train/context.js";
+import { type Metrics, readJsonl } from "../../train/metrics.js";
+import { openPolicy, openRewardModel } from "../../train/models.js";
+import { parseRecipe, type Verb } from "../../train/recipe.js";
+import { runReward } from "../../train/reward-model.js";
+import { lastValues, type RewardFunction } from "../../train/rewards.js";
+import { baseModelDir } from "../quickstart.js";
+import type { SeedContext } from "../reproduce/experiment.js";
+import { drawWorld, writeData } from "./data.js";
+import { writeJudgeModules } from "./judge-modules.js";
+import {
+  type HeldOut,
+  heldOut,
+  type Meter,
+  measure,
+  openMixtures,
+  type Scores,
+  type TaskMeans,
+  taskMeans,
+} from "./measure.js";
+import {
+  byTask,
+  fullSettings,
+  onlineRuns,
+  quickSettings,
+  type RewardName,
+  type RunName,
+  rewardNames,
+  runNames,
+  type TaskName,
+  taskNames,
+} from "./protocol.js";
+import { dataDir, dpoRecipe, finalModel, onlineRecipe, rewardModelDir, rewardRecipe } from "./recipes.js";
+import { type Fooled, foolRates } from "./reward-flaws.js";
+
+/** What the report needs to know of a held-out prompt. */
+export interface PromptFacts {
+  task: TaskName;
+  family: HeldOut["row"]["family"];
+  prompt: string;
+  /** Only for safety. */
+  harmful?: boolean;
+}
+
+export interface CurvePoint {
+  step: number;
+  tasks: Record<TaskName, TaskMeans>;
+}
+
+export interface RunResult {
+  /** Empty for the policies that are starting points. */
+  curve: CurvePoint[];
+  final: Scores;
+  /** Answers to the held-out prompts, in their order. */
+  answers: string[];
+}
+
+export interface SeedResult {
+  rewardModels: Record<RewardName, Fooled[]>;
+  prompts: PromptFacts[];
+  runs: Record<RunName, RunResult>;
+  recipes: Record<string, string>;
+}
+
+export async function runSeed(seed: number, context: SeedContext): Promise<SeedResult> {
+  const { dir, threads, signal, log } = context;
+  const settings = context.quick ? quickSettings : fullSettings;
+  const recipeContext = { dir, seed, threads, settings };
+  const run: RunContext = { reporter: { ...silent, note: log }, resume: true, signal };
+  const world = drawWorld(seed, settings);
+  await writeData(world, dataDir(dir));
+  await writeJudgeModules(dir);
+  const recipes: Record<string, string> = {};
+  const write = async <V extends Verb>(verb: V, name: string, recipe: object) => {
+    recipes[name] = stringify(recipe);
+    await writeFileAtomic(join(dir, `${name}.yaml`), recipes[name]);
+    return parseRecipe(verb, recipes[name], `${name}.yaml`);
+  };
+
+  const engine = { kind: "local", device: "cpu", maxBatchTokens: 4096, threads } as const;
+  const rewards = {} as Record<RewardName, RewardFunction>;
+  for (const name of rewardNames) {
+    log(`reward model ${name}`);
+    await runReward(await write("reward", `reward-${name}`, rewardRecipe(name, recipeContext)), run);
+    const model = await openRewardModel(finalModel(rewardModelDir(dir, name)), { engine, frozen: true });
+    rewards[name] = (sequences) => lastValues(model, sequences);
+  }
+
+  log("warm-up");
+  const warmup = await runAlign(await write("align", "warmup", dpoRecipe("warmup", recipeContext)), run);
+  const { policy: reference, codec } = await openPolicy(warmup.model, { engine, frozen: true });
+  const meter: Meter = { rewards, mixtures: await openMixtures(dir, codec), reference, codec };
+  const rewardModels = {} as SeedResult["rewardModels"];
+  for (const name of rewardNames)
+    rewardModels[name] = await foolRates(world.validation, name, rewards[name], codec);
+
+  const along = heldOut(world, settings.heldout.along);
+  const final = heldOut(world, settings.heldout.final);
+  const align = async (name: RunName, recipe: object, every: number): Promise<string> => {
+    log(name);
+    const resolved = await write("align", name, recipe);
+    const observe = async (step: number, { policy }: { policy: Meter["reference"] }) =>
+      step % every === 0 ? curveMetrics(taskMeans((await measure(policy, along, meter)).scores, along)) : {};
+    const { model } = await runAlign(resolved, { ...run, baseDir: dir, observe });
+    if (signal?.aborted) throw new InterruptedError("stopped; the same command continues");
+    return model;
+  };
+  const models: Record<string, string> = { sft: baseModelDir, warmup: warmup.model };
+  models.dpo = await align("dpo", dpoRecipe("dpo", recipeContext), settings.dpo.steps / 4);
+  for (const name of onlineRuns)
+    models[name] = await align(name, onlineRecipe(name, recipeContext), settings.online.evaluateEvery);
+
+  const runs = {} as SeedResult["runs"];
+  for (const name of runNames) {
+    const { policy } = await openPolicy(models[name]!, { engine, frozen: true });
+    const { scores, answers } = await measure(policy, final, meter);
+    policy.dispose();
+    const curve =
+      name === "sft" || name === "warmup" ? [] : readCurve(await readJsonl(join(dir, name, "metrics.jsonl")));
+    runs[name] = { curve, final: scores, answers: answers.map(({ text }) => text) };
+  }
+  return {
+    rewardModels,
+    prompts: final.map(({ task, row }) => ({
+      task,
+      family: row.family,
+      prompt: row.prompt,
+      harmful: row.metadata.harmful,
+    })),
+    runs,
+    recipes,
+  };
+}
+
+const meanKeys = [
+  "trueReward",
+  "taskReward",
+  "unifiedReward",
+  "violationRate",
+  "brokenRate",
+  "kl",
+  "taskRewardDeviation",
+  "unifiedRewardDeviation",
+] as const satisfies readonly (keyof TaskMeans)[];
+
+const metricName = (task: TaskName, key: string) =>
+  `lab/${task}/${key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`;
+
+/** Task means as metrics; `lab/` marks what training never sees. */
+function curveMetrics(means: Record<TaskName, TaskMeans>): Metrics {
+  return Object.fromEntries(
+    taskNames.flatMap((task) => meanKeys.map((key) => [metricName(task, key), means[task][key]])),
+  );
+}
+
+function readCurve(rows: readonly Record<string, unknown>[]): CurvePoint[] {
+  return rows
+    .filter((row) => metricName("chat", "trueReward") in row)
+    .map((row) => ({
+      step: row.step as number,
+      tasks: byTask((task) => {
+        const means = Object.fromEntries(meanKeys.map((key) => [key, row[metricName(task, key)]]));
+        return means as Record<(typeof meanKeys)[number], number>;
+      }),
+    }));
+}
