@@ -176,7 +176,8 @@ export class SafetensorsReader {
     await closeAll(this.handles);
   }
 
-  private async readBytes(info: TensorInfo, position: number, into: Uint8Array): Promise<void> {
+  /** Fills `into` with the bytes of the tensor's file from `position` on. */
+  async readBytes(info: TensorInfo, position: number, into: Uint8Array): Promise<void> {
     const handle = this.handles.get(info.file)!;
     for (let done = 0; done < into.length; ) {
       const length = Math.min(ioBytes, into.length - done);

@@ -8,10 +8,12 @@ import { writeDirectoryAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
 import { copyTokenizer } from "../model/checkpoint.js";
 import { type FloatType, isSupportedFamily, parseDecoderConfig } from "../model/config.js";
+import { firstNonFinite } from "../model/floats.js";
 import { formatJson, type Json } from "../model/json.js";
 import { formatShape, type TensorSource, writeWeights } from "../model/safetensors.js";
 import { elementsOf, type Member, openMember } from "./member.js";
 import { type LinearMerge, mergeCard } from "./mergekit.js";
+import { itemBytes, WeightedSum } from "./weighted-sum.js";
 
 export interface AverageMember {
   /** A model directory, or a LoRA adapter: its merged weights are averaged. */
@@ -77,20 +79,43 @@ export async function averageCheckpoints({
   async function write(): Promise<void> {
     const first = members[0]!;
     const terms = inFixedOrder(members, weights);
-    const floats = [...first.tensors].filter(([, info]) => !isInteger(info.dtype));
+    const typeOf = (name: string) => dtype ?? commonType(members, name);
+    // The order of the file, wide types first: that in which the writer will ask for the chunks.
+    const floats = [...first.tensors]
+      .filter(([, info]) => !isInteger(info.dtype))
+      .sort(([a], [b]) => itemBytes[typeOf(b)] - itemBytes[typeOf(a)]);
     const total = floats.reduce((sum, [, info]) => sum + elementsOf(info), 0);
+    const chunks = averageChunks(
+      terms,
+      floats.map(([name, info]) => [name, elementsOf(info)]),
+    );
     let done = 0;
-    const progress = (elements: number) => onProgress?.((done += elements), total);
-    const sources = [...first.tensors].map(([name, info]): TensorSource => {
-      const { shape } = info;
-      if (isInteger(info.dtype)) return { name, shape, dtype: info.dtype, bytes: () => first.readRaw(name) };
-      return {
+    async function* averaged(name: string, elements: number): AsyncGenerator<Float32Array> {
+      for (let written = 0; written < elements; ) {
+        const { value } = await chunks.next();
+        if (value?.name !== name) throw new Error(`the writer asked for "${name}" out of order`);
+        yield value.values;
+        written += value.elements;
+        done += value.elements;
+        onProgress?.(done, total);
+      }
+    }
+    const sources: TensorSource[] = [
+      ...[...first.tensors]
+        .filter(([, info]) => isInteger(info.dtype))
+        .map(([name, { shape, dtype: type }]) => ({
+          name,
+          shape,
+          dtype: type,
+          bytes: () => first.readRaw(name),
+        })),
+      ...floats.map(([name, info]) => ({
         name,
-        shape,
-        dtype: dtype ?? commonType(members, name),
-        values: () => averageTensor(terms, name, elementsOf(info), progress),
-      };
-    });
+        shape: info.shape,
+        dtype: typeOf(name),
+        values: () => averaged(name, elementsOf(info)),
+      })),
+    ];
     const merge: LinearMerge = {
       models: given.map(({ dir, weight = 1 }) => ({ model: dir, weight })),
       normalize,
@@ -133,83 +158,68 @@ function inFixedOrder(members: readonly Member[], weights: readonly number[]): T
     .sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : a.weight - b.weight));
 }
 
-/** Elements held at a time, of all members together: 32 MiB, read twice over because the next chunk is on its way. */
-const heldElements = 1 << 23;
-/** Elements summed at a time: their float64 sums stay in the cache while the members pass by. */
-const tileElements = 1 << 14;
+/** Elements held at a time, of all members together: 8 MiB of float32, so that what was read is still in the cache when it is summed. */
+const heldElements = 1 << 21;
+
+/** A part of one tensor, in row-major order. */
+interface Chunk {
+  name: string;
+  first: number;
+  elements: number;
+}
+
+function chunksOf(name: string, elements: number, size: number): Chunk[] {
+  return Array.from({ length: Math.ceil(elements / size) }, (_, i) => ({
+    name,
+    first: i * size,
+    elements: Math.min(size, elements - i * size),
+  }));
+}
 
 /**
- * One tensor of sum_i w_i phi_i, in chunks. Products and sums are float64 and are rounded to float32 once, so that
- * identical members give the member back bit for bit. While one chunk is summed and written, the next is being read.
+ * sum_i w_i phi_i, chunk by chunk in the order of `tensors`. Products and sums are float64 and are rounded to float32
+ * once, so that identical members give the member back bit for bit. While one chunk is summed and written, the next is
+ * being read, be it of the same tensor or of the next.
  */
-async function* averageTensor(
+async function* averageChunks(
   terms: readonly Term[],
-  name: string,
-  elements: number,
-  progress: (elements: number) => void,
-): AsyncGenerator<Float32Array> {
-  const size = Math.min(elements, Math.ceil(heldElements / terms.length));
-  const buffers = () => terms.map(() => new Float32Array(size));
-  let [current, next] = [buffers(), elements > size ? buffers() : []];
-  const sum = new Float64Array(tileElements);
-  const mean = new Float32Array(size);
-  const read = (into: readonly Float32Array[], first: number) =>
-    Promise.all(
-      terms.map(({ member }, i) =>
-        member.read(name, first, into[i]!.subarray(0, Math.min(size, elements - first))),
-      ),
+  tensors: readonly (readonly [name: string, elements: number])[],
+): AsyncGenerator<Chunk & { values: Float32Array }> {
+  const largest = tensors.reduce((max, [, elements]) => Math.max(max, elements), 0);
+  const size = Math.min(largest, Math.ceil(heldElements / terms.length));
+  const sum = new WeightedSum(terms.length, size);
+  const chunks = tensors.flatMap(([name, elements]) => chunksOf(name, elements, size));
+  const read = async (index: number): Promise<void> => {
+    const { name, first, elements } = chunks[index]!;
+    const reading = terms.map(({ member }, i) =>
+      member.readStored(name, first, sum.input(index % 2, i, member.storedType(name), elements)),
     );
-  let pending = read(current, 0);
-  for (let first = 0; first < elements; first += size) {
+    await Promise.all(reading);
+  };
+  let pending = chunks.length > 0 ? read(0) : Promise.resolve();
+  for (const [index, chunk] of chunks.entries()) {
     await pending;
-    const hasNext = first + size < elements;
-    if (hasNext) {
-      pending = read(next, first + size);
+    if (index + 1 < chunks.length) {
+      pending = read(index + 1);
       // Awaited in the next round; a failure must not count as unhandled should this round fail first.
       pending.catch(() => {});
     }
-    const count = Math.min(size, elements - first);
-    for (let start = 0; start < count; start += tileElements) {
-      const end = Math.min(start + tileElements, count);
-      for (const [i, { weight }] of terms.entries()) {
-        addWeighted(sum, current[i]!.subarray(start, end), weight, i === 0);
-      }
-      if (!roundFinite(sum, mean.subarray(start, end))) throw nonFinite(terms, name, current, count);
-    }
-    yield mean.subarray(0, count);
-    progress(count);
-    [current, next] = [next, current];
+    const { name, first, elements } = chunk;
+    const typed = terms.map(({ member, weight }) => ({ type: member.storedType(name), weight }));
+    const values = sum.of(index % 2, typed, elements);
+    if (values === undefined) throw await nonFinite(terms, chunk);
+    yield { name, first, elements, values };
   }
 }
 
-/** sum += weight * values; the first term replaces what was there (adding it to 0 would lose the sign of -0). */
-function addWeighted(sum: Float64Array, values: Float32Array, weight: number, isFirst: boolean): void {
-  if (isFirst) for (let i = 0; i < values.length; i++) sum[i] = weight * values[i]!;
-  else for (let i = 0; i < values.length; i++) sum[i] = sum[i]! + weight * values[i]!;
-}
-
-/** Rounds to float32; false when a number is not finite, which any NaN or infinity among the terms makes it. */
-function roundFinite(sum: Float64Array, mean: Float32Array): boolean {
-  let check = 0;
-  for (let i = 0; i < mean.length; i++) {
-    const value = sum[i]!;
-    mean[i] = value;
-    check += value * 0; // 0 for every finite number, NaN otherwise
-  }
-  return check === 0;
-}
-
-function nonFinite(
-  terms: readonly Term[],
-  name: string,
-  values: readonly Float32Array[],
-  count: number,
-): UserError {
-  for (const [i, { member }] of terms.entries()) {
-    const bad = values[i]!.subarray(0, count).find((value) => !Number.isFinite(value));
-    if (bad !== undefined) {
+async function nonFinite(terms: readonly Term[], { name, first, elements }: Chunk): Promise<UserError> {
+  const values = new Float32Array(elements);
+  for (const { member } of terms) {
+    await member.read(name, first, values);
+    const bad = firstNonFinite(values);
+    if (bad >= 0) {
       return new UserError(
-        `${member.tensors.get(name)!.file}: tensor "${name}" holds ${bad}; the weights are broken`,
+        `${member.tensors.get(name)!.file}: tensor "${name}" holds ${values[bad]}; the weights are broken`,
       );
     }
   }

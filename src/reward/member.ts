@@ -5,9 +5,11 @@ import { join } from "node:path";
 import { UserError } from "../base/errors.js";
 import { type Adapter, loraScale, mergeLora, readAdapter } from "../model/adapter.js";
 import { ChatTemplate } from "../model/chat-template.js";
+import type { FloatType } from "../model/config.js";
 import { type Json, readJson, readJsonIfPresent } from "../model/json.js";
 import { formatShape, SafetensorsReader, type TensorInfo } from "../model/safetensors.js";
 import { hashTokenizer } from "../model/tokenizer.js";
+import { itemBytes } from "./weighted-sum.js";
 
 export interface MemberTensor {
   shape: readonly number[];
@@ -24,6 +26,10 @@ export interface Member {
   tensors: ReadonlyMap<string, MemberTensor>;
   /** Fills `out` with the elements of a float tensor from `first` on. */
   read(name: string, first: number, out: Float32Array): Promise<void>;
+  /** The type in which `readStored` delivers a float tensor: the file's where the sums know it, else F32. */
+  storedType(name: string): FloatType;
+  /** Fills `out` with the elements of a float tensor from `first` on, in that type. */
+  readStored(name: string, first: number, out: Uint8Array): Promise<void>;
   readRaw(name: string): Promise<Uint8Array>;
   /** Where the tokenizer is, its hash and its chat templates; undefined when the member has no tokenizer. */
   tokenizer: { dir: string; hash: string; templates: string } | undefined;
@@ -48,11 +54,22 @@ async function openFull(dir: string): Promise<Member> {
     generation: await readJsonIfPresent(join(dir, "generation_config.json")),
     tensors: reader.tensors,
     read: (name, first, out) => reader.readFloat32Slice(reader.info(name), first, out),
+    storedType: (name) => asFloatType(reader.info(name).dtype),
+    readStored: (name, first, out) => {
+      const info = reader.info(name);
+      if (asFloatType(info.dtype) !== info.dtype) return reader.readFloat32Slice(info, first, floatsOf(out));
+      return reader.readBytes(info, info.start + first * itemBytes[info.dtype], out);
+    },
     readRaw: (name) => reader.readRaw(name),
     tokenizer: await readTokenizer(dir),
     close: () => reader.close(),
   };
 }
+
+const asFloatType = (dtype: string): FloatType => (dtype in itemBytes ? (dtype as FloatType) : "F32");
+
+const floatsOf = ({ buffer, byteOffset, byteLength }: Uint8Array): Float32Array =>
+  new Float32Array(buffer, byteOffset, byteLength / 4);
 
 async function readTokenizer(dir: string): Promise<Member["tokenizer"]> {
   const json = await readJsonIfPresent(join(dir, "tokenizer.json"));
@@ -71,13 +88,19 @@ async function openLora(dir: string, givenBase: string | undefined): Promise<Mem
     );
   }
   const base = await openFull(baseDir);
+  const read = (name: string, first: number, out: Float32Array) =>
+    readMerged(adapter, base, name, first, out);
+  const isChanged = (name: string) => adapter.saved.has(name) || adapter.pairs.has(name);
   try {
     return {
       ...base,
       dir,
       config: adapter.lora.taskType === "SEQ_CLS" ? asClassifier(base.config) : base.config,
       tensors: mergedTensors(dir, adapter, base),
-      read: (name, first, out) => readMerged(adapter, base, name, first, out),
+      read,
+      storedType: (name) => (isChanged(name) ? "F32" : base.storedType(name)),
+      readStored: (name, first, out) =>
+        isChanged(name) ? read(name, first, floatsOf(out)) : base.readStored(name, first, out),
       tokenizer: (await readTokenizer(dir)) ?? base.tokenizer,
     };
   } catch (error) {

@@ -1,0 +1,80 @@
+import { describe, expect, it } from "vitest";
+import { RandomStream } from "../base/random.js";
+import type { FloatType } from "../model/config.js";
+import { bytesOf, float16ToFloat32, float32ToBfloat16 } from "../model/floats.js";
+import { WeightedSum } from "./weighted-sum.js";
+
+const stream = new RandomStream(5, "weighted sum");
+const normals = (size: number) => Float32Array.from({ length: size }, () => stream.normal());
+
+function sumOf(parts: readonly { type: FloatType; weight: number; bits: ArrayBufferView; size: number }[]) {
+  const { size } = parts[0]!;
+  const sum = new WeightedSum(parts.length, size);
+  for (const [i, { type, bits }] of parts.entries()) {
+    // What another chunk left behind must not leak into the padding.
+    sum.input(1, i, "F32", size).fill(0xff);
+    sum.input(1, i, type, size).set(bytesOf(bits));
+  }
+  return sum.of(1, parts, size)?.slice();
+}
+
+const f32 = (values: Float32Array, weight = 1) => ({
+  type: "F32" as const,
+  weight,
+  bits: values,
+  size: values.length,
+});
+const half = (type: "F16" | "BF16", bits: Uint16Array, weight = 1) => ({
+  type,
+  weight,
+  bits,
+  size: bits.length,
+});
+
+describe("a weighted sum", () => {
+  it.each([1, 3, 4, 2047, 2048, 2051, 9001])("of %i elements is float64's, rounded once", (size) => {
+    const [a, b] = [normals(size), normals(size)];
+    const narrow = new Uint16Array(size);
+    float32ToBfloat16(b, narrow);
+    const wide = Float32Array.from(narrow, (bits) => new Float32Array(Uint32Array.of(bits << 16).buffer)[0]!);
+    const got = sumOf([f32(a, 0.3), half("BF16", narrow, 0.6), f32(b, 0.1)])!;
+    expect(got).toEqual(a.map((x, i) => 0.3 * x + 0.6 * wide[i]! + 0.1 * b[i]!));
+  });
+
+  it("reads every finite float16 exactly", () => {
+    const all = Uint16Array.from({ length: 65536 }, (_, bits) => bits).filter(
+      (bits) => (bits & 0x7c00) !== 0x7c00,
+    );
+    const expected = new Float32Array(all.length);
+    float16ToFloat32(all, expected);
+    const got = sumOf([half("F16", all)])!;
+    expect(Buffer.compare(bytesOf(got), bytesOf(expected))).toBe(0);
+  });
+
+  it("of equal members is that member, zeros' signs and the smallest numbers included", () => {
+    const member = Float32Array.of(-0, 0, 1e-45, -3.4e38, 0.1, 1 / 3, 7);
+    const got = sumOf(Array.from({ length: 7 }, () => f32(member, 1 / 7)))!;
+    expect(Array.from(got, (x, i) => Object.is(x, member[i]))).not.toContain(false);
+  });
+
+  it.each([
+    ["F32", Number.NaN],
+    ["F32", Number.POSITIVE_INFINITY],
+    ["F16", 0x7c00],
+    ["F16", 0xfe00],
+    ["BF16", 0xff80],
+    ["BF16", 0x7fc1],
+  ] as const)("tells when a %s is not finite: %d", (type, value) => {
+    const values = type === "F32" ? new Float32Array(2050) : new Uint16Array(2050);
+    const part = { type, weight: 1, bits: values, size: values.length };
+    expect(sumOf([part])).toHaveLength(2050);
+    for (const at of [0, 2049]) {
+      values.fill(0)[at] = value;
+      expect(sumOf([part])).toBeUndefined();
+    }
+  });
+
+  it("tells when the sum is too large for float32", () => {
+    expect(sumOf([f32(Float32Array.of(3e38)), f32(Float32Array.of(1e38))])).toBeUndefined();
+  });
+});
