@@ -1,0 +1,45 @@
+// Whether a response refuses: by a judge model's verdict (CGPO's false-refusal judge), or by the regular expressions that
+// stand in for one.
+
+import { createMember } from "../judges/registry.js";
+import { refusalIn } from "../judges/rules/refusal.js";
+import { verdictFrom } from "../judges/verdict.js";
+import type { RefusalTest } from "./benchmark.js";
+
+/** A judge model behind an OpenAI-compatible endpoint. */
+export interface RefusalJudge {
+  model: string;
+  /** Up to and including `/v1`. */
+  baseUrl: string;
+  apiKeyEnv?: string;
+}
+
+/** Characters from the start in which the regular expressions look. */
+const window = 300;
+
+export async function refusalTest(
+  judge: RefusalJudge | undefined,
+): Promise<{ name: string; test: RefusalTest }> {
+  if (!judge)
+    return { name: "refusal_regex", test: async (response) => refusalIn(response, window) !== undefined };
+  const { model, baseUrl, apiKeyEnv } = judge;
+  const { judge: classifier } = await createMember(
+    {
+      kind: "false_refusal",
+      model,
+      base_url: baseUrl,
+      ...(apiKeyEnv !== undefined && { api_key_env: apiKeyEnv }),
+    },
+    { baseDir: process.cwd() },
+  );
+  return {
+    name: `false_refusal by ${model}`,
+    async test(response, signal) {
+      const input = { prompt: "", response, truncated: false, metadata: {} };
+      const verdict = await verdictFrom(classifier, input, signal);
+      if (!verdict || verdict.verdict === "failed")
+        throw new Error(verdict?.reason ?? "the judge does not apply");
+      return verdict.verdict === "violated";
+    },
+  };
+}
