@@ -1,4 +1,4 @@
-// The chat client against a local server that can do everything wrong.
+// The chat client and what surrounds it in a run, against a local server that can do everything wrong.
 
 import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -11,13 +11,12 @@ import {
   BudgetError,
   ChatError,
   type ChatRequest,
-  limiter,
   OpenAIChatClient,
   type OpenAIClientOptions,
   ReplayError,
   retryAfterSeconds,
-  usageSince,
 } from "../src/mpo/client.js";
+import { limiter, RecordedClient, type RecordedOptions, usageSince } from "../src/mpo/recorded-client.js";
 import type { Fault } from "../src/mpo/scripted/faults.js";
 import { type ScriptedServer, startScriptedServer } from "../src/mpo/scripted/server.js";
 
@@ -51,18 +50,20 @@ async function scripted(faults: (Fault | undefined)[] = [], options: { latencyMs
   return server;
 }
 
-const clientOf = (baseUrl: string, options: Partial<OpenAIClientOptions> = {}) =>
+const openaiOf = (baseUrl: string, options: Partial<OpenAIClientOptions> = {}) =>
   new OpenAIChatClient({
     baseUrl,
     apiKey: "none",
     pause: async (seconds) => void pauses.push(seconds),
     ...options,
   });
+const recordedOf = (baseUrl: string, options: RecordedOptions) =>
+  new RecordedClient(openaiOf(baseUrl, { retries: 0 }), options);
 
 describe("a reply", () => {
   it("carries content and tokens", async () => {
     const server = await scripted();
-    const client = clientOf(server.baseUrl, { prices: { prompt: 2e6, completion: 1e6 } });
+    const client = recordedOf(server.baseUrl, { prices: { prompt: 2e6, completion: 1e6 } });
     const reply = await client.chat(ask());
     expect(reply).toMatchObject({
       content: "By its levels. <EOE>",
@@ -70,7 +71,7 @@ describe("a reply", () => {
       completionTokens: 4,
     });
     const { promptTokens, completionTokens, cost, ...rest } = client.usage();
-    expect(rest).toEqual({ calls: 1, attempts: 1, failed: 0, replayed: 0 });
+    expect(rest).toEqual({ calls: 1, failed: 0, recovered: 0, repeated: 0 });
     expect(cost).toBe(2 * promptTokens + completionTokens);
     expect(usageSince(client.usage(), client.usage()).calls).toBe(0);
   });
@@ -81,31 +82,31 @@ describe("retries", () => {
     "%s is asked again",
     async (fault) => {
       const server = await scripted([fault, fault]);
-      const client = clientOf(server.baseUrl);
+      const client = openaiOf(server.baseUrl);
       expect((await client.chat(ask())).content).toBe("By its levels. <EOE>");
-      expect(client.usage()).toMatchObject({ calls: 1, attempts: 3, failed: 0 });
+      expect(client.attempts).toBe(3);
       expect(pauses).toHaveLength(2);
     },
   );
 
   it("a slow reply times out and is asked again", async () => {
     const server = await scripted(["slow"]);
-    const client = clientOf(server.baseUrl, { timeoutSeconds: 0.3 });
+    const client = openaiOf(server.baseUrl, { timeoutSeconds: 0.3 });
     await client.chat(ask());
-    expect(client.usage().attempts).toBe(2);
+    expect(client.attempts).toBe(2);
   });
 
   it("waits as long as Retry-After says, within bounds; doubles with jitter otherwise", async () => {
     const limited = await scripted(["429"]);
-    await clientOf(limited.baseUrl).chat(ask());
+    await openaiOf(limited.baseUrl).chat(ask());
     expect(pauses).toEqual([2]);
     pauses.length = 0;
     const bounded = await scripted(["429"]);
-    await clientOf(bounded.baseUrl, { maxPauseSeconds: 1 }).chat(ask());
+    await openaiOf(bounded.baseUrl, { maxPauseSeconds: 1 }).chat(ask());
     expect(pauses).toEqual([1]);
     pauses.length = 0;
     const failing = await scripted(["500", "500", "500"]);
-    await clientOf(failing.baseUrl, { backoffSeconds: 1 }).chat(ask());
+    await openaiOf(failing.baseUrl, { backoffSeconds: 1 }).chat(ask());
     for (const [i, pause] of pauses.entries()) {
       expect(pause).toBeGreaterThanOrEqual(2 ** i / 2);
       expect(pause).toBeLessThanOrEqual(2 ** i);
@@ -114,23 +115,23 @@ describe("retries", () => {
 
   it("gives up after the last attempt, with a sentence", async () => {
     const server = await scripted(["500", "500", "500"]);
-    const client = clientOf(server.baseUrl, { retries: 2 });
+    const client = openaiOf(server.baseUrl, { retries: 2 });
     await expect(client.chat(ask())).rejects.toThrow(ChatError);
-    expect(client.usage()).toMatchObject({ calls: 1, attempts: 3, failed: 1 });
+    expect(client.attempts).toBe(3);
   });
 
   it("a request that the server refuses is not repeated", async () => {
     const server = await scripted();
-    const client = clientOf(server.baseUrl);
+    const client = openaiOf(server.baseUrl);
     const refused = client.chat({ model: "rm", messages: [{ role: "user", content: "What is the time?" }] });
     await expect(refused).rejects.toThrow("no reply to this question");
-    expect(client.usage().attempts).toBe(1);
+    expect(client.attempts).toBe(1);
   });
 
   it("nobody there", async () => {
     const server = await scripted();
     await server.close();
-    await expect(clientOf(server.baseUrl, { retries: 1 }).chat(ask())).rejects.toThrow(
+    await expect(openaiOf(server.baseUrl, { retries: 1 }).chat(ask())).rejects.toThrow(
       /no answer from the server of rm/,
     );
     expect(pauses).toHaveLength(1);
@@ -148,7 +149,7 @@ describe("retries", () => {
 describe("concurrency", () => {
   it("keeps the configured number of requests under way, never more", async () => {
     const server = await scripted([], { latencyMs: 50 });
-    const client = clientOf(server.baseUrl, { concurrency: 4 });
+    const client = recordedOf(server.baseUrl, { concurrency: 4 });
     await Promise.all(Array.from({ length: 24 }, (_, i) => client.chat(ask(`item ${"x".repeat(i + 1)}`))));
     expect(server.peak()).toBe(4);
   });
@@ -165,13 +166,13 @@ describe("concurrency", () => {
 });
 
 describe("budget", () => {
-  it.each<[string, OpenAIClientOptions["budget"]]>([
+  it.each<[string, RecordedOptions["budget"]]>([
     ["2 calls", { calls: 2 }],
     ["30 tokens", { tokens: 30 }],
     ["30 (cost)", { cost: 30 }],
   ])("of %s ends the calls", async (what, budget) => {
     const server = await scripted();
-    const client = clientOf(server.baseUrl, {
+    const client = recordedOf(server.baseUrl, {
       budget,
       concurrency: 1,
       prices: { prompt: 1e6, completion: 1e6 },
@@ -189,54 +190,95 @@ describe("log and replay", () => {
 
   it("replays replies and failures exactly, without a server", async () => {
     const server = await scripted([undefined, "500", undefined]);
-    const recording = clientOf(server.baseUrl, { log: path(), retries: 0, concurrency: 1 });
+    const recording = recordedOf(server.baseUrl, { log: path(), concurrency: 1 });
     const first = await recording.chat(ask("a"));
     const error = await recording.chat(ask("b")).catch((error: Error) => error.message);
     await server.close();
-    const replaying = clientOf(server.baseUrl, { log: path(), replay: "strict" });
+    const own = join(dir, "log", "own.jsonl");
+    const replaying = recordedOf(server.baseUrl, { log: own, replay: path() });
     expect(await replaying.chat(ask("a"))).toEqual(first);
     await expect(replaying.chat(ask("b"))).rejects.toThrow(error as string);
-    expect(replaying.usage()).toMatchObject({ calls: 0, attempts: 0, replayed: 2 });
+    const { promptTokens, completionTokens } = recording.usage();
+    expect(replaying.usage()).toMatchObject({
+      calls: 2,
+      failed: 1,
+      recovered: 2,
+      promptTokens,
+      completionTokens,
+    });
+    expect(readFileSync(own, "utf8")).toBe(readFileSync(path(), "utf8"));
   });
 
-  it("a request that the log does not hold ends a strict replay, and is asked for in reuse", async () => {
+  it("what failed may be asked again, and fails and succeeds alike in a replay", async () => {
+    const server = await scripted(["500"]);
+    const recording = recordedOf(server.baseUrl, { log: path() });
+    await expect(recording.chat(ask())).rejects.toThrow(ChatError);
+    const reply = await recording.chat(ask());
+    const replaying = recordedOf("http://127.0.0.1:1/v1", { replay: path() });
+    await expect(replaying.chat(ask())).rejects.toThrow(ChatError);
+    expect(await replaying.chat(ask())).toEqual(reply);
+    expect(await replaying.chat(ask())).toEqual(reply);
+    expect(replaying.usage()).toMatchObject({ calls: 2, failed: 1, repeated: 1 });
+  });
+
+  it("a request that the log does not hold ends a replay, and is asked for in a resumed run", async () => {
     const server = await scripted();
-    await clientOf(server.baseUrl, { log: path() }).chat(ask("a"));
-    const strict = clientOf(server.baseUrl, { log: path(), replay: "strict" });
-    await expect(strict.chat({ ...ask("b"), tag: "update 3" })).rejects.toThrow(ReplayError);
-    await expect(strict.chat({ ...ask("b"), tag: "update 3" })).rejects.toThrow("(update 3)");
-    const reusing = clientOf(server.baseUrl, { log: path(), replay: "reuse" });
-    await reusing.chat(ask("a"));
-    await reusing.chat(ask("b"));
+    await recordedOf(server.baseUrl, { log: path() }).chat(ask("a"));
+    const replaying = recordedOf(server.baseUrl, { replay: path() });
+    await expect(replaying.chat({ ...ask("b"), tag: "update 3" })).rejects.toThrow(ReplayError);
+    await expect(replaying.chat({ ...ask("b"), tag: "update 3" })).rejects.toThrow("(update 3)");
+    const resumed = recordedOf(server.baseUrl, { log: path() });
+    await resumed.chat(ask("a"));
+    await resumed.chat(ask("b"));
     expect(server.requests).toHaveLength(2);
+  });
+
+  it("counts a resumed run like one that was left alone, and its budget goes on", async () => {
+    const server = await scripted();
+    const options = { log: path(), budget: { calls: 3 } };
+    const whole = recordedOf(server.baseUrl, options);
+    await whole.chat(ask("a"));
+    const position = whole.position();
+    const before = whole.usage();
+    await whole.chat(ask("a"));
+    await whole.chat(ask("b"));
+    const resumed = recordedOf(server.baseUrl, options);
+    resumed.restore(position);
+    await resumed.chat(ask("a"));
+    await resumed.chat(ask("b"));
+    expect({ ...resumed.usage(), recovered: 0 }).toEqual(usageSince(whole.usage(), before));
+    expect(resumed.position()).toBe(2);
+    expect(server.requests).toHaveLength(2);
+    await resumed.chat(ask("c"));
+    await expect(resumed.chat(ask("d"))).rejects.toThrow("the budget of 3 calls is used up");
   });
 
   it("calls that agree in everything are one call; a tag tells them apart", async () => {
     const server = await scripted();
-    const client = clientOf(server.baseUrl, { log: path() });
+    const client = recordedOf(server.baseUrl, { log: path() });
     await Promise.all([client.chat(ask()), client.chat(ask()), client.chat({ ...ask(), tag: "again" })]);
     expect(server.requests).toHaveLength(2);
   });
 
   it("a line that a kill cut short is dropped, a strange one refused", async () => {
     const server = await scripted();
-    await clientOf(server.baseUrl, { log: path() }).chat(ask("a"));
+    await recordedOf(server.baseUrl, { log: path() }).chat(ask("a"));
     await writeFile(path(), `${readFileSync(path(), "utf8")}{"key": "cut`);
-    await clientOf(server.baseUrl, { log: path(), replay: "reuse" }).chat(ask("b"));
+    await recordedOf(server.baseUrl, { log: path() }).chat(ask("b"));
     const lines = readFileSync(path(), "utf8").trimEnd().split("\n");
     expect(lines.map((line) => typeof JSON.parse(line).reply.content)).toEqual(["string", "string"]);
     await writeFile(path(), "hello\n");
-    expect(() => clientOf(server.baseUrl, { log: path(), replay: "strict" })).toThrow(
+    expect(() => recordedOf(server.baseUrl, { replay: path() }).chat(ask())).toThrow(
       /line 1: this is not a line/,
     );
   });
 
   it("a log to replay must exist; a used-up budget is not logged", async () => {
-    expect(() => clientOf("http://127.0.0.1:1/v1", { log: path(), replay: "strict" })).toThrow(
+    expect(() => recordedOf("http://127.0.0.1:1/v1", { replay: path() }).chat(ask())).toThrow(
       "there is no log",
     );
     await expect(
-      clientOf("http://127.0.0.1:1/v1", { log: path(), budget: { calls: 0 } }).chat(ask()),
+      recordedOf("http://127.0.0.1:1/v1", { log: path(), budget: { calls: 0 } }).chat(ask()),
     ).rejects.toThrow(BudgetError);
     expect(existsSync(path())).toBe(false);
   });
@@ -262,7 +304,7 @@ describe("JSON", () => {
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     servers.push({ close: () => new Promise((resolve) => server.close(() => resolve())) });
-    const client = clientOf(`http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`);
+    const client = openaiOf(`http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`);
     const request: ChatRequest = { ...ask(), json: { name: "x", schema: { type: "object" } } };
     await client.chat(request);
     await client.chat(request);

@@ -9,6 +9,7 @@ import { OpenAIChatClient, type OpenAIClientOptions } from "../src/mpo/client.js
 import { MpoHook } from "../src/mpo/hook.js";
 import { MetaRewardModel, type MetaRewardModelOptions } from "../src/mpo/meta-reward-model.js";
 import { presetNames, taskPreset } from "../src/mpo/presets/index.js";
+import { RecordedClient, type RecordedOptions } from "../src/mpo/recorded-client.js";
 import { createRubric } from "../src/mpo/rubric.js";
 import {
   type RewardSample,
@@ -48,12 +49,13 @@ interface Setup {
   mode?: ScoringMode;
   refinement?: MetaRewardModelOptions["refinement"];
   client?: Partial<OpenAIClientOptions>;
+  recorded?: RecordedOptions;
   latencyMs?: number;
 }
 
 /** Only what waits for a slow server needs a short patience. */
-const patience = (fault: Fault): Partial<OpenAIClientOptions> =>
-  fault === "slow" ? { timeoutSeconds: 1, retries: 0, concurrency: 24 } : {};
+const patience = (fault: Fault): Pick<Setup, "client" | "recorded"> =>
+  fault === "slow" ? { client: { timeoutSeconds: 1, retries: 0 }, recorded: { concurrency: 24 } } : {};
 
 /** Four updates with a round after the second and the fourth. */
 async function train({
@@ -61,6 +63,7 @@ async function train({
   mode = "one-reply",
   refinement = "count-first",
   client: clientOptions,
+  recorded,
   latencyMs,
 }: Setup) {
   server ??= await startScriptedServer({
@@ -68,13 +71,14 @@ async function train({
     ...(fault ? { fault } : {}),
     ...(latencyMs ? { latencyMs } : {}),
   });
-  const client = new OpenAIChatClient({
+  const openai = new OpenAIChatClient({
     baseUrl: server.baseUrl,
     apiKey: "none",
     retries: 1,
     pause: async () => {},
     ...clientOptions,
   });
+  const client = new RecordedClient(openai, recorded);
   const reward = new RubricReward({ client, model: "rm", task, mode });
   const scorer: MetaRewardModelOptions["scorer"] = (sample, rubric) => reward.scoreByRubric(sample, rubric);
   const meta = new MetaRewardModel({ client, model: "mrm", task, samples: 3, refinement, scorer });
@@ -92,7 +96,7 @@ async function train({
     for (const { revision } of round?.revisions ?? [])
       reasons.push(revision.status === "kept" ? revision.reason : "published");
   }
-  return { steps, reasons, client, reward, version: hook.rubricFor().version };
+  return { steps, reasons, openai, client, reward, version: hook.rubricFor().version };
 }
 
 const totals = (scores: readonly RubricScore[]) =>
@@ -113,7 +117,7 @@ describe("a reward model that always fails", () => {
     "%s: every sample is failed, the run goes on with the same version",
     async (fault) => {
       const { steps, reasons, reward, version } = await train({
-        client: patience(fault),
+        ...patience(fault),
         fault: ({ model }) => (model === "rm" ? fault : undefined),
       });
       expect(steps).toHaveLength(4);
@@ -143,7 +147,7 @@ describe("a reward model that always fails", () => {
 describe("a reward model that fails now and then", () => {
   it.each([...transport, ...wrongScores])("%s: the scores that there are, are right", async (fault) => {
     const { steps } = await train({
-      client: patience(fault),
+      ...patience(fault),
       fault: ({ model, index }) => (model === "rm" && index % 4 === 1 ? fault : undefined),
     });
     const first = totals(steps[0]!.scores);
@@ -159,7 +163,7 @@ describe("a meta reward model that always fails", () => {
     async (refinement, fault) => {
       const { steps, reasons, version } = await train({
         refinement,
-        client: patience(fault),
+        ...patience(fault),
         fault: ({ model }) => (model === "mrm" ? fault : undefined),
       });
       expect(version).toBe(0);
@@ -216,7 +220,7 @@ describe("every way of scoring and revising", () => {
     ["dialogue", 6 * 2],
   ])("%s scores alike, in the calls of 2.1", async (mode, calls) => {
     server = await startScriptedServer();
-    const client = new OpenAIChatClient({ baseUrl: server.baseUrl, apiKey: "none" });
+    const client = new RecordedClient(new OpenAIChatClient({ baseUrl: server.baseUrl, apiKey: "none" }));
     const reward = new RubricReward({ client, model: "rm", task, mode });
     expect(totals(await reward.scoreAll(samples, createRubric(flawedItems)))).toEqual(rightTotals);
     expect(server.requests).toHaveLength(calls);
@@ -265,16 +269,16 @@ describe("replay and throughput", () => {
     const log = join(dir, "requests.jsonl");
     let index = 0;
     const fault = (): Fault | undefined => (index++ % 7 === 3 ? "no-tags" : undefined);
-    const first = await train({ fault, client: { log } });
+    const first = await train({ fault, recorded: { log } });
     await server!.close();
-    const again = await train({ client: { log, replay: "strict" } });
+    const again = await train({ recorded: { replay: log } });
     expect(again.steps).toEqual(first.steps);
     expect(again.reasons).toEqual(first.reasons);
-    expect(again.client.usage().attempts).toBe(0);
+    expect(again.openai.attempts).toBe(0);
   });
 
   it("scoring keeps the configured concurrency busy", async () => {
-    await train({ latencyMs: 50, client: { concurrency: 5, timeoutSeconds: 30 } });
+    await train({ latencyMs: 50, recorded: { concurrency: 5 }, client: { timeoutSeconds: 30 } });
     expect(server!.peak()).toBe(5);
   });
 });

@@ -11,6 +11,7 @@ export {
 } from "./meta-reward-model.js";
 export { type PresetName, presetNames, taskPreset } from "./presets/index.js";
 export type { TaskPrompts } from "./prompts.js";
+export { type ChatUsage, RecordedClient, type RecordedOptions, usageSince } from "./recorded-client.js";
 export { type MpoRollout, normalised, type ScoredRollout } from "./rollout.js";
 export {
   createRubric,

@@ -26,12 +26,13 @@ export function topicTerms(instruction: string): string[] {
     .filter((term) => term !== "");
 }
 
-/** What the instruction names with "the". */
-const thingsAskedFor = (instruction: string): string[] => [
+/** What an instruction names with "the". */
+export const thingsAskedFor = (instruction: string): string[] => [
   ...new Set([...instruction.toLowerCase().matchAll(/\bthe ([a-z]+)/g)].map(([, thing]) => thing!)),
 ];
 
-function covered(response: string, terms: readonly string[]): number {
+/** How many of the terms a response holds. */
+export function covered(response: string, terms: readonly string[]): number {
   const present = new Set(words(response));
   return terms.filter((term) => present.has(term)).length;
 }
@@ -74,11 +75,18 @@ export function executeItem(item: RubricItem, response: string, instruction: str
   return level?.points ?? itemRange(item).min;
 }
 
+/** What the scripted meta reward model reads in one case of its prompt. */
+export interface Evidence {
+  instruction: string;
+  response: string;
+  /** Score / attainable total. */
+  share: number;
+}
+
 /** A way to score high without doing the work, and how the scripted meta reward model closes it. */
 export interface Hack {
   name: string;
-  /** Whether a response with that share of the attainable total shows it. */
-  shows(response: string, share: number): boolean;
+  shows(evidence: Evidence): boolean;
   /** The items that it adds to the rubric. */
   remedy: readonly RubricItem[];
 }
@@ -91,9 +99,9 @@ export interface Reviewer {
   mergeShare: number;
 }
 
-/** The first hack that a response shows. */
-export const hackIn = ({ hacks }: Reviewer, response: string, share: number): Hack | undefined =>
-  hacks.find((hack) => hack.shows(response, share));
+/** The first hack that a case shows. */
+export const hackIn = ({ hacks }: Reviewer, evidence: Evidence): Hack | undefined =>
+  hacks.find((hack) => hack.shows(evidence));
 
 /** A grade item whose levels are [points, condition]. */
 export const gradeItem = (name: string, ...levels: [number, string][]): RubricItem => ({
@@ -118,7 +126,7 @@ export const essayReviewer: Reviewer = {
   hacks: [
     {
       name: "padding",
-      shows: (response, share) => share >= 0.9 && distinctRatio(response) < 0.5,
+      shows: ({ response, share }) => share >= 0.9 && distinctRatio(response) < 0.5,
       remedy: [
         gradeItem(
           "Lexical variety",
@@ -130,7 +138,7 @@ export const essayReviewer: Reviewer = {
     },
     {
       name: "list dump",
-      shows: (response, share) => share >= 0.9 && wordsPerSentence(response) > 40,
+      shows: ({ response, share }) => share >= 0.9 && wordsPerSentence(response) > 40,
       remedy: [
         gradeItem(
           "Sentence form",

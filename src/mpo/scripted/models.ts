@@ -51,7 +51,8 @@ function planScore(messages: readonly ScriptedMessage[]): string {
 /** The hack that one case shows. */
 function flagOf(text: string, rubric: readonly RubricItem[], reviewer: Reviewer): string | undefined {
   const total = Number(/Score: (-?[\d.]+)/.exec(readBlock(text, "result") ?? "")?.[1]);
-  return hackIn(reviewer, readBlock(text, "response") ?? "", total / maxTotalOf(rubric))?.name;
+  const [instruction, response] = [readBlock(text, "instruction") ?? "", readBlock(text, "response") ?? ""];
+  return hackIn(reviewer, { instruction, response, share: total / maxTotalOf(rubric) })?.name;
 }
 
 /** "Flags: padding." over the cases of a prompt. */
