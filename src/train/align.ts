@@ -3,25 +3,19 @@
 // in one step.
 
 import type { LocalLanguageModel } from "../engine/local/index.js";
-import {
-  openTask,
-  restoreTask,
-  type Surroundings,
-  type Task,
-  type TaskContext,
-  taskState,
-} from "./align-task.js";
+import type { Surroundings, TaskContext } from "./align-task.js";
 import { addClock, describeRates, newClock, rates, timed } from "./clock.js";
+import { Critic } from "./critic.js";
+import { type Learner, openLearner, type TaskStep } from "./learner.js";
+import { meanMetrics } from "./learning.js";
 import type { Metrics } from "./metrics.js";
 import { openPolicy } from "./models.js";
-import { checkOptimizer } from "./policy-objectives.js";
 import type { AlignRecipe } from "./recipe.js";
 import { RewardSources } from "./rewards.js";
-import { rollOut, rolloutRows } from "./rollout.js";
 import { checkOutputDir } from "./run-directory.js";
 import { nameRows, runLoop } from "./run-loop.js";
+import { learningRateAt } from "./schedule.js";
 import type { TextCodec } from "./text.js";
-import { accumulateTask } from "./update.js";
 
 export interface AlignResult {
   /** Directory of the aligned model (or of its adapter). */
@@ -43,7 +37,6 @@ export interface AlignOptions extends TaskContext {
 }
 
 export async function runAlign(recipe: AlignRecipe, context: AlignOptions): Promise<AlignResult> {
-  for (const { optimizer } of recipe.tasks) checkOptimizer(optimizer.name);
   await checkOutputDir(recipe.outputDir, recipe, context);
   const { policy, codec } = await openPolicy(recipe.policy.model, {
     ...recipe.policy,
@@ -54,65 +47,87 @@ export async function runAlign(recipe: AlignRecipe, context: AlignOptions): Prom
   const reference = recipe.reference
     ? (await openPolicy(recipe.reference, { engine: recipe.engine, frozen: true })).policy
     : await policy.snapshot();
+  const critic = await Critic.open(recipe, codec.tokenizer);
   const rewards = new RewardSources(recipe, codec.tokenizer);
-  const tasks: Task[] = [];
-  for (const task of recipe.tasks) tasks.push(await openTask(task, recipe, rewards, codec, context));
+  const tasks: Learner[] = [];
+  for (const task of recipe.tasks) tasks.push(await openLearner(task, recipe, rewards, codec, context));
 
   const total = newClock();
   const { model } = await runLoop(recipe.outputDir, recipe, context, {
     label: "align",
     steps: recipe.steps,
     trainer: recipe,
-    models: { policy },
+    models: critic ? { policy, critic: critic.model } : { policy },
     final: policy,
-    state: () => ({ tasks: Object.fromEntries(tasks.map((task) => [task.recipe.name, taskState(task)])) }),
+    state: () => ({ tasks: Object.fromEntries(tasks.map((task) => [task.name, task.state()])) }),
     restore: (state) => {
-      for (const task of tasks) restoreTask(task, state.tasks[task.recipe.name]);
+      for (const task of tasks) task.restore(state.tasks[task.name]);
     },
-    batch: () => tasks.map(({ recipe: { name }, batch }) => `task ${name}: ${nameRows(batch)}`).join("; "),
+    batch: () => tasks.map(({ name, batch }) => `task ${name}: ${nameRows(batch())}`).join("; "),
     step: async (adam, step, run) => {
       const observe = (at: number) => context.observe?.(at, { policy, reference, codec });
       if (step === 0) {
         const before = await observe(0);
         if (before) run.metrics.log(0, before);
       }
-      const around: Surroundings = { policy, reference, codec, clock: newClock(), context };
-      const metrics: Record<string, number | string | undefined> = {};
-      let learned = 0;
-      for (const task of tasks) {
-        const { name } = task.recipe;
-        const rollouts = await rollOut(task, around);
-        const update = await accumulateTask(task, rollouts, around);
-        learned += update.learned;
-        const after = await task.reward.afterStep(step + 1, rollouts, context.signal);
-        for (const [key, value] of Object.entries({ ...update.metrics, ...rollouts.metrics, ...after }))
-          metrics[`tasks/${name}/${key}`] = value;
-        run.logRollouts(rolloutRows(name, step + 1, rollouts, update.advantages));
+      const clock = newClock();
+      const around: Surroundings = { policy, reference, critic, codec, clock, context };
+      const begun: { name: string; step: TaskStep; updates: Metrics[] }[] = [];
+      for (const task of tasks)
+        begun.push({ name: task.name, step: await task.begin(step + 1, around), updates: [] });
+
+      const criticAdam = critic && {
+        ...adam,
+        learningRate: learningRateAt(critic.learningRate, step, recipe.steps, recipe),
+      };
+      const norms: Metrics[] = [];
+      const updates = Math.max(...begun.map((task) => task.step.learning.updates));
+      for (let update = 0; update < updates; update++) {
+        let learned = 0;
+        for (const task of begun) {
+          const { learning } = task.step;
+          if (update >= learning.updates) continue;
+          const result = await learning.accumulate(update);
+          learned += result.learned;
+          task.updates.push(result.metrics);
+        }
+        norms.push({
+          grad_norm: learned === 0 ? 0 : (await timed(clock.optimizer, 0, () => policy.step(adam))).gradNorm,
+          ...(critic && {
+            critic_grad_norm: await timed(clock.optimizer, 0, () => critic.step(criticAdam!)),
+          }),
+        });
       }
-      const { clock } = around;
-      const gradNorm =
-        learned === 0 ? 0 : (await timed(clock.optimizer, 0, () => policy.step(adam))).gradNorm;
+
+      const metrics: Record<string, number | string | undefined> = {};
+      for (const { name, step: taskStep, updates } of begun) {
+        const end = await taskStep.finish();
+        for (const [key, value] of Object.entries({ ...meanMetrics(updates), ...end.metrics }))
+          metrics[`tasks/${name}/${key}`] = value;
+        run.logRollouts(end.rollouts);
+      }
       const observed = await observe(step + 1);
       addClock(total, clock);
-      return { ...metrics, ...overall(tasks, metrics), ...rates(clock), grad_norm: gradNorm, ...observed };
+      return { ...metrics, ...overall(tasks, metrics), ...rates(clock), ...meanMetrics(norms), ...observed };
     },
   });
   if (total.sample.tokens > 0) context.reporter.note(`tokens per second: ${describeRates(total)}`);
-  policy.dispose();
-  reference.dispose();
-  rewards.dispose();
+  for (const opened of [policy, reference, critic, rewards]) opened?.dispose();
   return { model };
 }
 
-/** Means over tasks, for the display and for single-task runs. */
-function overall(tasks: readonly Task[], metrics: Metrics): Metrics {
-  const over = (key: string) => {
-    const values = tasks.flatMap(({ recipe }) => metrics[`tasks/${recipe.name}/${key}`] ?? []).map(Number);
-    return values.length > 0 ? values.reduce((sum, value) => sum + value, 0) / values.length : undefined;
-  };
-  return {
-    reward: over("rewards/mean"),
-    kl: over("kl"),
-    "constraints/satisfied_rate": over("constraints/satisfied_rate"),
-  };
+/** Means over the tasks that have a metric, for the display and for single-task runs. */
+function overall(tasks: readonly Learner[], metrics: Metrics): Metrics {
+  const means = Object.entries({
+    reward: "rewards/mean",
+    kl: "kl",
+    "constraints/satisfied_rate": "constraints/satisfied_rate",
+    accuracy: "rewards/accuracies",
+  }).flatMap(([name, key]): [string, number | undefined][] => {
+    const keys = tasks.map((task) => `tasks/${task.name}/${key}`).filter((full) => full in metrics);
+    const values = keys.flatMap((full) => metrics[full] ?? []).map(Number);
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    return keys.length === 0 ? [] : [[name, values.length > 0 ? mean : undefined]];
+  });
+  return Object.fromEntries(means);
 }

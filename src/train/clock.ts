@@ -2,7 +2,10 @@
 
 import type { Metrics } from "./metrics.js";
 
-export type Clock = Record<"sample" | "judge" | "reward" | "logprobs" | "backward" | "optimizer", Phase>;
+export type Clock = Record<
+  "sample" | "judge" | "reward" | "logprobs" | "critic" | "backward" | "optimizer",
+  Phase
+>;
 
 export interface Phase {
   seconds: number;
@@ -16,6 +19,7 @@ export function newClock(): Clock {
     judge: phase(),
     reward: phase(),
     logprobs: phase(),
+    critic: phase(),
     backward: phase(),
     optimizer: phase(),
   };
@@ -49,12 +53,14 @@ export function describeRates(clock: Clock): string {
     .join(", ");
 }
 
-/** Seconds of every phase, and tokens per second of those that count tokens. */
+/** Seconds of every phase that there was, and tokens per second of those that count tokens. */
 export function rates(clock: Clock): Metrics {
   return Object.fromEntries(
-    Object.entries(clock).flatMap(([name, { seconds, tokens }]) => [
-      [`time/${name}_seconds`, seconds],
-      ...(tokens > 0 ? [[`time/${name}_tokens_per_second`, tokens / seconds]] : []),
-    ]),
+    Object.entries(clock)
+      .filter(([, { seconds }]) => seconds > 0)
+      .flatMap(([name, { seconds, tokens }]) => [
+        [`time/${name}_seconds`, seconds],
+        ...(tokens > 0 ? [[`time/${name}_tokens_per_second`, tokens / seconds]] : []),
+      ]),
   );
 }

@@ -1,9 +1,7 @@
 // Which objective an optimizer name stands for. Every entry turns one judged and scored task batch into the gradient
 // on its log-probabilities.
 
-import { UserError } from "../base/errors.js";
 import {
-  alternatingPairs,
   bestWorstPairs,
   codpo,
   crpg,
@@ -17,16 +15,18 @@ import {
   reinforce,
   rloo,
 } from "../objectives/index.js";
-import type { OptimizerRecipe } from "./recipe.js";
+import type { SamplingOptimizer } from "./align-task.js";
 
 export interface TaskBatch {
   logprobs: Logprobs;
+  /** When the batch was sampled; absent: as they are now. */
+  oldLogprobs?: Logprobs;
   referenceLogprobs: Logprobs;
   rewards: ArrayLike<number>;
   verdicts: readonly Outcome[];
   promptIndex: readonly number[];
   promptCount: number;
-  /** r_pair(s, abar) of every prompt. */
+  /** r_pair(s, abar) of every prompt; empty where the task does not calibrate. */
   baselineRewards: ArrayLike<number>;
   /** abar of every prompt, for CRRAFT's fallback. */
   baselines?: { logprobs: Logprobs; verdicts: readonly Outcome[]; referenceLogprobs: Logprobs };
@@ -37,10 +37,14 @@ export interface PolicyGradient extends ObjectiveResult {
   baselineG?: Float32Array[];
 }
 
-type Named<N extends OptimizerRecipe["name"]> = Extract<OptimizerRecipe, { name: N }>;
+/** The optimizers that are one objective on log-probabilities; PPO (ppo.ts) has a critic beside it. */
+export type ObjectiveOptimizer = Exclude<SamplingOptimizer, { name: "ppo" }>;
 
 type Objectives = {
-  [N in OptimizerRecipe["name"]]?: (batch: TaskBatch, options: Named<N>) => PolicyGradient;
+  [N in ObjectiveOptimizer["name"]]: (
+    batch: TaskBatch,
+    options: Extract<ObjectiveOptimizer, { name: N }>,
+  ) => PolicyGradient;
 };
 
 /** Eq. 12 sums log-probabilities over the response; a constant divisor keeps its direction. */
@@ -77,39 +81,14 @@ const objectives: Objectives = {
       epsilonHigh: options.clipRangeHigh,
       scaleRewards: options.scaleRewards,
     }),
-  online_dpo: (batch, options) => onlineDpo(batch, options.beta),
+  online_dpo: (batch, options) => dpo(batch, bestWorstPairs(batch), options),
 };
 
-/** Online DPO: the best and the worst of each prompt's samples, by reward, as a preference pair. */
-function onlineDpo(batch: TaskBatch, beta: number): PolicyGradient {
-  const pairs = bestWorstPairs(batch);
-  const order = pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]);
-  const pick = (rows: Logprobs) => order.map((i) => rows[i]!);
-  const result = dpo(
-    { logprobs: pick(batch.logprobs), referenceLogprobs: pick(batch.referenceLogprobs) },
-    alternatingPairs(pairs.length),
-    { beta },
-  );
-  const g: Float32Array[] = batch.logprobs.map((row) => new Float32Array(row.length));
-  order.forEach((i, k) => {
-    g[i] = result.g[k]!;
-  });
-  return { ...result, g };
-}
-
 /** The gradient of a task batch under the optimizer that its recipe names. */
-export function policyGradient(batch: TaskBatch, options: OptimizerRecipe): PolicyGradient {
-  const objective = objectives[options.name] as
-    | ((batch: TaskBatch, options: OptimizerRecipe) => PolicyGradient)
-    | undefined;
-  if (!objective) throw new UserError(unavailable(options.name));
+export function policyGradient(batch: TaskBatch, options: ObjectiveOptimizer): PolicyGradient {
+  const objective = objectives[options.name] as (
+    batch: TaskBatch,
+    options: ObjectiveOptimizer,
+  ) => PolicyGradient;
   return objective(batch, options);
 }
-
-/** Refuses an optimizer that `align` cannot run, before any work is done. */
-export function checkOptimizer(name: OptimizerRecipe["name"]): void {
-  if (!objectives[name]) throw new UserError(unavailable(name));
-}
-
-const unavailable = (name: string): string =>
-  `optimizer ${name} is not available in align yet; there are ${Object.keys(objectives).join(", ")}`;

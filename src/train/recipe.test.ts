@@ -120,7 +120,7 @@ describe("an align recipe", () => {
   it("accepts names from other trainers", () => {
     const yaml = MINIMAL.replace(
       "judges: [math]",
-      "judges: [math]\n    optimizer: { name: grpo, num_generations: 6 }",
+      "reward: { model: ./rm }\n    optimizer: { name: grpo, num_generations: 6 }",
     );
     const recipe = parseRecipe("align", yaml.replace("steps:", "max_steps:"), FILE);
     expect(recipe.steps).toBe(2);

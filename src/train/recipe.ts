@@ -375,6 +375,8 @@ const optimizer = choice(
       /** Preference pairs in one step. */
       batch_prompts: counting().default(16),
       beta: number({ above: 0 }).default(0.1),
+      /** Tokens of prompt and completion; longer rows are refused. */
+      max_length: integer({ min: 2 }).default(1024),
     }),
     optimizerSection({
       name: z.literal("online_dpo"),
@@ -384,6 +386,26 @@ const optimizer = choice(
   ],
   { assumed: "crpg", aliases: OPTIMIZER_ALIASES },
 ).prefault({});
+
+/** Judges in the reward of an optimizer without constraints of its own; `{}` is R_cr of eq. 8. */
+const judgeGate = section({
+  /** A satisfied sample counts with R_calib (eq. 5), or with its raw reward. */
+  calibrated: boolean().default(true),
+  /** What a violating sample counts with. Absent: 0, the least that R_calib can be. */
+  violated_reward: number().optional(),
+}).transform(({ calibrated, violated_reward }, context) => {
+  if (violated_reward === undefined && !calibrated)
+    context.addIssue({
+      code: "custom",
+      path: ["violated_reward"],
+      message:
+        "is missing; raw rewards have no least value, so give a number below what a good response gets",
+    });
+  return { calibrated, violated_reward: violated_reward ?? 0 };
+});
+
+const CONSTRAINED: readonly string[] = ["crpg", "crraft", "codpo"];
+const LEARNS_WITHOUT_REWARD: readonly string[] = [...CONSTRAINED, "dpo"];
 
 // The recipes --------------------------------------------------------------------------------------------------
 
@@ -399,6 +421,7 @@ const task = section(
       .default([]),
     /** abar of eq. 5: the data's own answer (`dataset`), one sample of the reference policy (`reference`), or the first where there is one (`auto`). */
     baseline_response: oneOf("auto", "dataset", "reference").default("auto"),
+    judge_gate: judgeGate.optional(),
     /** Ask every judge even after a violation, so that the violation rates cover the same samples. */
     run_all_judges: boolean().default(false),
     /** Subtracted from the reward of a response that does not end by itself. */
@@ -407,10 +430,21 @@ const task = section(
   },
   { aliases: { dataset_name: "prompts", data: "prompts", task_weight: "weight" } },
 ).superRefine((given, context) => {
-  const needsReward = given.optimizer.name !== "dpo";
-  if (needsReward && given.reward === undefined && given.judges.length === 0) {
-    context.addIssue({ code: "custom", message: "has neither a reward nor judges, so nothing to optimise" });
-  }
+  const { optimizer, reward, judges, judge_gate } = given;
+  const fail = (message: string, path: string[] = []) => context.addIssue({ code: "custom", path, message });
+  if (optimizer.name !== "dpo" && reward === undefined && judges.length === 0)
+    fail("has neither a reward nor judges, so nothing to optimise");
+  else if (
+    reward === undefined &&
+    judge_gate === undefined &&
+    !LEARNS_WITHOUT_REWARD.includes(optimizer.name)
+  )
+    fail(`has no reward, and ${optimizer.name} does not see the judges; give a reward, or judge_gate: {}`);
+  if (judge_gate === undefined) return;
+  if (judges.length === 0) fail("has no judges to ask", ["judge_gate"]);
+  if (CONSTRAINED.includes(optimizer.name))
+    fail(`is not for ${optimizer.name}, which has the judges as constraints already`, ["judge_gate"]);
+  if (optimizer.name === "dpo") fail("is not for dpo, which learns from given pairs", ["judge_gate"]);
 });
 
 const alignSchema = section(

@@ -9,6 +9,7 @@ import { judgeBatch, type SampleJudgement } from "../judges/mixture.js";
 import type { Outcome } from "../objectives/index.js";
 import { type Baseline, type Surroundings, samplingOptions, type Task } from "./align-task.js";
 import { timed } from "./clock.js";
+import { calibrates } from "./judge-gate.js";
 import type { Metrics, Rollout } from "./metrics.js";
 import type { TaskBatch } from "./policy-objectives.js";
 import { promptText, type TextCodec } from "./text.js";
@@ -23,7 +24,7 @@ export interface TaskRollouts {
   /** Of the judges and of the reward, before the update. */
   metrics: Metrics;
   batch: TaskBatch;
-  /** One for each prompt. */
+  /** One for each prompt where the task calibrates its rewards. */
   baselineSequences: readonly Sequence[];
 }
 
@@ -80,7 +81,9 @@ export async function rollOut(task: Task, around: Surroundings): Promise<TaskRol
       context.signal,
     ),
   );
-  const baselines = await timed(clock.reward, 0, () => baselinesOf(task, rows, prompts, around));
+  const baselines = calibrates(recipe)
+    ? await timed(clock.reward, 0, () => baselinesOf(task, rows, prompts, around))
+    : [];
   const rewards = Float64Array.from(scores.rewards);
   const verdicts = completions.map(({ finishReason, promptIndex }, i): Outcome => {
     if (scores.failed[i]) return "failed";
