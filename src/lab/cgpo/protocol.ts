@@ -132,7 +132,8 @@ export interface Settings {
   dpo: { batch: number; learningRate: number; beta: number; warmupSteps: number; steps: number };
   online: {
     steps: number;
-    promptsPerTask: number;
+    /** Prompts per step. */
+    prompts: Record<TaskName, number>;
     generations: number;
     learningRate: number;
     ppo: { klCoefficient: number; epochs: number; learningRate: number; criticLearningRate: number };
@@ -151,11 +152,11 @@ export const fullSettings: Settings = {
     learningRate: 3e-4,
     steps: { helpfulness: 150, engagement: 60, safety: 60, unified: 200 },
   },
-  dpo: { batch: 32, learningRate: 1e-4, beta: 0.1, warmupSteps: 30, steps: 110 },
+  dpo: { batch: 32, learningRate: 1e-4, beta: 0.1, warmupSteps: 20, steps: 60 },
   online: {
     steps: 60,
-    promptsPerTask: 8,
-    generations: 8,
+    prompts: { chat: 8, instructions: 6, reasoning: 14, engagement: 6, safety: 6 },
+    generations: 4,
     learningRate: 3e-4,
     ppo: { klCoefficient: 0.05, epochs: 2, learningRate: 3e-4, criticLearningRate: 3e-4 },
     codpo: { beta: 0.1, lambda: 1 },
@@ -176,7 +177,7 @@ export const quickSettings: Settings = {
   dpo: { batch: 4, learningRate: 1e-4, beta: 0.1, warmupSteps: 1, steps: 1 },
   online: {
     steps: 2,
-    promptsPerTask: 2,
+    prompts: byTask(() => 2),
     generations: 2,
     learningRate: 3e-4,
     ppo: { klCoefficient: 0.05, epochs: 1, learningRate: 3e-4, criticLearningRate: 3e-4 },
@@ -186,8 +187,8 @@ export const quickSettings: Settings = {
   heldout: { along: 2, final: 4 },
 };
 
-export const sampling = (settings: Settings) => ({
-  generations: settings.online.generations,
-  batch_prompts: settings.online.promptsPerTask,
+export const sampling = (task: TaskName, { online }: Settings) => ({
+  generations: online.generations,
+  batch_prompts: online.prompts[task],
   max_new_tokens: maxNewTokens,
 });

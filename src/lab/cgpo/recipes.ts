@@ -90,7 +90,8 @@ export function onlineRecipe(run: OnlineRun, context: RecipeContext): Recipe {
         model: finalModel(rewardModelDir(dir, rewardOf(run) === "unified" ? "unified" : tasks[name].reward)),
       },
       judges: judgedRuns.includes(run) ? tasks[name].judges : [],
-      optimizer: { ...optimizer(run, tasks[name], settings), ...sampling(settings) },
+      ...(run === "ppo_gated" && { judge_gate: {} }),
+      optimizer: { ...optimizer(run, tasks[name], settings), ...sampling(name, settings) },
     })),
   };
 }

@@ -1,6 +1,7 @@
 // One seed of `reproduce cgpo`: data, reward models, warm-up, every run, every measurement. A piece that is finished is
 // on disk, and a restart goes on from there.
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { writeFileAtomic } from "../../base/atomic.js";
@@ -88,8 +89,10 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
   const rewards = {} as Record<RewardName, RewardFunction>;
   for (const name of rewardNames) {
     log(`reward model ${name}`);
-    await runReward(await write("reward", `reward-${name}`, rewardRecipe(name, recipeContext)), run);
-    const model = await openRewardModel(finalModel(rewardModelDir(dir, name)), { engine, frozen: true });
+    const recipe = await write("reward", `reward-${name}`, rewardRecipe(name, recipeContext));
+    const trained = finalModel(rewardModelDir(dir, name));
+    if (!existsSync(trained)) await runReward(recipe, run);
+    const model = await openRewardModel(trained, { engine, frozen: true });
     rewards[name] = (sequences) => lastValues(model, sequences);
   }
 
@@ -103,19 +106,18 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
 
   const along = heldOut(world, settings.heldout.along);
   const final = heldOut(world, settings.heldout.final);
-  const align = async (name: RunName, recipe: object, every: number): Promise<string> => {
+  const align = async (name: RunName, recipe: object): Promise<string> => {
     log(name);
     const resolved = await write("align", name, recipe);
     const observe = async (step: number, { policy }: { policy: Meter["reference"] }) =>
-      step % every === 0 ? curveMetrics(taskMeans((await measure(policy, along, meter)).scores, along)) : {};
+      step % settings.online.evaluateEvery === 0 ? curveMetrics(taskMeans((await measure(policy, along, meter)).scores, along)) : {};
     const { model } = await runAlign(resolved, { ...run, baseDir: dir, observe });
     if (signal?.aborted) throw new InterruptedError("stopped; the same command continues");
     return model;
   };
   const models: Record<string, string> = { sft: baseModelDir, warmup: warmup.model };
-  models.dpo = await align("dpo", dpoRecipe("dpo", recipeContext), settings.dpo.steps / 4);
-  for (const name of onlineRuns)
-    models[name] = await align(name, onlineRecipe(name, recipeContext), settings.online.evaluateEvery);
+  models.dpo = await align("dpo", dpoRecipe("dpo", recipeContext));
+  for (const name of onlineRuns) models[name] = await align(name, onlineRecipe(name, recipeContext));
 
   const runs = {} as SeedResult["runs"];
   for (const name of runNames) {
@@ -124,7 +126,7 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
     policy.dispose();
     const curve =
       name === "sft" || name === "warmup" ? [] : readCurve(await readJsonl(join(dir, name, "metrics.jsonl")));
-    runs[name] = { curve, final: scores, answers: answers.map(({ text }) => text) };
+    runs[name] = { curve, final: rounded(scores), answers: answers.map(({ text }) => text) };
   }
   return {
     rewardModels,
@@ -138,6 +140,15 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
     recipes,
   };
 }
+
+/** Four decimals are enough for a file that people may read. */
+const rounded = (scores: Scores): Scores =>
+  Object.fromEntries(
+    Object.entries(scores).map(([key, values]) => [
+      key,
+      (values as number[]).map((value) => Math.round(1e4 * value) / 1e4),
+    ]),
+  ) as unknown as Scores;
 
 const meanKeys = [
   "trueReward",
