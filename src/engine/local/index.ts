@@ -355,6 +355,12 @@ export class LocalScalarModel extends LocalTrainable implements ScalarModel {
     head.tensor = this.model.memory.write(head.tensor, weights);
   }
 
+  /** Replaces every weight, the score head included; `values` gives those of a parameter. */
+  setWeights(values: (name: string) => ArrayLike<number>): void {
+    for (const parameter of this.model.parameters.values())
+      parameter.tensor = this.model.memory.write(parameter.tensor, values(parameter.name));
+  }
+
   async snapshot(): Promise<LocalScalarModel> {
     return new LocalScalarModel(this.frozenModel(), this.source, this.lora, {
       ...this.options,
