@@ -1,7 +1,9 @@
+import type { Command } from "commander";
 import { trainingCommand } from "../training.js";
+import { wholeNumber } from "../values.js";
 
-export const rewardCommand = () =>
-  trainingCommand("reward", {
+export function rewardCommand() {
+  const command: Command = trainingCommand("reward", {
     summary: "train Bradley-Terry reward models on preferences",
     description:
       "Trains one reward model, or M of them from one initialisation (--runs M) for `touchstone warm` to average, " +
@@ -9,10 +11,13 @@ export const rewardCommand = () =>
       "transformers loads too.",
     examples: [
       "touchstone reward --model ./sft --data preferences.jsonl --runs 4 -o runs/rm",
-      "touchstone reward recipe.yaml --set learning_rate=[1e-5,4e-5]",
+      "touchstone reward recipe.yaml --set learning_rate=[1e-5,4e-5] --set dropout=[0.05,0.1] --jobs 2",
       "touchstone warm runs/rm/member-*/final -o runs/rm/merged",
     ],
-    run: async (recipe, context) => (await import("../../train/reward-model.js")).runReward(recipe, context),
+    run: async (recipe, context) => {
+      const { runReward } = await import("../../train/reward-model.js");
+      return runReward(recipe, context, command.opts<{ jobs?: number }>());
+    },
     report: ({ members }, { outputDir }) => [
       ...members.map(({ model, accuracy }) =>
         accuracy === undefined ? model : `${model}: accuracy ${(100 * accuracy).toFixed(1)} %`,
@@ -23,4 +28,12 @@ export const rewardCommand = () =>
           ]
         : []),
     ],
-  }).alias("rm");
+  });
+  return command
+    .option(
+      "--jobs <n>",
+      "train so many of the runs at a time, each in a process of its own on its share of the cores",
+      (text) => wholeNumber(text, "--jobs", 1),
+    )
+    .alias("rm");
+}

@@ -1,0 +1,81 @@
+// Work in a process of its own: one job, messages on the way, one result. Errors come back as what they were, and the
+// process ends with the one that started it.
+
+import { fork } from "node:child_process";
+import { NonFiniteError, UserError } from "../base/errors.js";
+import { InterruptedError } from "./context.js";
+
+const errorKinds = [UserError, NonFiniteError, InterruptedError];
+
+type FromChild<Message, Result> =
+  | { message: Message }
+  | { result: Result }
+  | { error: { kind: number; text: string; stack?: string } };
+
+export interface ChildOptions<Message> {
+  /** For messages: "reward model 2 of 4". */
+  name: string;
+  onMessage: (message: Message) => void;
+  /** Aborting it asks the job to stop. */
+  signal: AbortSignal;
+}
+
+/** Sends `job` to a new process of `file`, whose module calls `serveJob`, and waits for its result. */
+export function runInChild<Job, Message, Result>(
+  file: string,
+  job: Job,
+  { name, onMessage, signal }: ChildOptions<Message>,
+): Promise<Result> {
+  // In a group of its own: Ctrl-C reaches it through us, once.
+  const child = fork(file, [], {
+    detached: true,
+    serialization: "advanced",
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+  const onAbort = () => child.kill("SIGINT");
+  signal.addEventListener("abort", onAbort);
+  return new Promise<Result>((resolve, reject) => {
+    let settle = (end: string): void =>
+      reject(
+        new UserError(
+          `${name}: its process ended without a result (${end}); if memory ran out, use fewer processes; continue with --resume`,
+        ),
+      );
+    child.on("message", (sent: FromChild<Message, Result>) => {
+      if ("message" in sent) onMessage(sent.message);
+      else if ("result" in sent) settle = () => resolve(sent.result);
+      else settle = () => reject(revive(name, sent.error));
+    });
+    child.on("error", reject);
+    child.on("exit", (code, killedBy) => settle(killedBy ?? `exit code ${code}`));
+    child.send(job as object);
+  }).finally(() => signal.removeEventListener("abort", onAbort));
+}
+
+function revive(name: string, { kind, text, stack }: { kind: number; text: string; stack?: string }): Error {
+  const error = new (errorKinds[kind] ?? Error)(`${name}: ${text}`);
+  if (stack) error.stack = stack;
+  return error;
+}
+
+/** The other side: takes the job of this process, and ends the process with it. */
+export function serveJob<Job, Message, Result>(
+  work: (job: Job, tell: (message: Message) => void, signal: AbortSignal) => Promise<Result>,
+): void {
+  const controller = new AbortController();
+  process.on("SIGINT", () => controller.abort());
+  process.on("disconnect", () => process.exit(1));
+  const send = (message: FromChild<Message, Result>) =>
+    new Promise<void>((resolve) => process.send!(message, () => resolve()));
+  process.once("message", async (job: Job) => {
+    try {
+      await send({ result: await work(job, (message) => void send({ message }), controller.signal) });
+      process.exit(0);
+    } catch (thrown) {
+      const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+      const kind = errorKinds.findIndex((one) => error instanceof one);
+      await send({ error: { kind, text: error.message, stack: error.stack } });
+      process.exit(1);
+    }
+  });
+}
