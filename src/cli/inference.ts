@@ -21,7 +21,7 @@ export interface ModelChoice {
 }
 
 /** A row as it goes out: the columns that came in, and what the model added. */
-type OutputRow = Record<string, unknown>;
+export type OutputRow = Record<string, unknown>;
 
 interface PromptInput {
   tokens: TokenIds;
@@ -105,7 +105,7 @@ const sequenceOf = (codec: TextCodec, prompt: Text, completion: Text): Sequence 
     : codec.sequence(prompt, completion);
 
 /** `work` on the inputs, chunk by chunk, with progress; Ctrl-C ends it between chunks. */
-async function inChunks<Input, Output>(
+export async function inChunks<Input, Output>(
   label: string,
   inputs: readonly Input[],
   { reporter, signal }: RunContext,

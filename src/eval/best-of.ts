@@ -1,9 +1,8 @@
 // Best-of-n for every n up to N from one set of samples: exact distance bound, expected reward of the chosen answer and how
 // often it beats a single answer, without resampling (see ../reward/best-of-n.ts for the estimator).
 
-import type { Interval } from "../base/statistics.js";
+import { type Interval, tInterval } from "../base/statistics.js";
 import { bestOfN, bestOfNKl } from "../reward/best-of-n.js";
-import { pooledMean } from "./estimate.js";
 
 export interface BestOfPoint {
   n: number;
@@ -43,23 +42,28 @@ export function bestOfNWinRate(proxy: ArrayLike<number>, gold: ArrayLike<number>
   return sum / size;
 }
 
-/** One row of N + 1 answers for each prompt. Intervals are over prompts. */
+const asShare = ({ estimate, low, high }: Interval): Interval => ({
+  estimate,
+  low: Math.max(low, 0),
+  high: Math.min(high, 1),
+});
+
+/** One row of N + 1 answers for each prompt. Intervals are Student's over prompts. */
 export function bestOfCurve(
   proxy: readonly ArrayLike<number>[],
-  gold: readonly ArrayLike<number>[] | undefined,
+  gold?: readonly ArrayLike<number>[],
 ): BestOfPoint[] {
   const most = proxy[0]!.length - 1;
-  const over = (of: (row: ArrayLike<number>, prompt: number) => number) =>
-    pooledMean(proxy.map((row, prompt) => [of(row, prompt)]));
+  const over = (of: (row: ArrayLike<number>, prompt: number) => number) => tInterval(proxy.map(of));
   return powersOfTwo(most).map((n) => ({
     n,
     kl: bestOfNKl(n),
     reward: over((row) => bestOfN(row, row, n)),
-    winRate: over((row) => bestOfNWinRate(row, row, n)),
+    winRate: asShare(over((row) => bestOfNWinRate(row, row, n))),
     ...(gold && {
       gold: {
         reward: over((row, prompt) => bestOfN(row, gold[prompt]!, n)),
-        winRate: over((row, prompt) => bestOfNWinRate(row, gold[prompt]!, n)),
+        winRate: asShare(over((row, prompt) => bestOfNWinRate(row, gold[prompt]!, n))),
       },
     }),
   }));

@@ -5,20 +5,13 @@ import { createMember } from "../judges/registry.js";
 import { refusalIn } from "../judges/rules/refusal.js";
 import { verdictFrom } from "../judges/verdict.js";
 import type { RefusalTest } from "./benchmark.js";
-
-/** A judge model behind an OpenAI-compatible endpoint. */
-export interface RefusalJudge {
-  model: string;
-  /** Up to and including `/v1`. */
-  baseUrl: string;
-  apiKeyEnv?: string;
-}
+import type { JudgeEndpoint } from "./judge-client.js";
 
 /** Characters from the start in which the regular expressions look. */
 const window = 300;
 
 export async function refusalTest(
-  judge: RefusalJudge | undefined,
+  judge: JudgeEndpoint | undefined,
 ): Promise<{ name: string; test: RefusalTest }> {
   if (!judge)
     return { name: "refusal_regex", test: async (response) => refusalIn(response, window) !== undefined };

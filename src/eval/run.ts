@@ -14,8 +14,9 @@ import type { TextCodec } from "../train/text.js";
 import type { Answer, Benchmark, GradeContext, Item, RefusalTest } from "./benchmark.js";
 import { choiceLogprobs } from "./choices.js";
 import { answersTo } from "./generate.js";
+import type { JudgeEndpoint } from "./judge-client.js";
 import { promptFor, shotsFor, withoutThoughts } from "./prompts.js";
-import { type RefusalJudge, refusalTest } from "./refusal.js";
+import { refusalTest } from "./refusal.js";
 import { RowLog, weightsOf } from "./row-log.js";
 import { type EvalRow, summarise, type TaskResult } from "./summary.js";
 import { type EvalTask, loadTask } from "./task.js";
@@ -40,7 +41,7 @@ export interface EvalRequest {
   maxNewTokens?: number;
   seed: number;
   /** For XSTest; default: regular expressions. */
-  judge?: RefusalJudge;
+  judge?: JudgeEndpoint;
   /** Where rows.jsonl and results.json go; without it nothing is kept. */
   out?: string;
 }
@@ -48,7 +49,8 @@ export interface EvalRequest {
 export interface EvalResult {
   model: string;
   judge: string;
-  results: TaskResult[];
+  /** By the label of the task. */
+  results: Record<string, TaskResult>;
 }
 
 /** Answers of one call to the model. */
@@ -70,14 +72,14 @@ export async function runEval(request: EvalRequest, context: RunContext): Promis
   const refusal = await refusalTest(request.judge);
   const log = await RowLog.open<EvalRow>(request.out, await settingsOf(request, refusal.name));
   try {
-    const results: TaskResult[] = [];
+    const results: EvalResult["results"] = {};
     for (const task of tasks) {
       const isChat = speaksChat(task.benchmark, request.chat, opened.codec);
       const cells = cellsOf(task, request, isChat);
       await evaluate(task, cells, isChat, { request, context, opened, log, refuses: refusal.test });
       const rows = cells.map(({ key }) => log.rows.get(key)!);
       const form = { samples: samplesOf(task, request), shots: shotsOf(task, request), chat: isChat };
-      results.push(summarise(task, rows, form));
+      results[task.label] = summarise(task, rows, form);
     }
     const result = { model: request.model, judge: refusal.name, results };
     if (request.out !== undefined)

@@ -24,7 +24,8 @@ export interface EvalRow {
 }
 
 export interface Metric extends Interval {
-  lowerIsBetter?: true;
+  /** Absent: more is better. */
+  better?: "lower";
 }
 
 export type Metrics = Record<string, Metric>;
@@ -39,7 +40,6 @@ export interface AskedAs {
 }
 
 export interface TaskResult extends AskedAs {
-  task: string;
   benchmark: string;
   source: string;
   items: number;
@@ -57,14 +57,13 @@ export interface TaskResult extends AskedAs {
 
 /** `rows`: `samples` for each item, in the order of the items. */
 export function summarise(
-  { label, source, benchmark, items }: EvalTask,
+  { source, benchmark, items }: EvalTask,
   rows: readonly EvalRow[],
   asked: AskedAs,
 ): TaskResult {
   const ofItem = items.map((_, i) => rows.slice(i * asked.samples, (i + 1) * asked.samples));
   const failures = rows.filter(({ scores }) => scores === null);
   return {
-    task: label,
     benchmark: benchmark.name,
     source,
     ...asked,
@@ -111,7 +110,7 @@ function metricsOf(benchmark: Benchmark, ofItem: RowsOfItems): Metrics {
     if (parts.every((part) => clusters.has(part)))
       metrics[name] = averagedMean(parts.map((part) => clusters.get(part)!));
   for (const [name, values] of clusters) {
-    const lower = lowerIsBetter.includes(name) && { lowerIsBetter: true as const };
+    const lower = lowerIsBetter.includes(name) && { better: "lower" as const };
     metrics[name] = { ...pooledMean(values), ...lower };
   }
   const passMetric = benchmark.kind === "generate" ? benchmark.passMetric : undefined;

@@ -7,26 +7,19 @@ import { writeFileAtomic } from "../base/atomic.js";
 import { hash32, mix32 } from "../base/random.js";
 import { type Interval, mean } from "../base/statistics.js";
 import { loadPrompts, type PromptRow } from "../data/index.js";
-import { endsRun, OpenAIChatClient } from "../mpo/client.js";
+import { endsRun } from "../mpo/client.js";
 import { InterruptedError, type RunContext } from "../train/context.js";
 import { openPolicy, openTokenizer } from "../train/models.js";
 import type { EngineRecipe } from "../train/recipe.js";
 import { pooledMean } from "./estimate.js";
 import { answersTo, type Sampling } from "./generate.js";
+import { type JudgeEndpoint, judgeClient } from "./judge-client.js";
 import { creditOf, pairwiseMessages, pairwiseVersion, preferenceIn } from "./pairwise.js";
 import { withoutThoughts } from "./prompts.js";
 import { RowLog, weightsOf } from "./row-log.js";
 import { openScorer, type Sampled } from "./scorer.js";
 
-export type Comparator =
-  | { reward: string }
-  | {
-      /** Name of the judge model. */
-      judge: string;
-      /** Up to and including `/v1`. */
-      baseUrl: string;
-      apiKeyEnv?: string;
-    };
+export type Comparator = { reward: string } | { judge: JudgeEndpoint };
 
 export interface WinRateRequest extends Sampling {
   model: string;
@@ -111,7 +104,7 @@ export async function runWinRate(request: WinRateRequest, context: RunContext): 
     const outcomes =
       "reward" in request.by
         ? await byReward(pairs, request.by.reward, request)
-        : await byJudge(pairs, request.by, request, context);
+        : await byJudge(pairs, request.by.judge, request, context);
     const result = summarise(pairs, outcomes, rows.length, request);
     if (request.out !== undefined) await writeResult(request.out, pairs, outcomes, result);
     return result;
@@ -121,7 +114,7 @@ export async function runWinRate(request: WinRateRequest, context: RunContext): 
 }
 
 const nameOf = (by: Comparator) =>
-  "reward" in by ? `reward model ${by.reward}` : `judge model ${by.judge} (prompt ${pairwiseVersion})`;
+  "reward" in by ? `reward model ${by.reward}` : `judge model ${by.judge.model} (prompt ${pairwiseVersion})`;
 
 const settingsOf = async (request: WinRateRequest) => ({
   model: request.model,
@@ -230,24 +223,20 @@ const sampled = ({ prompt }: PromptRow, row: AnswerRow): Sampled => ({
 
 async function byJudge(
   pairs: readonly Pair[],
-  { judge, baseUrl, apiKeyEnv }: Extract<Comparator, { judge: string }>,
+  judge: JudgeEndpoint,
   { out }: WinRateRequest,
   { reporter, signal }: RunContext,
 ): Promise<Outcome[]> {
-  const client = new OpenAIChatClient({
-    baseUrl,
-    apiKey: (apiKeyEnv !== undefined && process.env[apiKeyEnv]) || "none",
-    // A restart asks only what has no answer yet.
-    ...(out !== undefined && { log: join(out, "judge.jsonl"), replay: "reuse" as const }),
-  });
+  // A restart asks only what has no reply yet.
+  const client = judgeClient(judge, out === undefined ? undefined : join(out, "judge.jsonl"));
   let done = 0;
-  reporter.begin(`verdicts of ${judge}`, pairs.length);
+  reporter.begin(`verdicts of ${judge.model}`, pairs.length);
   const verdict = async ({ row: { prompt } }: Pair, replyA: string, replyB: string) => {
     const messages = pairwiseMessages(prompt, replyA, replyB);
-    const { content } = await client.chat({ model: judge, messages, seed: 0, maxTokens: 2048 }, signal);
+    const { content } = await client.chat({ model: judge.model, messages, seed: 0, maxTokens: 2048 }, signal);
     const preference = preferenceIn(content);
     if (preference === undefined)
-      throw new Error(`${judge} names neither A nor B nor T: ${JSON.stringify(content.slice(0, 100))}`);
+      throw new Error(`${judge.model} names neither A nor B nor T: ${JSON.stringify(content.slice(0, 100))}`);
     return preference;
   };
   const outcomes = await Promise.all(
@@ -314,6 +303,12 @@ function summarise(
   };
 }
 
+/** The result as files have it. */
+export const winRateJson = ({ firstPlace, ...result }: WinRateResult) => ({
+  ...result,
+  ...(firstPlace !== undefined && { first_place: firstPlace }),
+});
+
 /** comparisons.jsonl, results.json, and evaluation.json as `touchstone report` reads it. */
 async function writeResult(
   out: string,
@@ -337,5 +332,5 @@ async function writeResult(
   const json = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
   await writeFileAtomic(join(out, "comparisons.jsonl"), lines.join(""));
   await writeFileAtomic(join(out, "evaluation.json"), json(evaluation));
-  await writeFileAtomic(join(out, "results.json"), json(result));
+  await writeFileAtomic(join(out, "results.json"), json(winRateJson(result)));
 }

@@ -1,5 +1,7 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
+import { writeFileAtomic } from "../../base/atomic.js";
 import { UserError } from "../../base/errors.js";
+import type { Combine } from "../best-of.js";
 import { withContext } from "../context.js";
 import { addModelFlags, limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
 import { writeRows } from "../rows.js";
@@ -8,7 +10,7 @@ import { realNumber, wholeNumber } from "../values.js";
 interface SampleFlags extends ModelFlags {
   prompt?: string;
   chat?: boolean;
-  n: string;
+  n?: string;
   maxNewTokens: string;
   temperature: string;
   topP: string;
@@ -16,14 +18,26 @@ interface SampleFlags extends ModelFlags {
   greedy?: boolean;
   stop?: string[];
   seed: string;
+  bestOf?: string;
+  reward?: string[];
+  combine: Combine;
+  gold?: string;
+  curve?: string;
+  report?: string;
 }
+
+const repeated = (value: string, previous: readonly string[] = []) => [...previous, value];
 
 export const sampleCommand = () =>
   addModelFlags(new Command("sample"), "the model to sample from")
-    .summary("sample completions of prompts")
+    .summary("sample completions of prompts, or the best of N by a reward model")
     .description(
       "Reads prompts (text, messages, or token ids in `prompt_ids`) and writes one JSONL row for each completion, with " +
-        "`completion`, `completion_ids`, `logprobs` (untempered), `finish_reason` and the columns that came in.",
+        "`completion`, `completion_ids`, `logprobs` (untempered), `finish_reason` and the columns that came in.\n\n" +
+        "With --best-of N it draws N completions of each prompt, scores them with --reward and writes the best one, with " +
+        "`reward` and `best_of`. --curve and --report also tell, from the same samples, what best-of-n gains for every " +
+        "power of two up to N: the KL bound log n - (n-1)/n, the expected reward, and how often the chosen answer beats " +
+        "one other answer (for which one more completion of each prompt is drawn), by the ranking reward and by --gold.",
     )
     .argument("[data]", "JSONL, JSON or Parquet file, or Hub name")
     .option(
@@ -31,7 +45,7 @@ export const sampleCommand = () =>
       "one prompt instead of a file; prints the completion alone, unless --out is given",
     )
     .option("--chat", "give --prompt to the model as a user's message, through its chat template")
-    .option("-n, --n <n>", "completions of each prompt", "1")
+    .option("-n, --n <n>", "completions of each prompt (default: 1)")
     .option("--max-new-tokens <n>", "upper bound on new tokens", "256")
     .option("--temperature <t>", "0 is greedy", "1")
     .option("--top-p <p>", "nucleus sampling; 1 is off", "1")
@@ -39,15 +53,38 @@ export const sampleCommand = () =>
     .option("--greedy", "the same as --temperature 0")
     .option("--stop <text...>", "strings that end a completion")
     .option("--seed <n>", "the same seed gives the same completions", "0")
+    .option("--best-of <N>", "draw N completions of each prompt and write the best by --reward")
+    .option(
+      "--reward <dir or Hub name>",
+      "the reward model that chooses; repeat it for an ensemble",
+      repeated,
+    )
+    .addOption(
+      new Option(
+        "--combine <how>",
+        "how several reward models make one: mean, worst case, or mean less variance",
+      )
+        .choices(["mean", "min", "uwo"])
+        .default("mean"),
+    )
+    .option(
+      "--gold <measure>",
+      "with --curve or --report: another reward model, or judge: and a judge as in a recipe (judge:math), measures the same completions",
+    )
+    .option("--curve <file>", "write best-of-n for n = 1, 2, 4, ... N as JSON")
+    .option("--report <file>", "the same as an HTML page")
     .addHelpText(
       "after",
       "\nExamples:\n" +
         '  $ touchstone sample --model ./policy --prompt "Once upon a time" --max-new-tokens 64\n' +
         '  $ touchstone sample --model ./chat-model --prompt "Tell me about touchstones." --chat\n' +
-        "  $ touchstone sample prompts.jsonl --model runs/bot/final -n 4 -o answers.jsonl",
+        "  $ touchstone sample prompts.jsonl --model runs/bot/final -n 4 -o answers.jsonl\n" +
+        "  $ touchstone sample prompts.jsonl --model ./policy --best-of 16 --reward runs/rm/merged -o best.jsonl\n" +
+        "  $ touchstone sample gsm8k.jsonl --model ./policy --best-of 64 --reward runs/rm/merged --gold judge:math \\\n" +
+        "      --curve curve.json --report curve.html -o best.jsonl",
     )
     .action(async (data: string | undefined, flags: SampleFlags) => {
-      const { prompt, out } = flags;
+      const { prompt, out, bestOf } = flags;
       if ((data === undefined) === (prompt === undefined)) {
         throw new UserError("give either a file of prompts or --prompt");
       }
@@ -55,27 +92,56 @@ export const sampleCommand = () =>
         throw new UserError(
           "--chat goes with --prompt; rows of a file say by `messages` that they are conversations",
         );
-      const { sampleRows } = await import("../inference.js");
-      const rows = await withContext(flags, (context) =>
-        sampleRows(
-          {
-            ...modelChoice(flags),
-            source:
-              prompt === undefined
-                ? { data: data!, limit: limitOf(flags) }
-                : { prompt: flags.chat ? [{ role: "user", content: prompt }] : prompt },
-            n: wholeNumber(flags.n, "--n", 1),
-            maxNewTokens: wholeNumber(flags.maxNewTokens, "--max-new-tokens", 1),
-            temperature: flags.greedy ? 0 : realNumber(flags.temperature, "--temperature"),
-            topP: realNumber(flags.topP, "--top-p", { max: 1 }),
-            topK: wholeNumber(flags.topK, "--top-k"),
-            stopStrings: flags.stop ?? [],
-            seed: wholeNumber(flags.seed, "--seed"),
-          },
-          context,
-        ),
-      );
+      checkBestOf(flags);
+      const request = {
+        ...modelChoice(flags),
+        source:
+          prompt === undefined
+            ? { data: data!, limit: limitOf(flags) }
+            : { prompt: flags.chat ? [{ role: "user", content: prompt }] : prompt },
+        maxNewTokens: wholeNumber(flags.maxNewTokens, "--max-new-tokens", 1),
+        temperature: flags.greedy ? 0 : realNumber(flags.temperature, "--temperature"),
+        topP: realNumber(flags.topP, "--top-p", { max: 1 }),
+        topK: wholeNumber(flags.topK, "--top-k"),
+        stopStrings: flags.stop ?? [],
+        seed: wholeNumber(flags.seed, "--seed"),
+      };
+      let rows: Record<string, unknown>[];
+      if (bestOf === undefined) {
+        const { sampleRows } = await import("../inference.js");
+        const n = wholeNumber(flags.n ?? "1", "--n", 1);
+        rows = await withContext(flags, (context) => sampleRows({ ...request, n }, context));
+      } else {
+        const { bestOfRows } = await import("../best-of.js");
+        const { rewards, combine, gold, withCurve } = {
+          rewards: flags.reward!,
+          combine: flags.combine,
+          gold: flags.gold,
+          withCurve: flags.curve !== undefined || flags.report !== undefined,
+        };
+        const best = { bestOf: wholeNumber(bestOf, "--best-of", 1), rewards, combine, gold, withCurve };
+        const result = await withContext(flags, (context) => bestOfRows({ ...request, ...best }, context));
+        rows = result.rows;
+        if (result.report) {
+          const { curveJson, curvePage } = await import("../../eval/best-of-report.js");
+          const json = `${JSON.stringify(curveJson(result.report), null, 2)}\n`;
+          if (flags.curve !== undefined) await writeFileAtomic(flags.curve, json);
+          if (flags.report !== undefined) await writeFileAtomic(flags.report, curvePage(result.report));
+        }
+      }
       if (prompt !== undefined && out === undefined) {
         process.stdout.write(rows.map(({ completion }) => `${completion}\n`).join(""));
       } else await writeRows(rows, out);
     });
+
+function checkBestOf({ bestOf, reward, gold, curve, report, n }: SampleFlags): void {
+  if (bestOf === undefined) {
+    const stray = Object.entries({ reward, gold, curve, report }).find(([, value]) => value !== undefined);
+    if (stray) throw new UserError(`--${stray[0]} goes with --best-of`);
+    return;
+  }
+  if (reward === undefined) throw new UserError("--best-of needs a reward model that chooses: --reward");
+  if (n !== undefined) throw new UserError("--best-of N draws N completions of each prompt; leave out --n");
+  if (gold !== undefined && curve === undefined && report === undefined)
+    throw new UserError("--gold measures for --curve or --report; give one of them");
+}
