@@ -1,0 +1,79 @@
+// What a language model of the lab thinks at every position: hidden states, from which the whole next-token
+// distribution follows (the vocabulary is tiny), and on which the value baseline stands.
+
+import type { Sequence } from "../../engine/contract.js";
+import { LocalModel } from "../../engine/local/model.js";
+import { makeParameters } from "../../engine/local/parameters.js";
+import { Programs } from "../../engine/local/programs.js";
+import { loadCheckpoint } from "../../model/checkpoint.js";
+import { Tensor } from "../../tensor/runtime.js";
+
+export class HiddenStates {
+  private constructor(
+    private readonly model: LocalModel,
+    private readonly head: Float32Array,
+  ) {}
+
+  static async load(dir: string): Promise<HiddenStates> {
+    const { config, tensors } = await loadCheckpoint(dir, { head: "language" });
+    const tensorOf = (name: string, shape: readonly number[]) => Tensor.float32(tensors.get(name)!, shape);
+    const parameters = makeParameters(config, tensorOf, { frozen: true });
+    const noStops = () => () => false;
+    const model = new LocalModel(config, parameters, new Programs(config, undefined, "cpu", []), noStops);
+    return new HiddenStates(model, tensors.get("lm_head.weight")!);
+  }
+
+  get width(): number {
+    return this.model.config.hiddenSize;
+  }
+
+  /** The states that predict the completion tokens of each sequence, [completion tokens, width]. */
+  states(sequences: readonly Sequence[]): Promise<Float32Array[]> {
+    return this.model.features(
+      sequences.map(({ tokens, promptLength }) => ({
+        tokens,
+        rows: Array.from({ length: tokens.length - promptLength }, (_, t) => promptLength - 1 + t),
+      })),
+    );
+  }
+
+  /** log pi(. | prefix) for every row of `states`, [rows, vocabulary]. */
+  distributions(states: Float32Array): Float64Array {
+    const { width } = this;
+    const vocabulary = this.head.length / width;
+    const rows = states.length / width;
+    const out = new Float64Array(rows * vocabulary);
+    for (let row = 0; row < rows; row++) {
+      let largest = -Infinity;
+      for (let v = 0; v < vocabulary; v++) {
+        let logit = 0;
+        for (let d = 0; d < width; d++) logit += states[row * width + d]! * this.head[v * width + d]!;
+        out[row * vocabulary + v] = logit;
+        largest = Math.max(largest, logit);
+      }
+      let sum = 0;
+      for (let v = 0; v < vocabulary; v++) sum += Math.exp(out[row * vocabulary + v]! - largest);
+      const normaliser = largest + Math.log(sum);
+      for (let v = 0; v < vocabulary; v++) out[row * vocabulary + v]! -= normaliser;
+    }
+    return out;
+  }
+
+  dispose(): void {
+    this.model.dispose();
+  }
+}
+
+/** log pi(token) of each completion token, picked from its distributions. */
+export function tokenLogprobs({ tokens, promptLength }: Sequence, distributions: Float64Array): Float32Array {
+  const count = tokens.length - promptLength;
+  const vocabulary = distributions.length / count;
+  return Float32Array.from({ length: count }, (_, t) => distributions[t * vocabulary + tokens[promptLength + t]!]!);
+}
+
+/** sum_t KL(p_t || q_t), nats: exact over the vocabulary at every position of one answer. */
+export function exactKl(p: Float64Array, q: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < p.length; i++) sum += Math.exp(p[i]!) * (p[i]! - q[i]!);
+  return sum;
+}
