@@ -184,7 +184,7 @@ describe("one seed in miniature", () => {
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), "cgpo-"));
     result = JSON.parse(JSON.stringify(await run())) as SeedResult;
-  }, 60_000);
+  });
   afterAll(() => rm(dir, { recursive: true }));
 
   it("measures every run on every held-out prompt", () => {
@@ -216,7 +216,7 @@ describe("one seed in miniature", () => {
     const before = await metrics();
     expect(JSON.parse(JSON.stringify(await run()))).toEqual(result);
     expect(await metrics()).toBe(before);
-  }, 60_000);
+  });
 
   it("makes a page and a document of it", () => {
     const { report, json, summary } = cgpoExperiment.report([{ seed: 3, result }], { sharedDir: dir });

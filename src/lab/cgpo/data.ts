@@ -16,7 +16,15 @@ export const validationFile = (data: string, reward: RewardName): string =>
 
 export function drawWorld(seed: number, { pairs, prompts, heldout }: Settings): World {
   return buildWorld(seed, {
-    sizes: { corpus: 0, sft: 0, prompts, heldout: heldout.final, preferences: pairs },
+    sizes: {
+      corpus: 0,
+      sft: 0,
+      prompts,
+      heldout: heldout.final,
+      preferences: pairs,
+      validation: pairs / 5,
+      shifted: 0,
+    },
   });
 }
 

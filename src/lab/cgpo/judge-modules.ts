@@ -8,20 +8,19 @@ export interface JudgeModule {
   source: string;
 }
 
-/** No pair of words twice: what catches repeated text. */
+/** What catches repeated text. */
 export const noRepeats: JudgeModule = {
   file: "no-repeats.js",
-  source: `// Asks that no pair of words comes twice.
+  source: `// Asks that no three words in a row come twice.
 export default function noRepeats({ response }) {
   const words = response.toLowerCase().match(/[a-z]+/g) ?? [];
   const seen = new Set();
-  for (let i = 1; i < words.length; i++) {
-    const pair = words[i - 1] + " " + words[i];
-    if (words[i - 1] !== "the" && seen.has(pair))
-      return { verdict: "violated", reason: 'the words "' + pair + '" come twice' };
-    seen.add(pair);
+  for (let i = 2; i < words.length; i++) {
+    const three = words.slice(i - 2, i + 1).join(" ");
+    if (seen.has(three)) return { verdict: "violated", reason: 'the words "' + three + '" come twice' };
+    seen.add(three);
   }
-  return { verdict: "satisfied", reason: "no pair of words comes twice" };
+  return { verdict: "satisfied", reason: "no three words in a row come twice" };
 }
 `,
 };

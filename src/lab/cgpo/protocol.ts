@@ -150,24 +150,24 @@ export const fullSettings: Settings = {
   rewardModels: {
     batch: 32,
     learningRate: 3e-4,
-    steps: { helpfulness: 150, engagement: 60, safety: 60, unified: 200 },
+    steps: { helpfulness: 120, engagement: 40, safety: 40, unified: 160 },
   },
-  dpo: { batch: 32, learningRate: 1e-4, beta: 0.1, warmupSteps: 20, steps: 60 },
+  dpo: { batch: 32, learningRate: 1e-4, beta: 0.1, warmupSteps: 20, steps: 40 },
   online: {
-    steps: 60,
-    prompts: { chat: 8, instructions: 6, reasoning: 14, engagement: 6, safety: 6 },
+    steps: 40,
+    prompts: { chat: 6, instructions: 5, reasoning: 11, engagement: 5, safety: 5 },
     generations: 4,
     learningRate: 3e-4,
     ppo: { klCoefficient: 0.05, epochs: 2, learningRate: 3e-4, criticLearningRate: 3e-4 },
     codpo: { beta: 0.1, lambda: 1 },
-    evaluateEvery: 10,
+    evaluateEvery: 8,
   },
   heldout: { along: 24, final: 100 },
 };
 
 /** For the test: every run and every figure, too short to learn anything. */
 export const quickSettings: Settings = {
-  pairs: 24,
+  pairs: 25,
   prompts: 12,
   rewardModels: {
     batch: 8,

@@ -37,6 +37,7 @@ import {
   runNames,
   type TaskName,
   taskNames,
+  titles,
 } from "./protocol.js";
 import { dataDir, dpoRecipe, finalModel, onlineRecipe, rewardModelDir, rewardRecipe } from "./recipes.js";
 import { type Fooled, foolRates } from "./reward-flaws.js";
@@ -74,7 +75,7 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
   const { dir, threads, signal, log } = context;
   const settings = context.quick ? quickSettings : fullSettings;
   const recipeContext = { dir, seed, threads, settings };
-  const run: RunContext = { reporter: { ...silent, note: log }, resume: true, signal };
+  const run: RunContext = { reporter: silent, resume: true, signal };
   const world = drawWorld(seed, settings);
   await writeData(world, dataDir(dir));
   await writeJudgeModules(dir);
@@ -88,7 +89,7 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
   const engine = { kind: "local", device: "cpu", maxBatchTokens: 4096, threads } as const;
   const rewards = {} as Record<RewardName, RewardFunction>;
   for (const name of rewardNames) {
-    log(`reward model ${name}`);
+    log(`reward model: ${name}`);
     const recipe = await write("reward", `reward-${name}`, rewardRecipe(name, recipeContext));
     const trained = finalModel(rewardModelDir(dir, name));
     if (!existsSync(trained)) await runReward(recipe, run);
@@ -96,7 +97,7 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
     rewards[name] = (sequences) => lastValues(model, sequences);
   }
 
-  log("warm-up");
+  log(titles.warmup);
   const warmup = await runAlign(await write("align", "warmup", dpoRecipe("warmup", recipeContext)), run);
   const { policy: reference, codec } = await openPolicy(warmup.model, { engine, frozen: true });
   const meter: Meter = { rewards, mixtures: await openMixtures(dir, codec), reference, codec };
@@ -107,10 +108,12 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
   const along = heldOut(world, settings.heldout.along);
   const final = heldOut(world, settings.heldout.final);
   const align = async (name: RunName, recipe: object): Promise<string> => {
-    log(name);
+    log(titles[name]);
     const resolved = await write("align", name, recipe);
     const observe = async (step: number, { policy }: { policy: Meter["reference"] }) =>
-      step % settings.online.evaluateEvery === 0 ? curveMetrics(taskMeans((await measure(policy, along, meter)).scores, along)) : {};
+      step % settings.online.evaluateEvery === 0
+        ? curveMetrics(taskMeans((await measure(policy, along, meter)).scores, along))
+        : {};
     const { model } = await runAlign(resolved, { ...run, baseDir: dir, observe });
     if (signal?.aborted) throw new InterruptedError("stopped; the same command continues");
     return model;
