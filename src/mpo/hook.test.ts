@@ -78,7 +78,7 @@ describe("every k updates", () => {
       ["response 1.0", "response 1.1", "response 2.0", "response 2.1", "response 3.0", "response 3.1"],
       ["response 4.0", "response 4.1", "response 5.0", "response 5.1", "response 6.0", "response 6.1"],
     ]);
-    expect(hook.metrics()).toMatchObject({
+    expect({ ...hook.rubricMetrics(), ...hook.roundMetrics() }).toMatchObject({
       "rubric/version": 2,
       "mpo/rounds": 2,
       "mpo/buffer": 2,

@@ -17,9 +17,13 @@ import {
 } from "./triggers.js";
 
 export interface MpoOptions {
-  meta: Pick<MetaRewardModel, "revise">;
-  /** k: a round after every k-th update. Infinity is the plain trainer with a fixed rubric. */
-  interval?: number;
+  /** Absent: the rubric is fixed. */
+  meta?: Pick<MetaRewardModel, "revise">;
+  /**
+   * k: a round after every k-th update. Infinity is the plain trainer with a fixed rubric; `once` is a single round over
+   * the rollouts of "update 0", which are the initial policy's (automatic prompt optimisation).
+   */
+  interval?: number | "once";
   /** Rounds out of turn; off unless given. */
   triggers?: TriggerOptions;
   /** Fewest updates from a round to a triggered one. */
@@ -63,7 +67,8 @@ export interface MpoState {
 const wholeTask = "";
 
 export class MpoHook {
-  private readonly options: Required<Omit<MpoOptions, "limits">> & Pick<MpoOptions, "limits">;
+  private readonly options: Required<Omit<MpoOptions, "meta" | "limits">> &
+    Pick<MpoOptions, "meta" | "limits">;
   private rubrics: ReadonlyMap<string, Rubric>;
   private buffer: ScoredRollout[] = [];
   private round = 0;
@@ -73,7 +78,7 @@ export class MpoHook {
   private random: RandomStream;
 
   /** `rubric`: one for the whole task, or one for each cluster by its name. */
-  constructor(rubric: Rubric | Readonly<Record<string, Rubric>>, seed: number, options: MpoOptions) {
+  constructor(rubric: Rubric | Readonly<Record<string, Rubric>>, seed: number, options: MpoOptions = {}) {
     this.options = {
       interval: 10,
       triggers: {},
@@ -102,23 +107,30 @@ export class MpoHook {
     rollouts: readonly MpoRollout[],
     { kl, signal }: { kl?: number; signal?: AbortSignal } = {},
   ): Promise<MpoRound | undefined> {
-    if (!this.isWatching()) return undefined;
+    const { meta } = this.options;
+    if (!meta || !this.isWatching()) return undefined;
     const scored = rollouts.filter((rollout): rollout is ScoredRollout => rollout.score.status === "scored");
     this.buffer = [...this.buffer, ...scored].slice(-this.options.maxBuffer);
     const trigger = this.trigger(step, scored, kl);
-    return trigger === undefined ? undefined : await this.runRound(step, trigger, signal);
+    return trigger === undefined ? undefined : await this.runRound(meta, step, trigger, signal);
   }
 
   /** A hook that no round can come from gathers nothing. */
   private isWatching(): boolean {
     const { interval, triggers, stopAfterUnchanged } = this.options;
+    if (interval === "once") return this.round === 0;
     const canFire = Number.isFinite(interval) || Object.values(triggers).some((t) => t !== undefined);
     return canFire && this.unchanged < stopAfterUnchanged;
   }
 
+  private isDue(step: number): boolean {
+    const { interval } = this.options;
+    return interval === "once" ? step === 0 : Number.isFinite(interval) && step % interval === 0;
+  }
+
   private trigger(step: number, scored: readonly ScoredRollout[], kl?: number): Trigger | undefined {
-    const { interval, triggers, cooldown } = this.options;
-    const isDue = Number.isFinite(interval) && step % interval === 0;
+    const { triggers, cooldown } = this.options;
+    const isDue = this.isDue(step);
     if (scored.length === 0) return isDue ? "interval" : undefined;
     const signs = stepSigns(scored, kl);
     const fired =
@@ -128,13 +140,18 @@ export class MpoHook {
   }
 
   /** The buffer is cleared whatever comes of the round. A cluster without new rollouts keeps its rubric. */
-  private async runRound(step: number, trigger: Trigger, signal?: AbortSignal): Promise<MpoRound> {
+  private async runRound(
+    meta: Pick<MetaRewardModel, "revise">,
+    step: number,
+    trigger: Trigger,
+    signal?: AbortSignal,
+  ): Promise<MpoRound> {
     const rubrics = new Map(this.rubrics);
     const revisions: MpoRound["revisions"] = [];
     for (const [cluster, rubric] of this.rubrics) {
       const evidence = this.buffer.filter((rollout) => this.clusterOf(rollout) === cluster);
       if (evidence.length === 0 && this.rubrics.size > 1) continue;
-      const revision = await this.options.meta.revise(rubric, evidence, this.random, step, signal);
+      const revision = await meta.revise(rubric, evidence, this.random, step, signal);
       if (revision.status === "published") rubrics.set(cluster, revision.rubric);
       revisions.push({ cluster, revision });
     }
@@ -152,8 +169,13 @@ export class MpoHook {
     return this.rubrics.has(cluster) ? cluster : wholeTask;
   }
 
-  /** For the metrics of a step: versions are summed over clusters. */
-  metrics(): Record<string, number> {
+  /** The version that scores each cluster; the empty name is the whole task. */
+  current(): ReadonlyMap<string, Rubric> {
+    return this.rubrics;
+  }
+
+  /** Of the versions that score now; version numbers are summed over clusters. */
+  rubricMetrics(): Record<string, number> {
     const rubrics = [...this.rubrics.values()];
     const sum = (of: (rubric: Rubric) => number) => rubrics.reduce((total, rubric) => total + of(rubric), 0);
     return {
@@ -161,9 +183,11 @@ export class MpoHook {
       "rubric/items": sum(({ items }) => items.length) / rubrics.length,
       "rubric/max_total": sum(({ maxTotal }) => maxTotal) / rubrics.length,
       "rubric/words": sum(({ items }) => countWords(renderItems(items))) / rubrics.length,
-      "mpo/rounds": this.round,
-      "mpo/buffer": this.buffer.length,
     };
+  }
+
+  roundMetrics(): Record<string, number> {
+    return { "mpo/rounds": this.round, "mpo/buffer": this.buffer.length };
   }
 
   state(): MpoState {

@@ -2,6 +2,7 @@
 
 export * from "./client.js";
 export { type Clustering, kMeans, nearestCentroid } from "./clusters.js";
+export { type RoundRecord, RubricHistory, readRounds } from "./history.js";
 export { MpoHook, type MpoOptions, type MpoRound, type MpoState } from "./hook.js";
 export {
   MetaRewardModel,
@@ -9,9 +10,16 @@ export {
   type Revision,
   type RevisionReport,
 } from "./meta-reward-model.js";
+export { type OpenedRubric, openRubric } from "./open-rubric.js";
 export { type PresetName, presetNames, taskPreset } from "./presets/index.js";
 export type { TaskPrompts } from "./prompts.js";
-export { type ChatUsage, RecordedClient, type RecordedOptions, usageSince } from "./recorded-client.js";
+export {
+  type ChatMeter,
+  type ChatUsage,
+  RecordedClient,
+  type RecordedOptions,
+  usageSince,
+} from "./recorded-client.js";
 export { type MpoRollout, normalised, type ScoredRollout } from "./rollout.js";
 export {
   createRubric,
@@ -24,6 +32,8 @@ export {
   type RubricLimits,
 } from "./rubric.js";
 export {
+  historyClusters,
+  type RubricVersion,
   readHistory,
   readRubric,
   rubricFromYaml,

@@ -16,7 +16,7 @@ import {
   ReplayError,
 } from "./client.js";
 
-export interface ChatUsage {
+interface Count {
   /** Requests. With a log, equal requests that were answered count once. */
   calls: number;
   /** Of these, how many came to nothing. */
@@ -27,18 +27,20 @@ export interface ChatUsage {
   repeated: number;
   promptTokens: number;
   completionTokens: number;
+}
+
+export interface ChatUsage extends Count {
   /** In the currency of `prices`. */
   cost: number;
 }
 
-const noUsage = (): ChatUsage => ({
+const noCount = (): Count => ({
   calls: 0,
   failed: 0,
   recovered: 0,
   repeated: 0,
   promptTokens: 0,
   completionTokens: 0,
-  cost: 0,
 });
 
 /** What was used between two readings of `usage()`. */
@@ -78,13 +80,18 @@ export function limiter(limit: number): <T>(task: () => Promise<T>) => Promise<T
   };
 }
 
+/** A view of a client that counts what goes through it. */
+export interface ChatMeter extends ChatClient {
+  usage(): ChatUsage;
+}
+
 type Outcome = { reply: ChatReply } | { error: string };
 type LogEntry = { key: string; tag?: string; request: unknown } & Outcome;
 
 export class RecordedClient implements ChatClient {
-  private readonly used = noUsage();
-  /** Calls, tokens and cost that an interrupted run had used at its checkpoint. */
-  private readonly usedBefore = noUsage();
+  private readonly used = noCount();
+  /** What an interrupted run had used at its checkpoint. */
+  private readonly usedBefore = noCount();
   private readonly replies = new Map<string, Promise<ChatReply>>();
   /** Outcomes that a log holds and this run has not asked for yet, by request in their order. */
   private readonly recorded = new Map<string, Outcome[]>();
@@ -102,7 +109,16 @@ export class RecordedClient implements ChatClient {
 
   /** Totals since the client was made. */
   usage(): ChatUsage {
-    return { ...this.used };
+    return this.priced(this.used);
+  }
+
+  /** The same client for one of its users, with a count of its own. */
+  meter(): ChatMeter {
+    const count = noCount();
+    return {
+      chat: (request, signal) => this.send(request, count, signal),
+      usage: () => this.priced(count),
+    };
   }
 
   /** Entries of the log, for a checkpoint; no call may be under way. */
@@ -116,16 +132,20 @@ export class RecordedClient implements ChatClient {
   }
 
   chat(request: ChatRequest, signal?: AbortSignal): Promise<ChatReply> {
+    return this.send(request, noCount(), signal);
+  }
+
+  private send(request: ChatRequest, meter: Count, signal?: AbortSignal): Promise<ChatReply> {
     const { log, replay } = this.options;
-    if (log === undefined && replay === undefined) return this.ask(request, signal);
+    if (log === undefined && replay === undefined) return this.ask(request, meter, signal);
     this.open();
     const key = requestKey(request);
     const known = this.replies.get(key);
     if (known) {
-      this.used.repeated++;
+      this.count(meter, { repeated: 1 });
       return known;
     }
-    const reply = this.fromLog(key, request) ?? this.fromModel(key, request, signal);
+    const reply = this.fromLog(key, request, meter) ?? this.fromModel(key, request, meter, signal);
     this.replies.set(key, reply);
     // What failed may be asked again later.
     reply.catch(() => this.replies.delete(key));
@@ -133,16 +153,29 @@ export class RecordedClient implements ChatClient {
   }
 
   /** The outcome that a log holds. */
-  private fromLog(key: string, request: ChatRequest): Promise<ChatReply> | undefined {
+  private fromLog(key: string, request: ChatRequest, meter: Count): Promise<ChatReply> | undefined {
     const outcome = this.recorded.get(key)?.shift();
     if (outcome === undefined) return undefined;
-    this.used.calls++;
-    this.used.recovered++;
+    this.count(meter, { calls: 1, recovered: 1 });
     if (this.options.replay !== undefined) this.append(key, request, outcome);
-    return this.settled(outcome);
+    return this.settled(outcome, meter);
   }
 
-  private async fromModel(key: string, request: ChatRequest, signal?: AbortSignal): Promise<ChatReply> {
+  private async settled(outcome: Outcome, meter: Count): Promise<ChatReply> {
+    if ("error" in outcome) {
+      this.count(meter, { failed: 1 });
+      throw new ChatError(outcome.error);
+    }
+    this.count(meter, tokensOf(outcome.reply));
+    return outcome.reply;
+  }
+
+  private async fromModel(
+    key: string,
+    request: ChatRequest,
+    meter: Count,
+    signal?: AbortSignal,
+  ): Promise<ChatReply> {
     if (this.options.replay !== undefined) {
       const what = request.tag === undefined ? "" : ` (${request.tag})`;
       throw new ReplayError(
@@ -150,7 +183,7 @@ export class RecordedClient implements ChatClient {
       );
     }
     try {
-      const reply = await this.ask(request, signal);
+      const reply = await this.ask(request, meter, signal);
       this.append(key, request, { reply });
       return reply;
     } catch (error) {
@@ -159,45 +192,40 @@ export class RecordedClient implements ChatClient {
     }
   }
 
-  private ask(request: ChatRequest, signal?: AbortSignal): Promise<ChatReply> {
+  private ask(request: ChatRequest, meter: Count, signal?: AbortSignal): Promise<ChatReply> {
     return this.limit(async () => {
       signal?.throwIfAborted();
       this.checkBudget();
-      this.used.calls++;
+      this.count(meter, { calls: 1 });
       try {
         const reply = await this.inner.chat(request, signal);
-        this.account(this.used, reply);
+        this.count(meter, tokensOf(reply));
         return reply;
       } catch (error) {
-        this.used.failed++;
+        this.count(meter, { failed: 1 });
         throw error;
       }
     });
   }
 
-  private async settled(outcome: Outcome): Promise<ChatReply> {
-    if ("error" in outcome) {
-      this.used.failed++;
-      throw new ChatError(outcome.error);
-    }
-    this.account(this.used, outcome.reply);
-    return outcome.reply;
+  private count(meter: Count, part: Partial<Count>): void {
+    for (const of of [this.used, meter]) add(of, part);
   }
 
-  private account(usage: ChatUsage, { promptTokens, completionTokens }: ChatReply): void {
+  private priced(count: Count): ChatUsage {
     const { prompt = 0, completion = 0 } = this.options.prices ?? {};
-    usage.promptTokens += promptTokens;
-    usage.completionTokens += completionTokens;
-    usage.cost += (promptTokens * prompt + completionTokens * completion) / 1e6;
+    const cost = (count.promptTokens * prompt + count.completionTokens * completion) / 1e6;
+    return { ...count, cost };
   }
 
   private checkBudget(): void {
     const { calls = Infinity, tokens = Infinity, cost = Infinity } = this.options.budget ?? {};
-    const total = (of: keyof ChatUsage) => this.used[of] + this.usedBefore[of];
-    if (total("calls") >= calls) throw new BudgetError(`the budget of ${calls} calls is used up`);
-    if (total("promptTokens") + total("completionTokens") >= tokens)
+    const total = { ...this.used };
+    add(total, this.usedBefore);
+    if (total.calls >= calls) throw new BudgetError(`the budget of ${calls} calls is used up`);
+    if (total.promptTokens + total.completionTokens >= tokens)
       throw new BudgetError(`the budget of ${tokens} tokens is used up`);
-    if (total("cost") >= cost) throw new BudgetError(`the budget of ${cost} (cost) is used up`);
+    if (this.priced(total).cost >= cost) throw new BudgetError(`the budget of ${cost} (cost) is used up`);
   }
 
   private open(): void {
@@ -209,9 +237,9 @@ export class RecordedClient implements ChatClient {
     if (log !== undefined) mkdirSync(dirname(log), { recursive: true });
     const before = own.slice(0, this.entriesBefore);
     for (const entry of before) {
-      this.usedBefore.calls++;
+      add(this.usedBefore, { calls: 1 });
       if (!("reply" in entry)) continue;
-      this.account(this.usedBefore, entry.reply);
+      add(this.usedBefore, tokensOf(entry.reply));
       this.replies.set(entry.key, Promise.resolve(entry.reply));
     }
     // A run that goes on asks again what had failed; a replayed one fails again.
@@ -235,6 +263,12 @@ export class RecordedClient implements ChatClient {
     }
     this.entries++;
   }
+}
+
+const tokensOf = ({ promptTokens, completionTokens }: ChatReply) => ({ promptTokens, completionTokens });
+
+function add(count: Count, part: Partial<Count>): void {
+  for (const [key, value] of Object.entries(part) as [keyof Count, number][]) count[key] += value;
 }
 
 /** Entries of the log of another run, less those that this run had used at its checkpoint. */

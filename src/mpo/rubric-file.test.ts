@@ -5,7 +5,15 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { UserError } from "../base/errors.js";
 import { presetNames, taskPreset } from "./presets/index.js";
 import { createRubric, nextVersion, type RubricItem } from "./rubric.js";
-import { readHistory, readRubric, rubricFromYaml, rubricToYaml, saveVersion } from "./rubric-file.js";
+import {
+  historyClusters,
+  readHistory,
+  readRubric,
+  removeVersionsAfter,
+  rubricFromYaml,
+  rubricToYaml,
+  saveVersion,
+} from "./rubric-file.js";
 import {
   faithfulMetaOptions,
   faithfulRewardOptions,
@@ -87,12 +95,17 @@ describe("history", () => {
   it("one file for each version, by cluster", async () => {
     const first = createRubric([items[0]!]);
     const second = nextVersion(first, items);
-    for (const rubric of [second, first]) await saveVersion(dir, rubric);
-    await saveVersion(dir, second, "algebra/1");
+    await saveVersion(dir, { rubric: second, reason: "it was padded" });
+    await saveVersion(dir, { rubric: first });
+    await saveVersion(dir, { rubric: second }, "algebra/1");
     expect((await readdir(dir)).sort()).toEqual(["algebra%2F1.v0001.yaml", "v0000.yaml", "v0001.yaml"]);
     await writeFile(join(dir, "notes.txt"), "");
-    expect(await readHistory(dir)).toEqual([first, second]);
-    expect(await readHistory(dir, "algebra/1")).toEqual([second]);
+    expect(await readHistory(dir)).toEqual([{ rubric: first }, { rubric: second, reason: "it was padded" }]);
+    expect(await readHistory(dir, "algebra/1")).toEqual([{ rubric: second }]);
+    expect(await historyClusters(dir)).toEqual(["", "algebra/1"]);
+    await removeVersionsAfter(dir, 0);
+    expect(await readHistory(dir)).toEqual([{ rubric: first }]);
+    expect(await readHistory(dir, "algebra/1")).toHaveLength(1);
     expect(second.parent).toBe(first.hash);
   });
 });

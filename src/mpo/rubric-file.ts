@@ -1,6 +1,6 @@
 // Rubrics on disk, as YAML that people write and read; one file per version.
 
-import { readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
@@ -28,15 +28,34 @@ const rubricFile = z.strictObject({
   parent: z.string().nullable().default(null),
   max_total: z.number().optional(),
   hash: z.string().optional(),
+  /** Why this version replaced its parent. */
+  reason: z.string().optional(),
   items: z.array(rubricItemSchema).min(1),
 });
 
-export function rubricToYaml({ version, parent, maxTotal, hash, items }: Rubric): string {
-  return stringify({ version, parent, max_total: maxTotal, hash, items }, { lineWidth: 110 });
+export function rubricToYaml({ version, parent, maxTotal, hash, items }: Rubric, reason?: string): string {
+  const file = {
+    version,
+    parent,
+    max_total: maxTotal,
+    hash,
+    ...(reason === undefined ? {} : { reason }),
+    items,
+  };
+  return stringify(file, { lineWidth: 110 });
+}
+
+/** A version of a rubric, and why it replaced its parent. */
+export interface RubricVersion {
+  rubric: Rubric;
+  reason?: string;
 }
 
 /** `source` is what error messages call the text. `limits` replaces the default size limits. */
-export function rubricFromYaml(text: string, source: string, limits?: RubricLimits): Rubric {
+export const rubricFromYaml = (text: string, source: string, limits?: RubricLimits): Rubric =>
+  versionFromYaml(text, source, limits).rubric;
+
+function versionFromYaml(text: string, source: string, limits?: RubricLimits): RubricVersion {
   let data: unknown;
   try {
     data = parse(text);
@@ -48,7 +67,7 @@ export function rubricFromYaml(text: string, source: string, limits?: RubricLimi
     const { path, message } = result.error.issues[0]!;
     throw new UserError(`${source}: ${path.length > 0 ? `${path.join(".")}: ` : ""}${message}`);
   }
-  const { version, parent, max_total, hash, items } = result.data;
+  const { version, parent, max_total, hash, reason, items } = result.data;
   let rubric: Rubric;
   try {
     rubric = createRubric(items as RubricItem[], { version, parent, ...(limits ? { limits } : {}) });
@@ -63,44 +82,67 @@ export function rubricFromYaml(text: string, source: string, limits?: RubricLimi
     throw new UserError(
       `${source}: the hash does not fit the items; after editing a rubric by hand, delete its hash line`,
     );
-  return rubric;
+  return { rubric, ...(reason === undefined ? {} : { reason }) };
 }
 
-export async function readRubric(path: string, limits?: RubricLimits): Promise<Rubric> {
-  let text: string;
+export const readRubric = async (path: string, limits?: RubricLimits): Promise<Rubric> =>
+  rubricFromYaml(await readText(path), path, limits);
+
+async function readText(path: string): Promise<string> {
   try {
-    text = await readFile(path, "utf8");
+    return await readFile(path, "utf8");
   } catch {
     throw new UserError(`the rubric ${path} cannot be read`);
   }
-  return rubricFromYaml(text, path, limits);
 }
 
 export const writeRubric = (path: string, rubric: Rubric): Promise<void> =>
   writeFileAtomic(path, rubricToYaml(rubric));
 
-const versionFile = (version: number, cluster?: string): string =>
-  `${cluster === undefined ? "" : `${encodeURIComponent(cluster)}.`}v${String(version).padStart(4, "0")}.yaml`;
+/** A cluster's name as a part of file names. */
+const prefixOf = (cluster: string): string => (cluster === "" ? "" : `${encodeURIComponent(cluster)}.`);
 
-/** Writes a version into the directory that holds a run's rubric history; returns the path. */
-export async function saveVersion(dir: string, rubric: Rubric, cluster?: string): Promise<string> {
-  const path = join(dir, versionFile(rubric.version, cluster));
-  await writeRubric(path, rubric);
+const versionPath = (dir: string, version: number, cluster: string): string =>
+  join(dir, `${prefixOf(cluster)}v${String(version).padStart(4, "0")}.yaml`);
+
+/** Writes a version (of one cluster) into the directory that holds a run's rubric history; returns the path. */
+export async function saveVersion(
+  dir: string,
+  { rubric, reason }: RubricVersion,
+  cluster = "",
+): Promise<string> {
+  const path = versionPath(dir, rubric.version, cluster);
+  await mkdir(dir, { recursive: true });
+  await writeFileAtomic(path, rubricToYaml(rubric, reason));
   return path;
 }
 
+/** Removes the versions after `version`: an interrupted run had published them after its checkpoint. */
+export async function removeVersionsAfter(dir: string, version: number, cluster = ""): Promise<void> {
+  for (const { rubric } of await readHistory(dir, cluster))
+    if (rubric.version > version) await rm(versionPath(dir, rubric.version, cluster));
+}
+
 /** All versions of a run's rubric (of one cluster), oldest first. */
-export async function readHistory(dir: string, cluster?: string): Promise<Rubric[]> {
+export async function readHistory(dir: string, cluster = ""): Promise<RubricVersion[]> {
+  const versions = (await versionFiles(dir)).filter((file) => file.cluster === cluster);
+  const read = versions.map(async ({ path }) => versionFromYaml(await readText(path), path));
+  return (await Promise.all(read)).sort((a, b) => a.rubric.version - b.rubric.version);
+}
+
+/** The clusters of a run's rubric history; the empty name is the whole task. */
+export const historyClusters = async (dir: string): Promise<string[]> =>
+  [...new Set((await versionFiles(dir)).map(({ cluster }) => cluster))].sort();
+
+async function versionFiles(dir: string): Promise<{ path: string; cluster: string }[]> {
   let names: string[];
   try {
     names = await readdir(dir);
   } catch {
     throw new UserError(`${dir} holds no rubric history: the directory cannot be read`);
   }
-  const prefix = cluster === undefined ? "" : `${encodeURIComponent(cluster)}.`;
-  const versions = names.filter(
-    (name) => name.startsWith(prefix) && /^v\d{4,}\.yaml$/.test(name.slice(prefix.length)),
-  );
-  const rubrics = await Promise.all(versions.map((name) => readRubric(join(dir, name))));
-  return rubrics.sort((a, b) => a.version - b.version);
+  return names.flatMap((name) => {
+    const match = /^(?:(.+)\.)?v\d{4,}\.yaml$/.exec(name);
+    return match ? [{ path: join(dir, name), cluster: decodeURIComponent(match[1] ?? "") }] : [];
+  });
 }

@@ -20,10 +20,21 @@ export type SamplingOptimizer = Extract<OptimizerRecipe, { generations: number }
 
 /** abar of a prompt (eq. 5). */
 export interface Baseline {
+  tokens: number[];
+  isCutOff: boolean;
+  /** What the judges say. */
+  judged: Outcome;
+  /** Absent while no version of the reward has scored it. */
+  score?: BaselineScore;
+}
+
+export interface BaselineScore {
   /** r_pair(s, abar). */
   reward: number;
-  tokens: number[];
-  verdict: Outcome;
+  /** abar fails a gate of the reward's own. */
+  isViolated: boolean;
+  /** Of the reward (`RewardSource.versionFor`). */
+  version: string;
 }
 
 export interface Task {
@@ -43,6 +54,8 @@ export interface Task {
 export interface TaskContext extends RunContext {
   /** Directory that a judge module's path in the recipe starts from. Default: the working directory. */
   baseDir?: string;
+  /** Directory of an earlier run: its language models' replies are repeated, and no server is asked. */
+  replay?: string;
 }
 
 export async function openTask(
@@ -63,7 +76,7 @@ export async function openTask(
     cursor: PromptCursor.start(rows, { seed, name: `prompts of ${name}` }),
     batch: [],
     random: new RandomStream(seed, `samples of ${name}`),
-    reward: await rewards.open(recipe.reward),
+    reward: await rewards.open(recipe.reward, { name, rows }),
     mixture: await mixtureFrom(
       recipe.judges,
       { baseDir: context.baseDir ?? ".", countTokens: (text) => codec.tokenizer.encode(text).length, llm },

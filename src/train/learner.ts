@@ -57,12 +57,13 @@ function samplingLearner(task: Task): Learner {
     state: () => taskState(task),
     restore: (state) => restoreTask(task, state),
     async begin(step, around) {
+      if (step === 1 && task.reward.hasPreview) await task.reward.afterStep(0, await rollOut(task, around));
       const rollouts = await rollOut(task, around);
       const learning = await learnFrom(task, rollouts, step, around);
       return {
         learning,
         async finish() {
-          const changes = await task.reward.afterStep(step, rollouts, around.context.signal);
+          const changes = await task.reward.afterStep(step, rollouts);
           return {
             metrics: { ...rollouts.metrics, ...changes },
             rollouts: rolloutRows(name, step, rollouts, learning.advantages()),

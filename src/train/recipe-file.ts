@@ -83,7 +83,7 @@ export const writeDocument = (recipe: object, { sortMapEntries = false } = {}) =
 
 /** Keys whose strings are files or directories, unless they name something on the Hub. */
 const LOCATIONS = new Set(
-  "output_dir out model models model_name_or_path inits policy reference base_model warm ensemble rubric data eval_data dataset_name prompts path chat_template module critic_model".split(
+  "output_dir out model models model_name_or_path inits policy reference base_model warm ensemble rubric task anchors data eval_data dataset_name prompts path chat_template module critic_model".split(
     " ",
   ),
 );

@@ -1,4 +1,5 @@
-// The reward of a task: one reward model (a WARM average is one), or an ensemble of them, over the policy's own tokens.
+// The reward of a task: one reward model (a WARM average is one) or an ensemble of them over the policy's own tokens, a
+// rubric that a language model scores by, or a weighted sum.
 
 import { UserError } from "../base/errors.js";
 import type { PromptRow } from "../data/rows.js";
@@ -6,10 +7,19 @@ import type { TokenIds } from "../engine/contract.js";
 import type { LocalScalarModel } from "../engine/local/index.js";
 import type { Tokenizer } from "../model/tokenizer.js";
 import { ensembleMean, uncertaintyWeighted, worstCase } from "../reward/ensemble.js";
+import { ChatModels } from "./chat-models.js";
+import type { Reporter } from "./context.js";
 import type { Metrics } from "./metrics.js";
 import { openRewardModel, openTokenizer } from "./models.js";
-import type { AlignRecipe, RewardSourceRecipe } from "./recipe.js";
+import {
+  type AlignRecipe,
+  REWARD_SOURCES,
+  type RewardSourceRecipe,
+  type SingleRewardRecipe,
+} from "./recipe.js";
 import type { TaskRollouts } from "./rollout.js";
+import { openRubricSource } from "./rubric-source.js";
+import { sumOf, type WeightedSource } from "./sum-source.js";
 
 /** One response to score. */
 export interface RewardInput {
@@ -26,16 +36,25 @@ export interface Scores {
   rewards: Float64Array;
   /** The reward could not be had: the sample teaches nothing and enters no mean. */
   failed: readonly boolean[];
-  metrics: Metrics;
+  /** The response fails a gate of the reward's own: for the objectives it violates a constraint. */
+  violated: readonly boolean[];
+  /** What else rollouts.jsonl is to say of each response. */
+  notes: readonly Readonly<Record<string, unknown>>[];
 }
+
+/** Samples of the policy, of which a step has one batch, or after them the baseline responses of their prompts. */
+export type ScoredAs = "samples" | "baselines";
 
 /** Where a task's reward comes from. */
 export interface RewardSource {
-  /** Scores of one version are comparable with each other only. */
-  readonly version: string;
-  score(responses: readonly RewardInput[], signal?: AbortSignal): Promise<Scores>;
+  /** `afterStep` is to see rollouts of the initial policy, as those of update 0, before the first update. */
+  readonly hasPreview?: boolean;
+  /** What scores the responses to a prompt now. Scores of one version are comparable with each other only. */
+  versionFor(row: PromptRow): string;
+  /** Scores by one version. A step that has begun is finished, so there is nothing to abort. */
+  score(responses: readonly RewardInput[], as: ScoredAs): Promise<Scores>;
   /** Sees the rollouts of update `step` (1 for the first) and may change its version for the next. */
-  afterStep(step: number, rollouts: TaskRollouts, signal?: AbortSignal): Promise<Metrics>;
+  afterStep(step: number, rollouts: TaskRollouts): Promise<Metrics>;
   /** What belongs in a checkpoint. JSON. */
   // biome-ignore lint/suspicious/noExplicitAny: every source knows the shape of its own state
   state(): any;
@@ -48,30 +67,70 @@ export type RewardFunction = (sequences: readonly TokenIds[]) => Promise<Float64
 
 /** A source that never changes: reward models, and the absence of a reward. */
 const fixedSource = (reward: RewardFunction): RewardSource => ({
-  version: "fixed",
+  versionFor: () => "fixed",
   score: async (responses) => ({
     rewards: await reward(responses.map(({ tokens }) => tokens)),
     failed: responses.map(() => false),
-    metrics: {},
+    violated: responses.map(() => false),
+    notes: responses.map(() => ({})),
   }),
   afterStep: async () => ({}),
   state: () => undefined,
   restore: () => {},
 });
 
-/** Opens the rewards of the tasks: each reward model once, and none that does not read the policy's tokens. */
+/** What surrounds the rewards of a run. */
+export interface RewardContext {
+  reporter: Pick<Reporter, "note">;
+  /** Directory of a run whose replies of language models are repeated. */
+  replay?: string;
+}
+
+/** The task that a reward is for. */
+export interface RewardedTask {
+  name: string;
+  rows: readonly PromptRow[];
+}
+
+/** Opens the rewards of the tasks: each model once, and no reward model that does not read the policy's tokens. */
 export class RewardSources {
   private readonly opened = new Map<string, Promise<LocalScalarModel>>();
+  private readonly chatModels: ChatModels;
 
   constructor(
     private readonly recipe: AlignRecipe,
     private readonly policyTokenizer: Tokenizer,
-  ) {}
+    private readonly context: RewardContext,
+  ) {
+    const { llm, outputDir } = recipe;
+    this.chatModels = new ChatModels(llm, { outputDir, replay: context.replay });
+  }
 
-  async open(source: RewardSourceRecipe | undefined): Promise<RewardSource> {
+  async open(source: RewardSourceRecipe | undefined, task: RewardedTask): Promise<RewardSource> {
     if (source === undefined) return fixedSource(async (sequences) => new Float64Array(sequences.length));
-    if ("rubric" in source)
-      throw new UserError("a rubric as reward is not available yet; give warm, model or models");
+    if (!("sum" in source)) return this.openSingle(source, task);
+    const parts: WeightedSource[] = [];
+    const names = source.sum.map((part) => REWARD_SOURCES.find((name) => name in part)!);
+    for (const [i, { weight, ...part }] of source.sum.entries()) {
+      const nth = names.slice(0, i).filter((name) => name === names[i]).length + 1;
+      const name = nth === 1 ? names[i]! : `${names[i]}_${nth}`;
+      parts.push({ name, weight, source: await this.openSingle(part, task) });
+    }
+    return sumOf(parts);
+  }
+
+  private async openSingle(source: SingleRewardRecipe, task: RewardedTask): Promise<RewardSource> {
+    if ("rubric" in source) {
+      const { seed, outputDir } = this.recipe;
+      return openRubricSource(source, {
+        task: task.name,
+        rows: task.rows,
+        seed,
+        models: this.chatModels,
+        outputDir,
+        note: (line) => this.context.reporter.note(line),
+      });
+    }
     if ("models" in source) {
       const members = await Promise.all(source.models.map((dir) => this.model(dir)));
       return fixedSource(async (sequences) => {

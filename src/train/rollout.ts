@@ -12,6 +12,7 @@ import { timed } from "./clock.js";
 import { calibrates } from "./judge-gate.js";
 import type { Metrics, Rollout } from "./metrics.js";
 import type { TaskBatch } from "./policy-objectives.js";
+import type { RewardInput, Scores } from "./rewards.js";
 import { promptText, type TextCodec } from "./text.js";
 
 /** What a task's policy said in one step, and all that is known of it. Arrays have one entry per completion. */
@@ -21,6 +22,7 @@ export interface TaskRollouts {
   sequences: readonly Sequence[];
   responses: readonly string[];
   judgements: readonly SampleJudgement[];
+  scores: Scores;
   /** Of the judges and of the reward, before the update. */
   metrics: Metrics;
   batch: TaskBatch;
@@ -78,7 +80,7 @@ export async function rollOut(task: Task, around: Surroundings): Promise<TaskRol
         tokens: sequence.tokens,
         seed: seeds[i]!,
       })),
-      context.signal,
+      "samples",
     ),
   );
   const baselines = calibrates(recipe)
@@ -86,13 +88,14 @@ export async function rollOut(task: Task, around: Surroundings): Promise<TaskRol
     : [];
   const rewards = Float64Array.from(scores.rewards);
   const verdicts = completions.map(({ finishReason, promptIndex }, i): Outcome => {
-    if (scores.failed[i]) return "failed";
+    // Without r_pair(s, abar) there is no R_calib: such a sample has failed too.
+    if (scores.failed[i] || (baselines.length > 0 && !baselines[promptIndex]!.score)) return "failed";
     if (!Number.isFinite(rewards[i]!))
       throw new NonFiniteError(
         `task ${recipe.name}: the reward of sample ${i} (prompt ${rows[promptIndex]!.id}) is ${rewards[i]}`,
       );
     if (finishReason === "length") rewards[i]! -= recipe.missingEosPenalty;
-    return verdictOf(judged.results[i]!);
+    return verdictOf(judged.results[i]!, scores.violated[i]!);
   });
 
   // What step 5 needs: policy and reference by the same forward code.
@@ -105,14 +108,17 @@ export async function rollOut(task: Task, around: Surroundings): Promise<TaskRol
     verdicts,
     promptIndex: completions.map(({ promptIndex }) => promptIndex),
     promptCount: rows.length,
-    baselineRewards: baselines.map(({ reward }) => reward),
+    // The samples of a prompt whose baseline has no reward have failed, so that the 0 enters nothing.
+    baselineRewards: baselines.map(({ score }) => score?.reward ?? 0),
   };
   const baselineSequences = baselines.map((baseline, i) => sequenceOf(prompts[i]!, baseline.tokens));
   if (optimizer.name === "crraft")
     batch.baselines = {
       logprobs: await policy.logprobs(baselineSequences),
       referenceLogprobs: await reference.logprobs(baselineSequences),
-      verdicts: baselines.map(({ verdict }) => verdict),
+      verdicts: baselines.map(({ judged, score }) =>
+        score?.isViolated && judged !== "failed" ? "violated" : judged,
+      ),
     };
   const scored = Array.from(rewards).filter((_, i) => !scores.failed[i]);
   return {
@@ -121,9 +127,9 @@ export async function rollOut(task: Task, around: Surroundings): Promise<TaskRol
     sequences,
     responses,
     judgements: judged.results,
+    scores,
     metrics: {
       ...judged.metrics,
-      ...scores.metrics,
       kl: klEstimate(batch),
       "rewards/mean": scored.length > 0 ? mean(scored) : undefined,
       "completions/mean_length": mean(completions.map((completion) => completion.tokens.length)),
@@ -140,7 +146,7 @@ export async function rollOut(task: Task, around: Surroundings): Promise<TaskRol
 export function rolloutRows(
   task: string,
   step: number,
-  { rows, completions, responses, judgements, batch }: TaskRollouts,
+  { rows, completions, responses, judgements, scores, batch }: TaskRollouts,
   advantages: readonly (number | null)[],
 ): Rollout[] {
   return completions.map((completion, i) => ({
@@ -154,6 +160,7 @@ export function rolloutRows(
     log_ratio: difference(batch.logprobs[i]!, batch.referenceLogprobs[i]!),
     advantage: advantages[i] ?? null,
     verdicts: asked(judgements[i]!),
+    ...scores.notes[i],
   }));
 }
 
@@ -162,9 +169,9 @@ const sequenceOf = (prompt: readonly number[], completion: ArrayLike<number>): S
   promptLength: prompt.length,
 });
 
-function verdictOf({ feasible }: SampleJudgement): Outcome {
+function verdictOf({ feasible }: SampleJudgement, isViolated = false): Outcome {
   if (feasible === undefined) return "failed";
-  return feasible ? "satisfied" : "violated";
+  return feasible && !isViolated ? "satisfied" : "violated";
 }
 
 function asked({ verdicts }: SampleJudgement): Rollout["verdicts"] {
@@ -176,59 +183,78 @@ function asked({ verdicts }: SampleJudgement): Rollout["verdicts"] {
 }
 
 /**
- * abar of every prompt, scored once per prompt and reward version: the data's own answer, or one sample of pi_ref drawn
- * from a seed of the prompt's own. `auto` takes the data's answer where there is one.
+ * abar of every prompt, one response for the whole run: the data's own answer, or one sample of pi_ref drawn from a seed
+ * of the prompt's own. `auto` takes the data's answer where there is one. Each is scored once by every version of the
+ * reward that scores its prompt's samples; one that could not be scored is tried again the next time.
  */
 async function baselinesOf(
   task: Task,
   rows: readonly PromptRow[],
   prompts: readonly number[][],
-  { reference, codec, context }: Surroundings,
+  around: Surroundings,
 ): Promise<Baseline[]> {
-  const missing = rows.flatMap((row, i) =>
-    task.baselines.has(row.id) || rows.findIndex(({ id }) => id === row.id) < i ? [] : [i],
+  const first = rows.flatMap((row, i) => (rows.findIndex(({ id }) => id === row.id) < i ? [] : [i]));
+  const baselineOf = (i: number) => task.baselines.get(rows[i]!.id)!;
+  await findBaselines(
+    task,
+    first
+      .filter((i) => !task.baselines.has(rows[i]!.id))
+      .map((i) => ({ row: rows[i]!, prompt: prompts[i]! })),
+    around,
   );
-  if (missing.length > 0) {
-    const seedOf = (i: number) => hash32(`${task.random.seed} baseline ${task.recipe.name} ${rows[i]!.id}`);
-    const fromData = missing.map((i) => dataBaseline(task, rows[i]!, codec));
-    const toSample = missing.filter((_, k) => fromData[k] === undefined);
-    const sampled = await reference.sample(
-      toSample.map((i) => prompts[i]!),
-      { ...samplingOptions(task.optimizer, codec), seeds: toSample.map(seedOf) },
-    );
-    const samples = new Map(toSample.map((i, k) => [i, sampled[k]!]));
-    const tokens = missing.map((i, k) => fromData[k] ?? Array.from(samples.get(i)!.tokens));
-    const texts = tokens.map((row) => codec.decode(row));
-    const { rewards } = await task.reward.score(
-      missing.map((i, k) => ({
-        row: rows[i]!,
-        text: texts[k]!,
-        tokens: [...prompts[i]!, ...tokens[k]!],
-        seed: seedOf(i),
-      })),
-      context.signal,
-    );
-    const { results } = await judgeBatch(
-      task.mixture,
-      missing.map((i, k) => ({
-        prompt: rows[i]!.prompt,
-        response: texts[k]!,
-        truncated: samples.get(i)?.finishReason === "length",
-        metadata: rows[i]!.metadata,
-      })),
-      context.signal,
-    );
-    missing.forEach((i, k) => {
-      // What the samples pay for a missing end, the baseline pays too: R_calib(s, abar) stays 0.5.
-      const penalty = samples.get(i)?.finishReason === "length" ? task.recipe.missingEosPenalty : 0;
-      task.baselines.set(rows[i]!.id, {
-        reward: rewards[k]! - penalty,
-        tokens: tokens[k]!,
-        verdict: verdictOf(results[k]!),
-      });
-    });
-  }
-  return rows.map((row) => task.baselines.get(row.id)!);
+  const stale = first.filter((i) => baselineOf(i).score?.version !== task.reward.versionFor(rows[i]!));
+  if (stale.length === 0) return rows.map((_, i) => baselineOf(i));
+  const { rewards, failed, violated } = await task.reward.score(
+    stale.map((i): RewardInput => {
+      const { tokens } = baselineOf(i);
+      const text = around.codec.decode(tokens);
+      return { row: rows[i]!, text, tokens: [...prompts[i]!, ...tokens], seed: seedOf(task, rows[i]!) };
+    }),
+    "baselines",
+  );
+  stale.forEach((i, k) => {
+    const { score: _, ...baseline } = baselineOf(i);
+    // What the samples pay for a missing end, the baseline pays too: R_calib(s, abar) stays 0.5.
+    const reward = rewards[k]! - (baseline.isCutOff ? task.recipe.missingEosPenalty : 0);
+    const score = { reward, isViolated: violated[k]!, version: task.reward.versionFor(rows[i]!) };
+    task.baselines.set(rows[i]!.id, failed[k] ? baseline : { ...baseline, score });
+  });
+  return rows.map((_, i) => baselineOf(i));
+}
+
+const seedOf = ({ random, recipe }: Task, row: PromptRow): number =>
+  hash32(`${random.seed} baseline ${recipe.name} ${row.id}`);
+
+/** Takes abar from the data or from pi_ref, and lets the judges look at it. */
+async function findBaselines(
+  task: Task,
+  missing: readonly { row: PromptRow; prompt: number[] }[],
+  { reference, codec, context }: Surroundings,
+): Promise<void> {
+  if (missing.length === 0) return;
+  const fromData = missing.map(({ row }) => dataBaseline(task, row, codec));
+  const toSample = missing.filter((_, k) => fromData[k] === undefined);
+  const sampled = await reference.sample(
+    toSample.map(({ prompt }) => prompt),
+    { ...samplingOptions(task.optimizer, codec), seeds: toSample.map(({ row }) => seedOf(task, row)) },
+  );
+  const found = missing.map((entry, k) => {
+    const sample = sampled[toSample.indexOf(entry)];
+    return { tokens: fromData[k] ?? Array.from(sample!.tokens), isCutOff: sample?.finishReason === "length" };
+  });
+  const { results } = await judgeBatch(
+    task.mixture,
+    missing.map(({ row }, k) => ({
+      prompt: row.prompt,
+      response: codec.decode(found[k]!.tokens),
+      truncated: found[k]!.isCutOff,
+      metadata: row.metadata,
+    })),
+    context.signal,
+  );
+  missing.forEach(({ row }, k) => {
+    task.baselines.set(row.id, { ...found[k]!, judged: verdictOf(results[k]!) });
+  });
 }
 
 function dataBaseline({ recipe }: Task, row: PromptRow, codec: TextCodec): number[] | undefined {

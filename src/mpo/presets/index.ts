@@ -12,4 +12,6 @@ export type PresetName = keyof typeof files;
 
 export const presetNames = Object.keys(files) as PresetName[];
 
+export const isPresetName = (name: string): name is PresetName => Object.hasOwn(files, name);
+
 export const taskPreset = (name: PresetName): TaskPreset => taskFromYaml(files[name], `the preset ${name}`);
