@@ -98,7 +98,8 @@ export interface LanguageModel extends Trainable {
 
 export interface ScalarModel extends Trainable {
   /**
-   * One scalar for each requested position of each sequence: the last token only, or every position. `dropout` is for a
+   * One scalar for each requested position of each sequence: the last only (where a sequence classifier reads its
+   * score), or every position. `dropout` is for a
    * loss whose g depends on the values: they must come from the network that `backward` then differentiates.
    */
   values(

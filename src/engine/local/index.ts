@@ -344,7 +344,7 @@ export class LocalScalarModel extends LocalTrainable implements ScalarModel {
     return this.model.backward(jobs, g, dropout);
   }
 
-  /** What the score head sees at the last token of every sequence: [hidden]. */
+  /** What the score head sees where the score of a sequence is read: [hidden]. */
   features(sequences: readonly TokenIds[]): Promise<Float32Array[]> {
     return this.model.features(sequences.map((tokens) => this.job(tokens, false)));
   }
@@ -370,7 +370,18 @@ export class LocalScalarModel extends LocalTrainable implements ScalarModel {
 
   private job(tokens: TokenIds, all: boolean) {
     checkTokens(tokens, this.config);
-    return { tokens, rows: all ? Array.from({ length: tokens.length }, (_, i) => i) : [tokens.length - 1] };
+    return { tokens, rows: all ? Array.from({ length: tokens.length }, (_, i) => i) : [this.scored(tokens)] };
+  }
+
+  /**
+   * Where transformers reads the score of a sequence: at the last token that is not `pad_token_id`. Of a model that pads
+   * with its end token that is the token before the end.
+   */
+  private scored(tokens: TokenIds): number {
+    const { padId } = this.config;
+    let last = tokens.length - 1;
+    while (last > 0 && tokens[last] === padId) last--;
+    return last;
   }
 }
 
