@@ -3,6 +3,7 @@
 import { Command } from "commander";
 import { alignCommand } from "./commands/align.js";
 import { doctorCommand } from "./commands/doctor.js";
+import { evalCommand } from "./commands/eval.js";
 import { judgeCommand } from "./commands/judge.js";
 import { logprobsCommand } from "./commands/logprobs.js";
 import { quickstartCommand } from "./commands/quickstart.js";
@@ -12,6 +13,7 @@ import { rewardCommand } from "./commands/reward.js";
 import { sampleCommand } from "./commands/sample.js";
 import { scoreCommand } from "./commands/score.js";
 import { sftCommand } from "./commands/sft.js";
+import { splitCommand } from "./commands/split.js";
 import { warmCommand } from "./commands/warm.js";
 import { VERSION } from "./version.js";
 
@@ -24,6 +26,8 @@ const VERBS = [
   scoreCommand,
   logprobsCommand,
   judgeCommand,
+  evalCommand,
+  splitCommand,
   reportCommand,
   quickstartCommand,
   reproduceCommand,
