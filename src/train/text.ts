@@ -39,6 +39,11 @@ export class TextCodec {
     return new TextCodec(dir, tokenizer, template, end);
   }
 
+  /** Whether conversations can be written. */
+  get hasTemplate(): boolean {
+    return this.template !== null;
+  }
+
   /** The prompt as the model sees it, up to where a completion begins. */
   prompt(prompt: Text): number[] {
     if (typeof prompt === "string") return this.atLeastOne(this.tokenizer.encode(prompt));
