@@ -1,13 +1,14 @@
 // Saves models of every kind with Touchstone, each trained a step, and writes what Touchstone computes with what it
 // saved: the first half of roundtrip.py.
 
-import { readdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { LocalLanguageModel, LocalScalarModel } from "../../src/engine/local/index.js";
 import { ChatTemplate } from "../../src/model/chat-template.js";
 import { loadCheckpoint, saveCheckpoint } from "../../src/model/checkpoint.js";
 import type { FloatType } from "../../src/model/config.js";
 import { Tokenizer } from "../../src/model/tokenizer.js";
+import { averageCheckpoints } from "../../src/reward/average.js";
 
 const [, , root, out] = process.argv as [string, string, string, string];
 const fixtures = join(root, "test/fixtures/engine");
@@ -38,10 +39,10 @@ async function addLanguage(name: string, model: string, adapter?: string): Promi
   cases.push({ name, model, adapter, sequences, logprobs });
 }
 
-async function addReward(name: string, model: string, adapter?: string): Promise<void> {
+async function addReward(name: string, model: string, adapter?: string, scored = sequences): Promise<void> {
   const loaded = await LocalScalarModel.load(model, { frozen: true, adapter });
-  const scores = lists(await loaded.values(sequences, "last")).flat();
-  cases.push({ name, model, adapter, sequences, scores });
+  const scores = lists(await loaded.values(scored, "last")).flat();
+  cases.push({ name, model, adapter, sequences: scored, scores });
 }
 
 async function trainLanguage(model: LocalLanguageModel): Promise<void> {
@@ -78,6 +79,14 @@ for (const name of (await readdir(fixtures)).sort()) {
     await addReward(`${name} f32`, to("f32"));
     await copyAs(to("f32"), to("bf16"), "BF16");
     await addReward(`${name} bf16`, to("bf16"));
+    for (const [kind, dtype] of [
+      ["average", undefined],
+      ["average bf16", "BF16"],
+    ] as const) {
+      const members = [{ dir: from }, { dir: to("f32"), weight: 2 }];
+      await averageCheckpoints({ members, out: to(kind), dtype });
+      await addReward(`${name}, warm of two${dtype ? ", bf16" : ""}`, to(kind));
+    }
     continue;
   }
   const model = await LocalLanguageModel.load(from);
@@ -107,6 +116,21 @@ for (const name of (await readdir(fixtures)).sort()) {
   await rewarded.save(to("reward-adapter"));
   await addReward(`${name} reward LoRA`, to("f32"), to("reward-adapter"));
 }
+
+// Members of TRL's RewardTrainer; their sequences end with the end token, which is the padding token too.
+const trl = join(root, "test/fixtures/reward/trl");
+const { token_ids } = JSON.parse(await readFile(join(trl, "expected.json"), "utf8")) as {
+  token_ids: number[][];
+};
+const members = ["member-1", "member-2"].map((name) => ({ dir: join(trl, name) }));
+await averageCheckpoints({ members, out: join(out, "trl-average") });
+for (const { dir } of [...members, { dir: join(out, "trl-average") }])
+  await addReward(
+    dir.startsWith(out) ? "TRL, warm of two" : `TRL ${basename(dir)}`,
+    dir,
+    undefined,
+    token_ids,
+  );
 
 // Tokenizer and chat template travel with a model.
 const lab = join(out, "lab");
