@@ -3,8 +3,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { mean } from "../../base/statistics.js";
-import { bradleyTerry } from "../../objectives/bradley-terry.js";
 import { loadCheckpoint } from "../../model/checkpoint.js";
+import { bradleyTerry } from "../../objectives/bradley-terry.js";
 import type { Pair, Preferences } from "./preferences.js";
 import { average, scoreWith } from "./rewards.js";
 import { sequenceOf } from "./sampling.js";
@@ -111,7 +111,10 @@ export async function interpolate(
         ? ends[0]
         : lambda === 1
           ? ends[1]
-          : await scoreWith(await average([a, b], join(dir, String(lambda)), [1 - lambda, lambda]), index.sequences);
+          : await scoreWith(
+              await average([a, b], join(dir, String(lambda)), [1 - lambda, lambda]),
+              index.sequences,
+            );
     const ensemble = ends[0].map((r, i) => (1 - lambda) * r + lambda * ends[1][i]!);
     points.push({
       lambda,

@@ -1,7 +1,7 @@
 // Best-of-N (warm.md, 5.4): one set of SFT answers, scored once by every arm; every n from the unbiased estimator.
 
-import { bestOfNCurve } from "../../reward/best-of-n.js";
 import { mean, standardDeviation } from "../../base/statistics.js";
+import { bestOfNCurve } from "../../reward/best-of-n.js";
 import { gold } from "./gold.js";
 import type { KeysWorld, Prompt } from "./keys-world.js";
 import type { Answer } from "./sampling.js";
@@ -37,7 +37,7 @@ export function bestOfNResult({ world, prompts, answers }: Candidates, arms: rea
   const n = answers[0]!.length;
   const ns = powersOfTwo(n);
   const truth = answers.map((group, p) =>
-    Float64Array.from(group, (answer) => gold(world, prompts[p]!, answer)),
+    Float64Array.from(group, (answer) => Math.round(gold(world, prompts[p]!, answer) * 1e6) / 1e6),
   );
   const byPrompt = (reward: Float64Array) => prompts.map((_, p) => reward.subarray(p * n, (p + 1) * n));
   const ceiling: Arm = { name: goldSelector, rewards: [Float64Array.from(truth.flatMap((row) => [...row]))] };
@@ -45,7 +45,8 @@ export function bestOfNResult({ world, prompts, answers }: Candidates, arms: rea
     ns,
     arms: [...arms, ceiling].map(({ name, rewards }) => {
       const curves = rewards.map((reward) => bestOfNCurve(byPrompt(standardise(reward)), truth, ns));
-      const averageAt = (key: "gold" | "proxy") => ns.map((_, i) => mean(curves.map((curve) => curve[i]![key])));
+      const averageAt = (key: "gold" | "proxy") =>
+        ns.map((_, i) => mean(curves.map((curve) => curve[i]![key])));
       const picks = rewards.map((reward) => byPrompt(reward).map((row, p) => truth[p]![argmax(row)]!));
       return { name, gold: averageAt("gold"), proxy: averageAt("proxy"), picks };
     }),

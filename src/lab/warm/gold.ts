@@ -1,7 +1,15 @@
 // The true reward of the keys world. Only three things may read it: the labels of preference data, the choice of the
 // out-of-distribution pool's best answers, and evaluation. Training code must not import this file; a test checks it.
 
-import { isContent, isFlair, isGoodBigram, type KeysWorld, keysOf, type Prompt, special } from "./keys-world.js";
+import {
+  isContent,
+  isFlair,
+  isGoodBigram,
+  type KeysWorld,
+  keysOf,
+  type Prompt,
+  special,
+} from "./keys-world.js";
 
 export interface GoldParts {
   /** Keys of the prompt that the answer holds. */

@@ -68,7 +68,10 @@ export class HiddenStates {
 export function tokenLogprobs({ tokens, promptLength }: Sequence, distributions: Float64Array): Float32Array {
   const count = tokens.length - promptLength;
   const vocabulary = distributions.length / count;
-  return Float32Array.from({ length: count }, (_, t) => distributions[t * vocabulary + tokens[promptLength + t]!]!);
+  return Float32Array.from(
+    { length: count },
+    (_, t) => distributions[t * vocabulary + tokens[promptLength + t]!]!,
+  );
 }
 
 /** sum_t KL(p_t || q_t), nats: exact over the vocabulary at every position of one answer. */

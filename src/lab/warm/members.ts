@@ -11,6 +11,7 @@ import { bradleyTerry } from "../../objectives/bradley-terry.js";
 import { linearProbe } from "../../reward/probe.js";
 import { learningRateAt } from "../../train/schedule.js";
 import type { Prompt } from "./keys-world.js";
+import { smallModelTokens } from "./language.js";
 import { type Answer, sequenceOf } from "./sampling.js";
 import type { MemberSettings } from "./settings.js";
 
@@ -112,6 +113,7 @@ export async function trainMember(
   const dir = join(parent, plan.name);
   if (existsSync(dir)) return dir;
   const model = await LocalScalarModel.load(plan.init, { seed: seed + plan.order });
+  model.tokenBudget.backward = smallModelTokens;
   if (plan.head === "shared") model.setHead(head);
   const rows = pairs.map((pair, i) => ({ id: String(i), pair }));
   const cursor = PromptCursor.start(rows, { seed, name: `member ${plan.order}` });

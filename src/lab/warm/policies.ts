@@ -7,7 +7,7 @@ import type { LocalLanguageModel } from "../../engine/local/index.js";
 import { gold } from "./gold.js";
 import { exactKl, HiddenStates } from "./hidden-states.js";
 import { isFlair, type KeysWorld, type Prompt } from "./keys-world.js";
-import { type RewardFunction, openStandardisedReward } from "./rewards.js";
+import { openStandardisedReward, type RewardFunction } from "./rewards.js";
 import { runReinforce } from "./rl.js";
 import { type Answer, sampleAnswers, sequenceOf } from "./sampling.js";
 import type { RlArm, RlSettings } from "./settings.js";
@@ -110,7 +110,8 @@ async function evaluatePolicy(
   return {
     answers,
     proxy: mean(await reward.score(sequences.map(({ tokens }) => tokens))),
-    gold: answers.map((answer, p) => gold(world, heldOut[p]!, answer)),
+    // Sums of tenths in another order must not differ in the last bits: equal rewards are ties.
+    gold: answers.map((answer, p) => Math.round(gold(world, heldOut[p]!, answer) * 1e6) / 1e6),
     kl: mean(
       states.map((rows, i) => exactKl(current.distributions(rows), start.distributions(startStates[i]!))),
     ),

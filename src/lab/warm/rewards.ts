@@ -1,7 +1,7 @@
 // The rewards that are compared: one model, the weight average (one model too), and ensembles of predictions.
 
-import { join } from "node:path";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { mean, standardDeviation } from "../../base/statistics.js";
 import type { TokenIds } from "../../engine/contract.js";
 import { LocalScalarModel } from "../../engine/local/index.js";
@@ -22,7 +22,11 @@ async function scoresOf(model: LocalScalarModel, sequences: readonly TokenIds[])
 }
 
 /** The weighted average of `dirs`, written to `out` unless it is there. */
-export async function average(dirs: readonly string[], out: string, weights?: readonly number[]): Promise<string> {
+export async function average(
+  dirs: readonly string[],
+  out: string,
+  weights?: readonly number[],
+): Promise<string> {
   if (!existsSync(join(out, "config.json")))
     await averageCheckpoints({ members: dirs.map((dir, i) => ({ dir, weight: weights?.[i] ?? 1 })), out });
   return out;
@@ -58,5 +62,8 @@ export async function openStandardisedReward(
   const raw = await openReward(dirs);
   const scores = await raw.score(reference);
   const [centre, scale] = [mean(scores), standardDeviation(scores)];
-  return { ...raw, score: async (sequences) => (await raw.score(sequences)).map((r) => (r - centre) / scale) };
+  return {
+    ...raw,
+    score: async (sequences) => (await raw.score(sequences)).map((r) => (r - centre) / scale),
+  };
 }

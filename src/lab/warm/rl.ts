@@ -3,14 +3,15 @@
 // sampling, nor in the loss, the reference or the KL.
 // Leaves out: the separate value language model; the baseline is linear in the frozen SFT model's hidden states.
 
-import { join } from "node:path";
 import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { RandomStream } from "../../base/random.js";
 import type { Sequence } from "../../engine/contract.js";
 import { LocalLanguageModel } from "../../engine/local/index.js";
 import { reinforce } from "../../objectives/reinforce.js";
 import { HiddenStates, tokenLogprobs } from "./hidden-states.js";
 import { maxAnswer, type Prompt } from "./keys-world.js";
+import { smallModelTokens } from "./language.js";
 import type { RewardFunction } from "./rewards.js";
 import type { RlSettings } from "./settings.js";
 import { LinearValue } from "./value.js";
@@ -34,6 +35,7 @@ export interface RlOptions {
 export async function runReinforce(options: RlOptions): Promise<void> {
   const { sft, reward, alpha, prompts, seed, settings, evaluate, scratch, signal } = options;
   const policy = await LocalLanguageModel.load(sft);
+  policy.tokenBudget.backward = smallModelTokens;
   const reference = await HiddenStates.load(sft);
   const value = new LinearValue(reference.width, settings.valueLearningRate);
   // The same prompts and sampling seeds for every arm: differences between arms are not the luck of the draw.
@@ -53,7 +55,10 @@ export async function runReinforce(options: RlOptions): Promise<void> {
         seeds: chosen.map(() => random.nextSeed()),
       });
       const sequences = completions.map(
-        ({ tokens }, i): Sequence => ({ tokens: [...chosen[i]!, ...tokens], promptLength: chosen[i]!.length }),
+        ({ tokens }, i): Sequence => ({
+          tokens: [...chosen[i]!, ...tokens],
+          promptLength: chosen[i]!.length,
+        }),
       );
       const states = await reference.states(sequences);
       const { g, gValues } = reinforce(

@@ -34,7 +34,7 @@ import { makePreferences, type Pair, type Preferences } from "./preferences.js";
 import { average, openReward, scoreWith } from "./rewards.js";
 import { sampleAnswers, sampleGroups, sequenceOf } from "./sampling.js";
 import type { WarmSettings } from "./settings.js";
-import { makeArms, type Models, modelDirs, type ScoresByModel } from "./suites.js";
+import { type Models, makeArms, modelDirs, type ScoresByModel } from "./suites.js";
 
 export interface AccuracyResult {
   arms: { name: string; accuracy: SplitAccuracy }[];
@@ -55,9 +55,12 @@ export interface Costs {
 }
 
 /** What a policy's run leaves for the report; answers stay in the seed's directory. */
-export type PolicyResult = Omit<PolicyRun, "points"> & { points: Omit<PolicyRun["points"][number], "answers">[] };
+export type PolicyResult = Omit<PolicyRun, "points"> & {
+  points: Omit<PolicyRun["points"][number], "answers">[];
+};
 
 export interface WarmResult {
+  settings: WarmSettings;
   accuracy: AccuracyResult;
   /** Accuracy on pairs that single-model policies wrote at the same step, by arm. */
   drift: { pairs: number; arms: { name: string; accuracy: number }[] };
@@ -121,12 +124,19 @@ export async function runWarmSeed(options: SeedOptions): Promise<WarmResult> {
     const arms = await armsOver(index.sequences);
     const suites = [models.diverse, models.same, models.baklava];
     const path = (dirs: readonly string[]) => interpolate([dirs[0]!, dirs[1]!], lambdas, index, scratch);
-    const copy = await average(new Array<string>(settings.main).fill(models.diverse[0]!), join(scratch, "copies"));
+    const copy = await average(
+      new Array<string>(settings.main).fill(models.diverse[0]!),
+      join(scratch, "copies"),
+    );
     const file = "model.safetensors";
     const golds = scaleAnswers.map((answer, i) => gold(world, scalePrompts[i]!, answer));
     return {
       arms: arms.map((arm) => ({ name: arm.name, accuracy: armAccuracy(arm, index) })),
-      paths: { diverse: await path(suites[0]!), same: await path(suites[1]!), baklava: await path(suites[2]!) },
+      paths: {
+        diverse: await path(suites[0]!),
+        same: await path(suites[1]!),
+        baklava: await path(suites[2]!),
+      },
       deltas: {
         diverse: await deltasOf(models.diverse, sftDir),
         same: await deltasOf(models.same, sftDir),
@@ -186,6 +196,7 @@ export async function runWarmSeed(options: SeedOptions): Promise<WarmResult> {
   const costs = await piece("costs", () => measureCosts(models, settings.main, index.sequences));
   sft.dispose();
   return {
+    settings,
     accuracy,
     drift,
     bestOfN,
@@ -213,7 +224,14 @@ async function makeModels(
     for (const plan of plans[suite]) {
       const snapshots = plan === plans.diverse[0] ? trajectory : [];
       dirs.push(
-        await trainMember(parent, plan, { pairs: train, head, seed, settings: settings.members, snapshots, signal }),
+        await trainMember(parent, plan, {
+          pairs: train,
+          head,
+          seed,
+          settings: settings.members,
+          snapshots,
+          signal,
+        }),
       );
       log(`${suite}: ${dirs.length} of ${plans[suite].length} members`);
     }
@@ -265,8 +283,7 @@ function driftPairs(policies: readonly PolicyRun[], heldOut: Preferences["heldOu
       const other = b!.points[k + 1]!;
       const difference = point.gold[p]! - other.gold[p]!;
       if (Math.abs(difference) < 1e-9) return [];
-      const [chosen, rejected] =
-        difference > 0 ? [answer, other.answers[p]!] : [other.answers[p]!, answer];
+      const [chosen, rejected] = difference > 0 ? [answer, other.answers[p]!] : [other.answers[p]!, answer];
       return [{ prompt: heldOut[p]!, chosen, rejected, flipped: false, sources: [a!.arm, b!.arm] }];
     }),
   );

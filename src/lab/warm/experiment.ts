@@ -1,0 +1,69 @@
+// `touchstone reproduce warm`: the experiments of the WARM paper in miniature (warm.md, section 5).
+
+import { readFileSync } from "node:fs";
+import { setThreads } from "../../tensor/runtime.js";
+import type { Experiment, SharedContext } from "../reproduce/experiment.js";
+import { controlsFile, makeControls } from "./controls.js";
+import { type Findings, findingsOf } from "./findings.js";
+import { buildKeysWorld, type KeysWorld } from "./keys-world.js";
+import { languageModelDirs, makeLanguageModels } from "./language.js";
+import { warmReport } from "./report.js";
+import { runWarmSeed, type WarmResult } from "./seed.js";
+import { fullSettings, quickSettings, type WarmSettings } from "./settings.js";
+
+/** The seed of the world and of its language models: one for all seeds, which are seeds of preference data. */
+const worldSeed = 1;
+
+const settingsOf = ({ quick }: Pick<SharedContext, "quick">): WarmSettings =>
+  quick ? quickSettings : fullSettings;
+
+const worldOf = (settings: WarmSettings): KeysWorld => buildKeysWorld(worldSeed, settings.world);
+
+export const warmExperiment: Experiment<WarmResult> = {
+  name: "warm",
+
+  async prepare({ sharedDir, threads, quick, log, signal }) {
+    setThreads(threads);
+    const settings = settingsOf({ quick });
+    const world = worldOf(settings);
+    const common = { world, log, ...(signal && { signal }) };
+    const language = await makeLanguageModels(sharedDir, {
+      ...common,
+      settings: settings.language,
+      seed: worldSeed,
+    });
+    await makeControls(sharedDir, { ...common, language, settings });
+  },
+
+  runSeed(seed, { dir, sharedDir, threads, quick, log, signal }) {
+    setThreads(threads);
+    const settings = settingsOf({ quick });
+    return runWarmSeed({
+      seed,
+      world: worldOf(settings),
+      language: languageModelDirs(sharedDir, settings.language),
+      settings,
+      context: { dir, log, ...(signal && { signal }) },
+    });
+  },
+
+  report(results, { sharedDir }) {
+    const { settings } = results[0]!.result;
+    const controls = JSON.parse(readFileSync(controlsFile(sharedDir), "utf8"));
+    const findings = findingsOf(results, controls, settings);
+    return { json: findings, report: warmReport(findings, settings), summary: summaryOf(findings) };
+  },
+};
+
+function summaryOf({ claims, gates }: Findings): string {
+  return [
+    ...claims.map(
+      ({ id, claim, evidence, reproduced }) =>
+        `(${id}) ${reproduced ? "reproduced" : "NOT reproduced"}: ${claim}\n    ${evidence}`,
+    ),
+    ...gates.map(
+      ({ gate, value, target, passed }) =>
+        `gate ${passed ? "passed" : "NOT passed"}: ${gate} ${value.toFixed(3)} (needed ${target})`,
+    ),
+  ].join("\n");
+}

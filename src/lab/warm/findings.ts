@@ -1,0 +1,433 @@
+// From the seeds' results to the figures, intervals and verdicts of the report.
+
+import {
+  fitBestOfNLaw,
+  fitReinforcementLaw,
+  type Interval,
+  mean,
+  type OveroptimisationFit,
+  tInterval,
+} from "../../base/statistics.js";
+import { bestOfNKl } from "../../reward/best-of-n.js";
+import type { SeedResult } from "../reproduce/experiment.js";
+import type { Split } from "./accuracy.js";
+import { goldSelector } from "./best-of-n.js";
+import type { Controls } from "./controls.js";
+import type { SuiteName } from "./members.js";
+import type { PolicyResult, WarmResult } from "./seed.js";
+import type { WarmSettings } from "./settings.js";
+import { mainNames } from "./suites.js";
+import {
+  atKl,
+  atPeak,
+  atPlateau,
+  atStep,
+  type Choice,
+  nestedWinRate,
+  policyWinRate,
+  type WinRateResult,
+  wins,
+} from "./win-rates.js";
+
+export type Column = Split | "drift";
+
+export const columns: readonly Column[] = [
+  "train-corrupt",
+  "train-clean",
+  "validation",
+  "ood",
+  "ood same source",
+  "drift",
+];
+
+export interface Comparison {
+  name: string;
+  /** First minus second, by split, paired within the seed. */
+  difference: Record<Column, Interval>;
+}
+
+export interface PathPoint {
+  lambda: number;
+  average: Interval;
+  ensemble: Interval;
+  /** Average minus the chord between the ends. */
+  excess: Interval;
+}
+
+export interface CurvePoint {
+  /** The step, or n. */
+  at: number;
+  kl: number;
+  gold: Interval;
+  proxy: number;
+}
+
+export interface Curve {
+  name: string;
+  points: CurvePoint[];
+  /** Gao's law of the gain over the start, over all seeds' points. */
+  fit?: OveroptimisationFit;
+}
+
+export interface PolicyCurve extends Curve {
+  arm: string;
+  alpha: number;
+  points: (CurvePoint & { length: number; flair: number })[];
+  /** Highest mean true reward, and the last. */
+  peak: { step: number; gold: Interval };
+  final: { step: number; gold: Interval; kl: number };
+}
+
+export interface WinRow {
+  ours: string;
+  theirs: string;
+  alpha: number;
+  /** Which of the four definitions, and its parameter. */
+  definition: string;
+  result: WinRateResult;
+}
+
+export interface Claim {
+  id: string;
+  claim: string;
+  /** The figures that decide. */
+  evidence: string;
+  reproduced: boolean;
+}
+
+export interface Findings {
+  seeds: number[];
+  accuracy: { name: string; by: Record<Column, Interval> }[];
+  differences: Comparison[];
+  paths: Record<SuiteName, Record<"validation" | "ood", PathPoint[]>>;
+  deltas: Record<SuiteName, { cosine: number; shrinkage: number }>;
+  controls: Controls;
+  copiesAreIdentical: boolean;
+  flippedShare: number;
+  bestOfN: Curve[];
+  bestOfNGain: { name: string; gold: Interval; gain: Interval }[];
+  bestOfNWins: { ours: string; theirs: string; result: WinRateResult }[];
+  policies: PolicyCurve[];
+  wins: WinRow[];
+  costs: { scoreRatio: Interval; stepRatio: Interval; members: number };
+  gates: { gate: string; value: number; target: number; passed: boolean }[];
+  claims: Claim[];
+  /** At which M, if any, WARM passes the ensemble of the same members. */
+  scale: { m: string; ood: Interval; bestOfN: Interval }[];
+}
+
+const show = ({ estimate, low, high }: Interval, digits = 3): string =>
+  `${signed(estimate, digits)} [${signed(low, digits)}, ${signed(high, digits)}]`;
+const signed = (x: number, digits: number): string =>
+  Number.isFinite(x) ? `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(digits)}` : x < 0 ? "−∞" : "+∞";
+const percent = ({ estimate, low, high }: Interval): string =>
+  `${(100 * estimate).toFixed(1)} % [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
+
+const overColumns = <T>(compute: (column: Column) => T): Record<Column, T> =>
+  Object.fromEntries(columns.map((column) => [column, compute(column)])) as Record<Column, T>;
+
+export function findingsOf(
+  results: readonly SeedResult<WarmResult>[],
+  controls: Controls,
+  settings: WarmSettings,
+): Findings {
+  const all = results.map(({ result }) => result);
+  const names = mainNames(settings.main);
+  const accuracyOf = (name: string, column: Column): number[] =>
+    all.map(({ accuracy, drift }) =>
+      column === "drift"
+        ? drift.arms.find((arm) => arm.name === name)!.accuracy
+        : accuracy.arms.find((arm) => arm.name === name)!.accuracy[column],
+    );
+  const compare = (first: string, second: string): Comparison => ({
+    name: `${first} − ${second}`,
+    difference: overColumns((column) =>
+      tInterval(subtract(accuracyOf(first, column), accuracyOf(second, column))),
+    ),
+  });
+  const { same, baklava } = settings.members;
+  const larger = settings.averages.filter((m) => m > 1);
+  const pairsOfNames = [
+    ...larger.map((m) => [`WARM ${m}`, `ENS ${m}`] as const),
+    [names.warm, names.single] as const,
+    [names.warm, names.best] as const,
+    [`same config: WARM ${same}`, `same config: ENS ${same}`] as const,
+    [`same config: WARM ${same}`, `same config: single (mean of ${same})`] as const,
+    [`Baklava: WARM ${baklava}`, `Baklava: ENS ${baklava}`] as const,
+    [`Baklava: WARM ${baklava}`, `Baklava: single (mean of ${baklava})`] as const,
+    ["one run: SWA", "one run: last checkpoint"] as const,
+    ["one run: EMA", "one run: last checkpoint"] as const,
+  ];
+  const differences = pairsOfNames.map(([first, second]) => compare(first, second));
+  const paths = pathsOf(all);
+  const bestOfN = bestOfNCurves(all);
+  const goldAt = (name: string) => all.map((result) => bestOfNArm(result, name).gold.at(-1)!);
+  const bestOfNGain = bestOfN.map(({ name }) => ({
+    name,
+    gold: tInterval(goldAt(name)),
+    gain: tInterval(subtract(goldAt(name), goldAt(names.single))),
+  }));
+  const bestOfNWins = [names.single, names.best, names.ensemble].map((theirs) => ({
+    ours: names.warm,
+    theirs,
+    result: nestedWinRate(
+      all.map((result) => {
+        const [mine] = bestOfNArm(result, names.warm).picks;
+        return bestOfNArm(result, theirs).picks.map((others) => wins(mine!, others));
+      }),
+    )!,
+  }));
+  const policies = policyCurves(all);
+  const winRows = policyWins(all, settings);
+  const m = settings.main;
+  const finalStep = settings.rl.steps;
+  const costs = {
+    members: m,
+    scoreRatio: tInterval(all.map(({ costs: c }) => c.scoreEnsemble / c.scoreAverage)),
+    stepRatio: tInterval(all.map((result) => stepRatio(result, m))),
+  };
+  const scale = [
+    ...larger.map((k) => [`${k} diverse members`, `WARM ${k}`, `ENS ${k}`] as const),
+    [`${baklava} members, Baklava`, `Baklava: WARM ${baklava}`, `Baklava: ENS ${baklava}`] as const,
+  ].map(([label, first, second]) => ({
+    m: label,
+    ood: compare(first, second).difference.ood,
+    bestOfN: tInterval(subtract(goldAt(first), goldAt(second))),
+  }));
+
+  const toEnsemble = compare(names.warm, names.ensemble).difference;
+  const toSingle = compare(names.warm, names.single).difference;
+  const finalWins = winRows.filter(
+    (row) =>
+      row.theirs === "single" && row.ours === `WARM ${m}` && row.definition === `(i) step ${finalStep}`,
+  );
+  const ensembleWins = winRows.filter(
+    (row) => row.theirs === `ENS ${m}` && row.definition === `(i) step ${finalStep}`,
+  );
+  const belowChord = (["diverse", "same", "baklava"] as const).flatMap((suite) =>
+    (["validation", "ood"] as const).flatMap((split) =>
+      paths[suite][split]
+        .filter(({ excess }) => excess.high < 0)
+        .map(({ lambda }) => `${suite}/${split} at ${lambda}`),
+    ),
+  );
+  const middle = (suite: SuiteName) => paths[suite].ood.find(({ lambda }) => lambda === 0.5)!.excess;
+  const claims: Claim[] = [
+    {
+      id: "a",
+      claim:
+        "On flipped training pairs the average agrees with the wrong labels less than the mean member and less than the ensemble, while its held-out accuracy is at least the mean member's",
+      evidence: `train-corrupt: WARM ${m} − mean member ${show(toSingle["train-corrupt"])}, WARM ${m} − ENS ${m} ${show(toEnsemble["train-corrupt"])}; validation: WARM ${m} − mean member ${show(toSingle.validation)}`,
+      reproduced:
+        toSingle["train-corrupt"].high < 0 &&
+        toEnsemble["train-corrupt"].high < 0 &&
+        toSingle.validation.estimate >= 0,
+    },
+    {
+      id: "b",
+      claim: "On the shifted test set the average beats the mean member, interval excluding zero",
+      evidence: `ood: WARM ${m} − mean member ${show(toSingle.ood)}`,
+      reproduced: toSingle.ood.low > 0,
+    },
+    {
+      id: "c",
+      claim: "Accuracy along the interpolation between two members lies on or above the chord",
+      evidence: `ood, midpoint − chord: diverse ${show(middle("diverse"))}, same config ${show(middle("same"))}, Baklava ${show(middle("baklava"))}; points whose interval lies below the chord: ${belowChord.length === 0 ? "none" : belowChord.join(", ")}`,
+      reproduced: belowChord.length === 0,
+    },
+    ...finalWins.map(({ alpha, result }) => ({
+      id: "d",
+      claim: `Under RL at equal steps (step ${finalStep}, alpha ${alpha}) the WARM ${m} policy wins against single-member policies more than half of the time, interval above 50 % (the paper: 79.4 %)`,
+      evidence: percent(result),
+      reproduced: result.low > 0.5,
+    })),
+    ...ensembleWins.map(({ alpha, result }) => ({
+      id: "e",
+      claim: `The WARM ${m} policy is not worse than the ENS ${m} policy (step ${finalStep}, alpha ${alpha}) at about 1/${m} of its scoring cost`,
+      evidence: `win rate ${percent(result)}; scoring with the ensemble costs ${costs.scoreRatio.estimate.toFixed(2)} times the average, an RL step ${costs.stepRatio.estimate.toFixed(2)} times`,
+      reproduced: result.high >= 0.5 && costs.scoreRatio.estimate > 0.8 * m,
+    })),
+  ];
+  return {
+    seeds: results.map(({ seed }) => seed),
+    accuracy: all[0]!.accuracy.arms.map(({ name }) => ({
+      name,
+      by: overColumns((column) => tInterval(accuracyOf(name, column))),
+    })),
+    differences,
+    paths,
+    deltas: deltasOverSeeds(all),
+    controls,
+    copiesAreIdentical: all.every(({ accuracy }) => accuracy.copiesAreIdentical),
+    flippedShare: mean(all.map(({ accuracy }) => accuracy.flippedShare)),
+    bestOfN,
+    bestOfNGain,
+    bestOfNWins,
+    policies,
+    wins: winRows,
+    costs,
+    gates: gatesOf(all, accuracyOf(names.warm, "validation"), policies, m),
+    claims,
+    scale,
+  };
+}
+
+const subtract = (a: readonly number[], b: readonly number[]): number[] => a.map((x, i) => x - b[i]!);
+
+function pathsOf(all: readonly WarmResult[]): Findings["paths"] {
+  const path = (suite: SuiteName, split: "validation" | "ood"): PathPoint[] => {
+    const curves = all.map(({ accuracy }) => accuracy.paths[suite]);
+    return curves[0]!.map(({ lambda }, k) => {
+      const at = (kind: "average" | "ensemble", place: number) =>
+        curves.map((curve) => curve.at(place)![kind][split]);
+      const chord = at("average", 0).map((a, s) => (1 - lambda) * a + lambda * at("average", -1)[s]!);
+      return {
+        lambda,
+        average: tInterval(at("average", k)),
+        ensemble: tInterval(at("ensemble", k)),
+        excess: tInterval(subtract(at("average", k), chord)),
+      };
+    });
+  };
+  const both = (suite: SuiteName) => ({ validation: path(suite, "validation"), ood: path(suite, "ood") });
+  return { diverse: both("diverse"), same: both("same"), baklava: both("baklava") };
+}
+
+function deltasOverSeeds(all: readonly WarmResult[]): Findings["deltas"] {
+  const over = (suite: SuiteName) => ({
+    cosine: mean(all.map(({ accuracy }) => accuracy.deltas[suite].cosine)),
+    shrinkage: mean(all.map(({ accuracy }) => accuracy.deltas[suite].shrinkage)),
+  });
+  return { diverse: over("diverse"), same: over("same"), baklava: over("baklava") };
+}
+
+const bestOfNArm = ({ bestOfN }: WarmResult, name: string) => bestOfN.arms.find((arm) => arm.name === name)!;
+
+function bestOfNCurves(all: readonly WarmResult[]): Curve[] {
+  const { ns, arms } = all[0]!.bestOfN;
+  return arms.map(({ name }) => {
+    const each = all.map((result) => bestOfNArm(result, name));
+    const points = ns.map((n, i) => ({
+      at: n,
+      kl: bestOfNKl(n),
+      gold: tInterval(each.map(({ gold }) => gold[i]!)),
+      proxy: mean(each.map(({ proxy }) => proxy[i]!)),
+    }));
+    const start = points[0]!.gold.estimate;
+    return {
+      name,
+      points,
+      ...(name !== goldSelector && {
+        fit: fitBestOfNLaw(
+          points.slice(1).map(({ kl }) => Math.sqrt(kl)),
+          points.slice(1).map(({ gold }) => gold.estimate - start),
+        ),
+      }),
+    };
+  });
+}
+
+/** How the report names an RL arm: all single-model policies are one row. */
+export function policyName(arm: string): string {
+  const [kind, count] = arm.split("-");
+  return kind === "single" ? "single" : `${kind === "warm" ? "WARM" : "ENS"} ${count}`;
+}
+
+function policyCurves(all: readonly WarmResult[]): PolicyCurve[] {
+  const keys = new Map<string, { name: string; alpha: number }>();
+  for (const { arm, alpha } of all[0]!.policies)
+    keys.set(`${policyName(arm)} ${alpha}`, { name: policyName(arm), alpha });
+  return [...keys.values()].map(({ name, alpha }) => {
+    const runs = all.map(({ policies }) =>
+      policies.filter((run) => policyName(run.arm) === name && run.alpha === alpha),
+    );
+    /** The mean over a seed's runs, for every seed. */
+    const perSeed = (k: number, value: (point: PolicyResult["points"][number]) => number) =>
+      runs.map((each) => mean(each.map(({ points }) => value(points[k]!))));
+    const points = runs[0]![0]!.points.map(({ step }, k) => ({
+      at: step,
+      kl: mean(perSeed(k, ({ kl }) => kl)),
+      gold: tInterval(perSeed(k, ({ gold }) => mean(gold))),
+      proxy: mean(perSeed(k, ({ proxy }) => proxy)),
+      length: mean(perSeed(k, ({ length }) => length)),
+      flair: mean(perSeed(k, ({ flair }) => flair)),
+    }));
+    const peak = points.reduce((best, point) => (point.gold.estimate > best.gold.estimate ? point : best));
+    const last = points.at(-1)!;
+    const start = points[0]!.gold.estimate;
+    return {
+      name,
+      arm: name,
+      alpha,
+      points,
+      fit: fitReinforcementLaw(
+        points.slice(1).map(({ kl }) => Math.sqrt(kl)),
+        points.slice(1).map(({ gold }) => gold.estimate - start),
+      ),
+      peak: { step: peak.at, gold: peak.gold },
+      final: { step: last.at, gold: last.gold, kl: last.kl },
+    };
+  });
+}
+
+function policyWins(all: readonly WarmResult[], { main, rl }: WarmSettings): WinRow[] {
+  const half = Math.round(rl.steps / 2 / rl.evaluateEvery) * rl.evaluateEvery;
+  const definitions: [string, Choice][] = [
+    [`(i) step ${half}`, atStep(half)],
+    [`(i) step ${rl.steps}`, atStep(rl.steps)],
+    ...[1, 2, 4, 8, 16].map((kl): [string, Choice] => [`(ii) KL ${kl}`, atKl(kl)]),
+    ["(iii) proxy plateau", atPlateau],
+    ["(iv) own peak", atPeak],
+  ];
+  return rl.arms.flatMap(({ alpha, arms }) => {
+    const names = [...new Set(arms.map(policyName))];
+    const ours = names.filter((name) => name.startsWith("WARM"));
+    return ours.flatMap((mine) => {
+      const theirs = [
+        "single",
+        ...(mine === `WARM ${main}` ? names.filter((name) => name.startsWith("ENS")) : []),
+      ];
+      return theirs.flatMap((opponent) => {
+        const bySeed = all.map(({ policies }) => {
+          const at = policies.filter((run) => run.alpha === alpha);
+          return {
+            ours: at.find(({ arm }) => policyName(arm) === mine)!,
+            theirs: at.filter(({ arm }) => policyName(arm) === opponent),
+          };
+        });
+        return definitions.flatMap(([definition, choice]): WinRow[] => {
+          const result = policyWinRate(bySeed, choice);
+          return result ? [{ ours: mine, theirs: opponent, alpha, definition, result }] : [];
+        });
+      });
+    });
+  });
+}
+
+/** Time of an RL step with the ensemble of M against one with the average of M. */
+function stepRatio({ policies }: WarmResult, m: number): number {
+  const seconds = (arm: string) =>
+    mean(policies.filter((run) => run.arm === arm).map(({ secondsPerStep }) => secondsPerStep));
+  return seconds(`ens-${m}`) / seconds(`warm-${m}`);
+}
+
+/** What must hold before a comparison is believed (warm.md, 5.1). */
+function gatesOf(
+  all: readonly WarmResult[],
+  validation: readonly number[],
+  policies: readonly PolicyCurve[],
+  m: number,
+): Findings["gates"] {
+  const deviation = mean(all.map(({ accuracy }) => accuracy.start.deviation));
+  const gain = (alpha: number): number | undefined => {
+    const curve = policies.find((one) => one.name === `WARM ${m}` && one.alpha === alpha);
+    return curve && (curve.peak.gold.estimate - curve.points[0]!.gold.estimate) / deviation;
+  };
+  const gate = (name: string, value: number | undefined, target: number) =>
+    value === undefined ? [] : [{ gate: name, value, target, passed: value >= target }];
+  return [
+    ...gate(`accuracy of WARM ${m} on clean validation pairs`, mean(validation), 0.69),
+    ...gate("true reward gained under RL at alpha 0.003, in sd of SFT answers", gain(0.003), 0.15),
+    ...gate("true reward gained under RL at alpha 0.03, in sd of SFT answers", gain(0.03), 0.4),
+  ];
+}

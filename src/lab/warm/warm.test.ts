@@ -1,0 +1,245 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { RandomStream } from "../../base/random.js";
+import { renderReport } from "../../dashboard/report.js";
+import { LocalLanguageModel } from "../../engine/local/index.js";
+import { pairAccuracy } from "./accuracy.js";
+import { warmExperiment } from "./experiment.js";
+import type { Findings } from "./findings.js";
+import { gold, goldParts } from "./gold.js";
+import { exactKl, HiddenStates, tokenLogprobs } from "./hidden-states.js";
+import { buildKeysWorld, drawPrompts, promptOf, special, writeAnswer } from "./keys-world.js";
+import { planSuites } from "./members.js";
+import { flip, type Pair } from "./preferences.js";
+import type { PolicyResult, WarmResult } from "./seed.js";
+import { fullSettings, quickSettings } from "./settings.js";
+import { LinearValue } from "./value.js";
+import { atKl, atPeak, atPlateau, nestedWinRate, wins } from "./win-rates.js";
+
+const world = buildKeysWorld(1, fullSettings.world);
+const random = new RandomStream(3, "test");
+
+describe("keys world", () => {
+  it("gives every content token four good successors, never itself", () => {
+    for (let token = 4; token < 24; token++) {
+      expect(new Set(world.successor[token]).size).toBe(4);
+      expect(world.successor[token]).not.toContain(token);
+    }
+  });
+
+  it("draws distinct prompts that nobody else has", () => {
+    const taken = new Set<string>();
+    const first = drawPrompts(world, 3000, random, taken);
+    const second = drawPrompts(world, 3000, random, taken);
+    expect(new Set([...first, ...second].map((prompt) => prompt.join(" "))).size).toBe(6000);
+  });
+
+  it("lets better authors earn more", () => {
+    const prompts = drawPrompts(world, 500, random, new Set());
+    const earned = [0.1, 0.5, 0.9].map((s) =>
+      prompts.reduce((sum, prompt) => sum + gold(world, prompt, writeAnswer(world, prompt, s, random)), 0),
+    );
+    expect(earned[0]).toBeLessThan(earned[1]!);
+    expect(earned[1]).toBeLessThan(earned[2]!);
+  });
+});
+
+describe("true reward", () => {
+  const prompt = promptOf([4, 5, 6]);
+  const [a, b] = [4, world.successor[4]![0]!];
+
+  it("counts keys, their order, grammar, repetition, length and flair", () => {
+    expect(goldParts(world, prompt, [6, 4, 5, 24, special.eos])).toMatchObject({
+      keys: 3,
+      ordered: 1,
+      repeated: 0,
+      length: 4,
+      flair: 1,
+    });
+    expect(goldParts(world, prompt, [a, b, a, special.eos])).toMatchObject({ repeated: 1, length: 3 });
+    expect(goldParts(world, prompt, [a, b]).goodBigrams).toBe(1);
+  });
+
+  it("stops paying for length at 12 tokens and for flair at 2", () => {
+    const flair = (count: number) => gold(world, prompt, new Array(count).fill(24));
+    // Each flair token earns its length, 0.15, and beyond two costs 0.7.
+    expect(flair(2) - flair(1)).toBeCloseTo(0.15);
+    expect(flair(4) - flair(3)).toBeCloseTo(0.15 - 0.7);
+    expect(flair(14) - flair(13)).toBeCloseTo(-0.4 - 0.7);
+  });
+
+  it("is out of reach of what trains", () => {
+    const importers = readdirSync(import.meta.dirname)
+      .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"))
+      .filter((file) => readFileSync(join(import.meta.dirname, file), "utf8").includes('from "./gold.js"'));
+    expect(importers.sort()).toEqual(["best-of-n.ts", "policies.ts", "preferences.ts", "seed.ts"]);
+  });
+});
+
+describe("preferences and members", () => {
+  it("flips exactly a quarter and swaps both answers and pools", () => {
+    const pairs = Array.from(
+      { length: 3000 },
+      (_, i): Pair => ({ prompt: [], chosen: [i], rejected: [-i - 1], flipped: false, sources: ["c", "r"] }),
+    );
+    const flipped = flip(pairs, 0.25, random);
+    expect(flipped.filter((pair) => pair.flipped).length).toBe(750);
+    flipped.forEach((pair, i) => {
+      expect(pair.chosen).toEqual(pair.flipped ? [-i - 1] : [i]);
+      expect(pair.sources).toEqual(pair.flipped ? ["r", "c"] : ["c", "r"]);
+    });
+  });
+
+  it("plans members that differ where they should and shares what two suites have in common", () => {
+    const { diverse, same, baklava } = planSuites(["s300", "s450", "s600"], fullSettings.members);
+    expect(new Set(diverse.map(({ learningRate, dropout }) => `${learningRate} ${dropout}`)).size).toBe(6);
+    expect(new Set(diverse.map(({ init }) => init))).toEqual(new Set(["s600"]));
+    expect(new Set(same.map(({ learningRate, dropout }) => `${learningRate} ${dropout}`)).size).toBe(1);
+    expect(same.filter((plan) => diverse.includes(plan)).length).toBe(2);
+    expect(baklava.map(({ init }) => init)).toEqual(["s600", "s450", "s300", "s600", "s450", "s300"]);
+    expect(baklava.filter((plan) => diverse.includes(plan)).length).toBe(2);
+    const all = new Set([...diverse, ...same, ...baklava]);
+    expect(new Set([...all].map(({ name }) => name)).size).toBe(all.size);
+  });
+
+  it("counts ties of a pair one half", () => {
+    expect(pairAccuracy(Float64Array.of(2, 1, 0, 1, 3, 3, 5, 4))).toBe(2.5 / 4);
+  });
+});
+
+describe("value baseline", () => {
+  it("learns a linear return", () => {
+    const value = new LinearValue(2, 0.05);
+    const states = Float32Array.of(1, 0, 0, 1, 1, 1);
+    const targets = [3, -1, 1.5];
+    for (let i = 0; i < 2000; i++) {
+      const v = value.at(states);
+      value.step([states], [Float32Array.from(targets, (z, t) => -2 * (z - v[t]!))]);
+    }
+    expect(value.at(states)[0]).toBeCloseTo(3, 1);
+    expect(value.at(states)[2]).toBeCloseTo(1.5, 1);
+  });
+});
+
+describe("win rates", () => {
+  const run = (points: [kl: number, proxy: number, gold: number][]): PolicyResult => ({
+    arm: "single-1",
+    alpha: 0,
+    secondsPerStep: 0,
+    points: points.map(([kl, proxy, value], i) => ({
+      step: i,
+      kl,
+      proxy,
+      gold: [value],
+      length: 0,
+      flair: 0,
+    })),
+  });
+  const climb = run([
+    [0, 0, 1],
+    [2, 0.8, 3],
+    [6, 0.99, 2],
+    [9, 1, 1],
+  ]);
+
+  it("chooses checkpoints by KL, by the proxy's plateau and by the peak", () => {
+    expect(atKl(3)(climb).map(({ point, weight }) => [point.step, weight])).toEqual([
+      [1, 0.75],
+      [2, 0.25],
+    ]);
+    expect(atKl(20)(climb)).toEqual([]);
+    expect(atPlateau(climb)[0]!.point.step).toBe(2);
+    expect(atPeak(climb)[0]!.point.step).toBe(1);
+  });
+
+  it("counts ties one half and takes the seed as the unit", () => {
+    expect(wins([1, 2, 3], [0, 2, 4])).toEqual([1, 0.5, 0]);
+    const rate = nestedWinRate([[[1, 1, 1, 1]], [[0, 0, 0, 0]], []])!;
+    expect(rate.seeds).toBe(2);
+    expect(rate.estimate).toBe(0.5);
+    // However many prompts, two seeds that disagree leave everything open.
+    expect([rate.low, rate.high]).toEqual([0, 1]);
+  });
+});
+
+describe("the experiment in miniature", () => {
+  const dir = mkdtempSync(join(tmpdir(), "touchstone-warm-"));
+  const sharedDir = join(dir, "shared");
+  const common = { sharedDir, threads: 1, quick: true, options: {}, log: () => {} };
+  const seedDir = (seed: number) => join(dir, `seed-${seed}`);
+  let result: WarmResult;
+
+  beforeAll(async () => {
+    await warmExperiment.prepare(common);
+    result = await warmExperiment.runSeed(1, { ...common, dir: seedDir(1) });
+  }, 120_000);
+  afterAll(() => rmSync(dir, { recursive: true }));
+
+  it("flips a quarter and averages copies of a member to the member", () => {
+    expect(result.accuracy.flippedShare).toBe(0.25);
+    expect(result.accuracy.copiesAreIdentical).toBe(true);
+  });
+
+  it("ends every path at its members and starts every policy at the SFT model", () => {
+    for (const path of Object.values(result.accuracy.paths)) {
+      expect(path[0]!.average).toEqual(path[0]!.ensemble);
+      expect(path.at(-1)!.average).toEqual(path.at(-1)!.ensemble);
+    }
+    for (const { points } of result.policies) {
+      expect(points[0]!.kl).toBeCloseTo(0, 6);
+      expect(points.at(-1)!.kl).toBeGreaterThan(0);
+      expect(points[0]!.gold).toEqual(result.policies[0]!.points[0]!.gold);
+    }
+  });
+
+  it("picks one of n = 1 alike with every selector and more with the true reward", () => {
+    const { arms } = result.bestOfN;
+    const ceiling = arms.find(({ name }) => name === "true reward")!.gold.at(-1)!;
+    for (const arm of arms) {
+      expect(arm.gold[0]).toBeCloseTo(arms[0]!.gold[0]!, 9);
+      expect(arm.gold.at(-1)).toBeLessThanOrEqual(ceiling + 1e-9);
+    }
+  });
+
+  it("goes on from finished pieces and gives the same result", async () => {
+    const member = join(seedDir(1), "models", "diverse-1", "model.safetensors");
+    const { mtimeMs } = statSync(member);
+    rmSync(join(seedDir(1), "accuracy.json"));
+    const again = await warmExperiment.runSeed(1, { ...common, dir: seedDir(1) });
+    expect({ ...again, seconds: 0 }).toEqual({ ...JSON.parse(JSON.stringify(result)), seconds: 0 });
+    expect(Object.keys(again.seconds)).toEqual(["accuracy"]);
+    expect(statSync(member).mtimeMs).toBe(mtimeMs);
+  });
+
+  it("reads off the language model's own log-probabilities", async () => {
+    const sft = join(sharedDir, `sft-${quickSettings.language.sft.snapshots.at(-1)}`);
+    const [model, states] = [
+      await LocalLanguageModel.load(sft, { frozen: true }),
+      await HiddenStates.load(sft),
+    ];
+    const sequence = { tokens: [1, 4, 5, 6, 2, 7, 8, 3], promptLength: 5 };
+    const [hidden] = await states.states([sequence]);
+    const all = states.distributions(hidden!);
+    const [expected] = await model.logprobs([sequence]);
+    for (const [t, logprob] of tokenLogprobs(sequence, all).entries())
+      expect(logprob).toBeCloseTo(expected![t]!, 5);
+    expect(exactKl(all, all)).toBe(0);
+    model.dispose();
+    states.dispose();
+  });
+
+  it("reports every claim with its verdict", async () => {
+    const findings = warmExperiment.report(
+      [1, 2].map((seed) => ({ seed, result })),
+      { sharedDir },
+    );
+    const { claims, controls } = findings.json as Findings;
+    expect([...new Set(claims.map(({ id }) => id))]).toEqual(["a", "b", "c", "d", "e"]);
+    expect(controls.length).toBe(3);
+    const page = renderReport(findings.report);
+    for (const { evidence } of claims) expect(page).toContain(evidence.slice(0, 20));
+    expect(page).not.toContain("NaN");
+  });
+});
