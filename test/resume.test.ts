@@ -4,7 +4,8 @@ import { readFile, rename } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCli } from "./support/cli.js";
-import { contentsOf, openWorkshop, type Workshop } from "./support/workshop.js";
+import { expectSameBytes } from "./support/same-bytes.js";
+import { openWorkshop, type Workshop } from "./support/workshop.js";
 
 let shop: Workshop;
 beforeAll(async () => {
@@ -94,23 +95,6 @@ const kills: Record<string, readonly string[]> = {
     "rename member-2/checkpoints/step-4",
   ],
 };
-
-/** What must not differ: everything but wall-clock times, and how many bytes it took to write them down. */
-async function exactContents(dir: string): Promise<Record<string, string>> {
-  const files = Object.entries(await contentsOf(dir)).filter(([name]) => !name.endsWith("timings.jsonl"));
-  return Object.fromEntries(
-    files.map(([name, bytes]) => {
-      const text = bytes.toString("latin1");
-      return [name, name.endsWith("state.json") ? text.replace(/"timings":\d+/, "") : text];
-    }),
-  );
-}
-
-async function expectSameBytes(dir: string, wanted: string): Promise<void> {
-  const [found, undisturbed] = [await exactContents(dir), await exactContents(wanted)];
-  expect(Object.keys(found)).toEqual(Object.keys(undisturbed));
-  for (const [name, text] of Object.entries(undisturbed)) expect(found[name] === text, name).toBe(true);
-}
 
 /** Starts the command and kills it once its metrics have `lines` lines, whatever it is doing then. */
 async function killFromOutside(argv: readonly string[], dir: string, lines: number): Promise<void> {

@@ -7,7 +7,7 @@ import { loadCompletions } from "../data/index.js";
 import type { Text } from "../data/rows.js";
 import { judgeBatch } from "../judges/mixture.js";
 import { mixtureFrom } from "../judges/registry.js";
-import { type JudgeRecipe, loadRecipe } from "../train/recipe.js";
+import { type JudgeRecipe, loadRecipe, tasksOf } from "../train/recipe.js";
 import { parseValue } from "../train/recipe-file.js";
 
 export interface JudgeFileOptions {
@@ -39,7 +39,7 @@ async function judgesOf({ judge, recipe, task }: JudgeFileOptions): Promise<Judg
       baseDir: process.cwd(),
     };
   }
-  const { tasks } = await loadRecipe("align", recipe);
+  const tasks = tasksOf(await loadRecipe("align", recipe));
   const names = tasks.map(({ name }) => name);
   const chosen = task === undefined ? tasks[0] : tasks.find(({ name }) => name === task);
   if (!chosen) {

@@ -10,11 +10,12 @@ import { type Learner, openLearner, type TaskStep } from "./learner.js";
 import { meanMetrics } from "./learning.js";
 import type { Metrics } from "./metrics.js";
 import { openPolicy } from "./models.js";
-import type { AlignRecipe } from "./recipe.js";
+import type { AlignRecipe, StagedRecipe } from "./recipe.js";
 import { RewardSources } from "./rewards.js";
 import { checkOutputDir } from "./run-directory.js";
 import { nameRows, runLoop } from "./run-loop.js";
 import { learningRateAt } from "./schedule.js";
+import { runStages } from "./stages.js";
 import type { TextCodec } from "./text.js";
 
 export interface AlignResult {
@@ -36,7 +37,11 @@ export interface AlignOptions extends TaskContext {
   observe?: (step: number, models: ObservedModels) => Promise<Metrics>;
 }
 
-export async function runAlign(recipe: AlignRecipe, context: AlignOptions): Promise<AlignResult> {
+export function runAlign(recipe: AlignRecipe | StagedRecipe, context: AlignOptions): Promise<AlignResult> {
+  return "stages" in recipe ? runStages(recipe, context, runStage) : runStage(recipe, context, "align");
+}
+
+async function runStage(recipe: AlignRecipe, context: AlignOptions, label: string): Promise<AlignResult> {
   await checkOutputDir(recipe.outputDir, recipe, context);
   const { policy, codec } = await openPolicy(recipe.policy.model, {
     ...recipe.policy,
@@ -48,13 +53,13 @@ export async function runAlign(recipe: AlignRecipe, context: AlignOptions): Prom
     ? (await openPolicy(recipe.reference, { engine: recipe.engine, frozen: true })).policy
     : await policy.snapshot();
   const critic = await Critic.open(recipe, codec.tokenizer);
-  const rewards = new RewardSources(recipe, codec.tokenizer);
+  const rewards = new RewardSources(recipe, codec.tokenizer, context);
   const tasks: Learner[] = [];
   for (const task of recipe.tasks) tasks.push(await openLearner(task, recipe, rewards, codec, context));
 
   const total = newClock();
   const { model } = await runLoop(recipe.outputDir, recipe, context, {
-    label: "align",
+    label,
     steps: recipe.steps,
     trainer: recipe,
     models: critic ? { policy, critic: critic.model } : { policy },

@@ -57,6 +57,10 @@ export const integer = (range: Range = {}) =>
     (value) => typeof value === "number" && Number.isSafeInteger(value) && inRange(value, range),
   );
 
+export const counting = () => integer({ min: 1 });
+/** A number of 0 to 1. */
+export const share = () => number({ min: 0, max: 1 });
+
 export const boolean = () => field<boolean>("true or false", (value) => typeof value === "boolean");
 
 /** A non-empty string; `what` says which. */

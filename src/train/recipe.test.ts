@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { UserError } from "../base/errors.js";
-import { parseRecipe, recipeHash, toYaml, type Verb } from "./recipe.js";
+import { type AlignRecipe, parseRecipe, recipeHash, toYaml, type Verb } from "./recipe.js";
 import { parseOverride } from "./recipe-file.js";
 
 const FILE = "/recipes/support-bot.yaml";
@@ -46,9 +46,16 @@ const message = (verb: Verb, yaml: string, ...sets: string[]): string => {
   throw new Error("the recipe was accepted");
 };
 
+/** A recipe without stages. */
+const parseAlign = (yaml: string, ...sets: string[]): AlignRecipe => {
+  const recipe = parseRecipe("align", yaml, FILE, { overrides: sets.map(parseOverride) });
+  if ("stages" in recipe) throw new Error("the recipe has stages");
+  return recipe;
+};
+
 describe("an align recipe", () => {
   it("resolves the recipe of the design page", () => {
-    const recipe = parseRecipe("align", FULL, FILE);
+    const recipe = parseAlign(FULL);
     expect(recipe.outputDir).toBe("/recipes/runs/support-bot");
     expect(recipe.policy.model).toBe("/recipes/models/smollm2-135m");
     expect(recipe.policy.lora).toEqual({ r: 16, alpha: 32, targetModules: "all-linear" });
@@ -74,7 +81,7 @@ describe("an align recipe", () => {
   });
 
   it("fills in every default of a minimal recipe and leaves Hub names alone", () => {
-    const recipe = parseRecipe("align", MINIMAL, FILE);
+    const recipe = parseAlign(MINIMAL);
     expect(recipe.policy.model).toBe("HuggingFaceTB/SmolLM2-135M");
     expect(recipe.learningRate).toBe(1e-6);
     expect(recipe.engine).toEqual({ kind: "local", device: "cpu", maxBatchTokens: 4096 });
@@ -110,7 +117,7 @@ describe("an align recipe", () => {
 
   it("leaves a judge's options as written, but finds its module", () => {
     const yaml = MINIMAL.replace("[math]", "[{ module: ./polite.js, on_failed: stop }]");
-    const { judges } = parseRecipe("align", yaml, FILE).tasks[0]!;
+    const { judges } = parseAlign(yaml).tasks[0]!;
     expect(judges).toEqual([{ module: "/recipes/polite.js", on_failed: "stop" }]);
     expect(message("align", MINIMAL.replace("[math]", "[{ name: x }]"))).toContain(
       "tasks[0].judges[0] must be the kind",
@@ -122,18 +129,17 @@ describe("an align recipe", () => {
       "judges: [math]",
       "reward: { model: ./rm }\n    optimizer: { name: grpo, num_generations: 6 }",
     );
-    const recipe = parseRecipe("align", yaml.replace("steps:", "max_steps:"), FILE);
+    const recipe = parseAlign(yaml.replace("steps:", "max_steps:"));
     expect(recipe.steps).toBe(2);
     expect(recipe.tasks[0]!.optimizer).toMatchObject({ name: "grpo", generations: 6 });
   });
 
   it("resolves an ensemble and refuses two rewards", () => {
     const withReward = (reward: string) => MINIMAL.replace("judges: [math]", `reward: ${reward}`);
-    const { reward } = parseRecipe("align", withReward("{ models: [./a, ./b], combine: uwo }"), FILE)
-      .tasks[0]!;
+    const { reward } = parseAlign(withReward("{ models: [./a, ./b], combine: uwo }")).tasks[0]!;
     expect(reward).toEqual({ models: ["/recipes/a", "/recipes/b"], combine: "uwo", uwoLambda: 0.1 });
     expect(message("align", withReward("{ warm: ./a, model: ./b }"))).toBe(
-      `${FILE}:8: tasks[0].reward must give exactly one of warm, model, models, rubric, not warm and model`,
+      `${FILE}:8: tasks[0].reward must give exactly one of warm, model, models, rubric, sum, not warm and model`,
     );
     expect(message("align", withReward("{ warm: ./a, combine: min }"))).toBe(
       `${FILE}:8: tasks[0].reward.combine only goes with models (an ensemble)`,
@@ -188,12 +194,12 @@ describe("mistakes", () => {
 describe("overrides", () => {
   it("win over the file, reach into lists by name or place, and add sections", () => {
     const overrides = ["seed=9", "tasks.math.weight=2", "tasks[0].optimizer.kl_max=3", "policy.lora.r=8"];
-    const recipe = parseRecipe("align", FULL, FILE, { overrides: overrides.map(parseOverride) });
+    const recipe = parseAlign(FULL, ...overrides);
     expect(recipe.seed).toBe(9);
     expect(recipe.tasks[1]!.weight).toBe(2);
     expect(recipe.tasks[0]!.optimizer).toMatchObject({ klMax: 3 });
     expect(recipe.policy.lora!.r).toBe(8);
-    const minimal = parseRecipe("align", MINIMAL, FILE, { overrides: [parseOverride("policy.lora.r=4")] });
+    const minimal = parseAlign(MINIMAL, "policy.lora.r=4");
     expect(minimal.policy).toMatchObject({ model: "HuggingFaceTB/SmolLM2-135M", lora: { r: 4, alpha: 8 } });
   });
 });

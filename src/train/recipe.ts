@@ -6,12 +6,14 @@ import { z } from "zod";
 import {
   boolean,
   choice,
+  counting,
   integer,
   list,
   number,
   oneOf,
   oneOrMore,
   section,
+  share,
   show,
   strictSection,
   text,
@@ -24,9 +26,8 @@ import {
   readDocument,
   writeDocument,
 } from "./recipe-file.js";
+import { CONSTRAINED, judgeGate, LEARNS_WITHOUT_REWARD, optimizer } from "./recipe-optimizers.js";
 
-const counting = () => integer({ min: 1 });
-const share = () => number({ min: 0, max: 1 });
 const model = () => text("a model: a Hugging Face directory or a Hub name");
 
 const TRAINER_HINTS = {
@@ -166,71 +167,196 @@ const llmEndpoint = section(
     concurrency: counting().default(8),
     timeout_seconds: number({ above: 0 }).default(60),
     max_retries: integer({ min: 0 }).default(4),
+    /** Pause before the first retry; doubles each time, with jitter. */
+    retry_seconds: number({ min: 0 }).default(0.5),
+    /** What rubrics may use in the whole run; a used-up budget ends it. */
+    budget: section({
+      calls: counting().optional(),
+      tokens: counting().optional(),
+      /** In the currency of `prices`. */
+      cost: number({ above: 0 }).optional(),
+    }).optional(),
+    /** Of a million tokens, for the cost in the metrics. */
+    prices: section({ prompt: number({ min: 0 }), completion: number({ min: 0 }) }).optional(),
   },
   { aliases: { timeout: "timeout_seconds" } },
 );
 
 // The reward of a task -----------------------------------------------------------------------------------------
 
-const metaReward = section({
-  /** Name of the meta reward model under `llm`. */
-  model: text("a name listed under llm"),
-  /** A rubric revision every so many steps. */
-  interval: counting().default(10),
-  /** Rollouts that the meta reward model reads. */
-  samples: counting().default(20),
+/** When the rubric may be revised out of turn; an absent threshold is off. */
+const triggers = section({
+  /** Mean normalised score above this. */
+  saturation: share().optional(),
+  /** Standard deviation of the normalised scores below this. */
+  min_deviation: number({ above: 0 }).optional(),
+  /** Mean length of the responses above this multiple of its mean since the last round, or below its inverse. */
+  length_factor: number({ above: 1 }).optional(),
+  /** KL above this multiple of its mean since the last round. */
+  kl_factor: number({ above: 1 }).optional(),
+  /** Share of prompts whose responses all have the same score above this. */
+  zero_deviation_groups: share().optional(),
 });
 
-const REWARD_SOURCES = ["warm", "model", "models", "rubric"] as const;
+/** The meta reward model and its rounds. What is absent is as the task says (rubric-source.ts), else as the library. */
+const metaReward = section(
+  {
+    model: text("a name listed under llm"),
+    /** k: a round after every k-th update, `never`, or `once` before the first (automatic prompt optimisation). */
+    interval: z
+      .preprocess(
+        (value) => (value === "never" ? Number.POSITIVE_INFINITY : value),
+        z.custom<number | "once">(
+          (value) =>
+            value === "once" ||
+            value === Number.POSITIVE_INFINITY ||
+            (Number.isSafeInteger(value) && (value as number) > 0),
+          { error: ({ input }) => `must be a whole number of at least 1, never or once, not ${show(input)}` },
+        ),
+      )
+      .optional(),
+    /** n: rollouts that it reads in a round. */
+    samples: counting().optional(),
+    /** `depth`: a rubric for each cluster of prompts (cluster_column), revised from samples of each third of its scores. */
+    mode: oneOf("breadth", "depth").optional(),
+    per_tertile: counting().optional(),
+    sampling: oneOf("uniform", "suspicious-half").optional(),
+    refinement: oneOf("count-first", "single-shot").optional(),
+    /** What it sees of a sample besides instruction, response and total. */
+    shows: z
+      .array(oneOf("maximum", "items", "judges", "reference"), {
+        error: ({ input }) => `must be a list, not ${show(input)}`,
+      })
+      .optional(),
+    merge_overflow: oneOf("hierarchical", "truncate").optional(),
+    max_tokens: counting().optional(),
+    triggers: triggers.optional(),
+    /** Fewest updates from a round to a triggered one. */
+    cooldown: counting().optional(),
+    /** No more rounds after so many in a row left the rubric unchanged. */
+    stop_after_unchanged: counting().optional(),
+    /** JSONL of prompt, good and bad: pairs that a new version must still order rightly. */
+    anchors: text("a file of anchor pairs").optional(),
+    /** Samples that were called inflated must score lower under a new version. */
+    flagged_score_lower: boolean().optional(),
+    /** No run of so many words may be copied from a sample; .inf is off. */
+    copied_words: z
+      .custom<number>((value) => typeof value === "number" && value >= 1, {
+        error: ({ input }) => `must be a number of at least 1, not ${show(input)}`,
+      })
+      .optional(),
+    /** A person allows the gates of the rubric to be changed; otherwise they may only be joined by new ones. */
+    allow_looser_gates: boolean().optional(),
+  },
+  { aliases: { k: "interval", n: "samples" } },
+);
 
-/** What `reward:` resolves to: exactly one source. */
-type RewardSource =
+const rubricFields = {
+  /** A rubric file, a task file, or the name of a preset (essay, summary, ethics, mathematics). */
+  rubric: text("a rubric file or the name of a preset").optional(),
+  judge_model: text("a name listed under llm").optional(),
+  /** A task file or preset whose description and personas go with the rubric; absent: those that come with it. */
+  task: text("a task file or the name of a preset").optional(),
+  scoring: oneOf("one-reply", "item-reply", "dialogue", "plan").optional(),
+  /** `normalised`: total / maximum; `raw`: the paper's, which grows with the rubric. */
+  scale: oneOf("normalised", "raw").optional(),
+  out_of_range: oneOf("fail", "clamp").optional(),
+  show_reference: boolean().optional(),
+  /** Share of the prompts of an update that are checked against the reference answer instead of scored. */
+  answer_check: share().optional(),
+  attempts: counting().optional(),
+  max_tokens: counting().optional(),
+  /** Column that names the cluster of a prompt (meta.mode: depth). */
+  cluster_column: text("a column of the prompts").optional(),
+  /** The paper's settings where our defaults differ: dialogue, raw totals, uniform samples, formal checks only. */
+  faithful: boolean().optional(),
+  meta: metaReward.optional(),
+};
+
+const { rubric: _, ...rubricOptions } = rubricFields;
+
+const modelFields = {
+  /** A reward model averaged by `touchstone warm`. */
+  warm: text("a reward model directory").optional(),
+  /** A single reward model. */
+  model: text("a reward model directory").optional(),
+  /** An ensemble of predictions. */
+  models: list(text("a reward model directory"), "reward model directories").optional(),
+  combine: oneOf("mean", "min", "uwo").optional(),
+  /** Weight of the members' variance in `combine: uwo` (Coste et al.). */
+  uwo_lambda: number({ min: 0 }).optional(),
+};
+
+type RubricRewardFields = z.output<z.ZodObject<typeof rubricOptions>>;
+
+/** A reward by itself. */
+type SingleReward =
   | { warm: string }
   | { model: string }
   | { models: string[]; combine: "mean" | "min" | "uwo"; uwo_lambda: number }
-  | { rubric: string; judge_model: string; meta?: z.output<typeof metaReward> };
+  | (RubricRewardFields & { rubric: string; judge_model: string });
 
-const reward = section(
-  {
-    /** A reward model averaged by `touchstone warm`. */
-    warm: text("a reward model directory").optional(),
-    /** A single reward model. */
-    model: text("a reward model directory").optional(),
-    /** An ensemble of predictions. */
-    models: list(text("a reward model directory"), "reward model directories").optional(),
-    combine: oneOf("mean", "min", "uwo").optional(),
-    /** Weight of the members' variance in `combine: uwo` (Coste et al.). */
-    uwo_lambda: number({ min: 0 }).optional(),
-    /** A rubric scored by an LLM. */
-    rubric: text("a rubric file").optional(),
-    judge_model: text("a name listed under llm").optional(),
-    meta: metaReward.optional(),
-  },
-  { aliases: { ensemble: "models" } },
-).transform((given, context): RewardSource => {
+/** What `reward:` resolves to: exactly one source, or a weighted sum of several. */
+type RewardSource = SingleReward | { sum: (SingleReward & { weight: number })[] };
+
+type GivenReward = z.output<z.ZodObject<typeof modelFields & typeof rubricFields>>;
+type Fail = (message: string, path?: string[]) => never;
+
+/** The keys that say where a reward comes from. */
+export const REWARD_SOURCES = ["warm", "model", "models", "rubric"] as const;
+
+/** The one source that was given, without the keys of the others. */
+function singleReward(given: GivenReward, known: readonly string[], fail: Fail): SingleReward {
   const sources = REWARD_SOURCES.filter((source) => given[source] !== undefined);
-  const fail = (message: string, path: string[] = []): never => {
-    context.addIssue({ code: "custom", path, message });
-    return z.NEVER;
-  };
   if (sources.length !== 1) {
     const found = sources.length === 0 ? "" : `, not ${sources.join(" and ")}`;
-    return fail(`must give exactly one of ${REWARD_SOURCES.join(", ")}${found}`);
+    return fail(`must give exactly one of ${known.join(", ")}${found}`);
   }
   const stray = (["combine", "uwo_lambda"] as const).find((key) => given[key] !== undefined && !given.models);
   if (stray) return fail("only goes with models (an ensemble)", [stray]);
-  const strayRubric = (["judge_model", "meta"] as const).find(
-    (key) => given[key] !== undefined && !given.rubric,
-  );
-  if (strayRubric) return fail("only goes with rubric", [strayRubric]);
-  if (given.warm) return { warm: given.warm };
-  if (given.model) return { model: given.model };
-  if (given.models) {
-    return { models: given.models, combine: given.combine ?? "mean", uwo_lambda: given.uwo_lambda ?? 0.1 };
-  }
-  if (!given.judge_model) return fail("is missing; give a name listed under llm", ["judge_model"]);
-  const { rubric, judge_model, meta } = given;
-  return meta ? { rubric: rubric!, judge_model, meta } : { rubric: rubric!, judge_model };
+  const { warm, model, models, combine = "mean", uwo_lambda = 0.1, rubric, judge_model, ...rest } = given;
+  const strayRubric = [judge_model === undefined ? [] : ["judge_model"], Object.keys(rest)].flat()[0];
+  if (rubric === undefined && strayRubric) return fail("only goes with rubric", [strayRubric]);
+  if (warm) return { warm };
+  if (model) return { model };
+  if (models) return { models, combine, uwo_lambda };
+  if (!judge_model) return fail("is missing; give a name listed under llm", ["judge_model"]);
+  return { ...rest, rubric: rubric!, judge_model };
+}
+
+const failIn =
+  (context: z.RefinementCtx): Fail =>
+  (message, path = []) => {
+    context.addIssue({ code: "custom", path, message });
+    return z.NEVER;
+  };
+
+const REWARD_ALIASES = { ensemble: "models" };
+
+const weightedReward = section(
+  { ...modelFields, ...rubricFields, weight: number({ above: 0 }).default(1) },
+  { aliases: REWARD_ALIASES },
+).transform(({ weight, ...given }, context) => ({
+  ...singleReward(given, REWARD_SOURCES, failIn(context)),
+  weight,
+}));
+
+const reward = section(
+  {
+    ...modelFields,
+    ...rubricFields,
+    /** Several rewards, each brought to one scale and weighted (sum-source.ts). */
+    sum: list(weightedReward, "rewards").optional(),
+  },
+  { aliases: REWARD_ALIASES },
+).transform(({ sum, ...given }, context): RewardSource => {
+  const fail = failIn(context);
+  if (sum === undefined) return singleReward(given, [...REWARD_SOURCES, "sum"], fail);
+  const [stray] = Object.keys(given);
+  if (stray !== undefined) return fail("belongs to one of the rewards in sum", [stray]);
+  if (sum.filter((part) => "rubric" in part).length > 1)
+    return fail("has two rubrics; put the items of both into one", ["sum"]);
+  return { sum };
 });
 
 // Judges -------------------------------------------------------------------------------------------------------
@@ -249,163 +375,6 @@ const judge = z.preprocess(
     },
   ),
 );
-
-// Optimizers of a task -----------------------------------------------------------------------------------------
-
-const OPTIMIZER_HINTS = {
-  learning_rate: "belongs at the top level of the recipe: all tasks share one optimizer step",
-  weight: "belongs to the task, beside optimizer",
-  seed: "belongs at the top level of the recipe",
-  kl_coef: "is not an option of this optimizer; its KL is bounded by kl_max",
-};
-
-const OPTIMIZER_ALIASES = {
-  num_generations: "generations",
-  k: "generations",
-  max_completion_length: "max_new_tokens",
-  response_length: "max_new_tokens",
-  batch_size: "batch_prompts",
-  per_device_train_batch_size: "batch_prompts",
-  kl_threshold: "kl_max",
-  lamb: "lambda",
-  init_kl_coef: "kl_coef",
-  cliprange: "clip_range",
-  num_ppo_epochs: "ppo_epochs",
-};
-
-const samplingFields = (generations: number) => ({
-  /** K: completions for each prompt. */
-  generations: counting().default(generations),
-  /** B: prompts of this task in one step. */
-  batch_prompts: counting().default(16),
-  max_new_tokens: counting().default(256),
-  /** The constrained optimizers assume the raw distribution: 1. */
-  temperature: number({ above: 0 }).default(1),
-  top_p: number({ above: 0, max: 1 }).default(1),
-  top_k: integer({ min: 0 }).default(0),
-});
-
-const optimizerSection = <S extends z.ZodRawShape>(shape: S) => {
-  const hints: Record<string, string> = { ...OPTIMIZER_HINTS };
-  for (const key of Object.keys(shape)) delete hints[key];
-  return strictSection(shape, { hints, aliases: OPTIMIZER_ALIASES });
-};
-
-/** What the sequence-level terms are divided by: a constant keeps the direction of eq. 12. */
-const lengthNormalization = () => oneOf("none", "constant").default("constant");
-
-const optimizer = choice(
-  "name",
-  [
-    optimizerSection({
-      name: z.literal("crpg"),
-      ...samplingFields(4),
-      /** KLmax of eq. 11, nats a response. Lenient (20) for math and code, strict (5) for chat. */
-      kl_max: number({ above: 0 }).default(5),
-      /** Upper clip of eq. 11's factor; absent: none, as printed. */
-      kl_factor_max: number({ min: 1 }).optional(),
-      /** Eq. 12 subtracts the mean of the task batch; `group` leaves one out of the prompt's own K. */
-      baseline: oneOf("batch", "group").default("batch"),
-      length_normalization: lengthNormalization(),
-    }),
-    optimizerSection({
-      name: z.literal("crraft"),
-      ...samplingFields(4),
-      /** KLmax of the filter before eq. 17, nats a response. */
-      kl_max: number({ above: 0 }).default(5),
-      /** Weight of the baseline response when no generation survives. */
-      fallback_weight: number({ min: 0 }).default(0.5),
-      /** Whether the baseline response must pass the KL filter too. */
-      fallback_kl_test: boolean().default(false),
-      length_normalization: lengthNormalization(),
-    }),
-    optimizerSection({
-      name: z.literal("codpo"),
-      ...samplingFields(4),
-      beta: number({ above: 0 }).default(0.1),
-      /** Weight of the positive's length-normalised likelihood, eq. 14. */
-      lambda: number({ min: 0 }).default(1),
-    }),
-    optimizerSection({
-      name: z.literal("ppo"),
-      ...samplingFields(1),
-      /** Weight of the per-token KL penalty in the reward. */
-      kl_coef: number({ min: 0 }).default(0.05),
-      clip_range: number({ above: 0 }).default(0.2),
-      value_clip_range: number({ above: 0 }).default(0.2),
-      gamma: share().default(1),
-      gae_lambda: share().default(0.95),
-      ppo_epochs: counting().default(4),
-      mini_batches: counting().default(1),
-      /** Peak; absent: the policy's. All PPO tasks of a run share one critic. */
-      critic_learning_rate: number({ above: 0 }).optional(),
-      /** Absent: the policy's own trunk with a head of zeros. */
-      critic_model: text("a reward model directory").optional(),
-      whiten_rewards: boolean().default(false),
-    }),
-    optimizerSection({
-      name: z.literal("grpo"),
-      ...samplingFields(8),
-      beta: number({ min: 0 }).default(0),
-      clip_range: number({ above: 0 }).default(0.2),
-      clip_range_high: number({ above: 0 }).optional(),
-      iterations: counting().default(1),
-      scale_rewards: oneOf("group", "batch", "none").default("group"),
-    }),
-    optimizerSection({
-      name: z.literal("rloo"),
-      ...samplingFields(4),
-      kl_coef: number({ min: 0 }).default(0.05),
-    }),
-    optimizerSection({
-      name: z.literal("reinforce"),
-      ...samplingFields(4),
-      kl_coef: number({ min: 0 }).default(0),
-      /** What is subtracted from the reward: the mean of the task batch, or nothing. */
-      baseline: oneOf("batch", "none").default("batch"),
-      length_normalization: lengthNormalization(),
-    }),
-    optimizerSection({
-      name: z.literal("raft"),
-      ...samplingFields(4),
-      length_normalization: lengthNormalization(),
-    }),
-    optimizerSection({
-      name: z.literal("dpo"),
-      /** Preference pairs in one step. */
-      batch_prompts: counting().default(16),
-      beta: number({ above: 0 }).default(0.1),
-      /** Tokens of prompt and completion; longer rows are refused. */
-      max_length: integer({ min: 2 }).default(1024),
-    }),
-    optimizerSection({
-      name: z.literal("online_dpo"),
-      ...samplingFields(2),
-      beta: number({ above: 0 }).default(0.1),
-    }),
-  ],
-  { assumed: "crpg", aliases: OPTIMIZER_ALIASES },
-).prefault({});
-
-/** Judges in the reward of an optimizer without constraints of its own; `{}` is R_cr of eq. 8. */
-const judgeGate = section({
-  /** A satisfied sample counts with R_calib (eq. 5), or with its raw reward. */
-  calibrated: boolean().default(true),
-  /** What a violating sample counts with. Absent: 0, the least that R_calib can be. */
-  violated_reward: number().optional(),
-}).transform(({ calibrated, violated_reward }, context) => {
-  if (violated_reward === undefined && !calibrated)
-    context.addIssue({
-      code: "custom",
-      path: ["violated_reward"],
-      message:
-        "is missing; raw rewards have no least value, so give a number below what a good response gets",
-    });
-  return { calibrated, violated_reward: violated_reward ?? 0 };
-});
-
-const CONSTRAINED: readonly string[] = ["crpg", "crraft", "codpo"];
-const LEARNS_WITHOUT_REWARD: readonly string[] = [...CONSTRAINED, "dpo"];
 
 // The recipes --------------------------------------------------------------------------------------------------
 
@@ -447,44 +416,100 @@ const task = section(
   if (optimizer.name === "dpo") fail("is not for dpo, which learns from given pairs", ["judge_gate"]);
 });
 
-const alignSchema = section(
-  {
-    ...trainerFields,
-    policy,
-    /** pi_ref; absent: the policy before the first step. */
-    reference: model().optional(),
-    steps: counting(),
-    /** Absent: 1e-6, or 1e-5 with LoRA. */
-    learning_rate: number({ min: 0 }).optional(),
-    tasks: list(task, "tasks"),
-    /** Endpoints that judges and rubrics name. */
-    llm: z.record(z.string(), llmEndpoint, { error: "must map names to endpoints" }).default({}),
-  },
-  { aliases: { out: "output_dir", lr: "learning_rate", max_steps: "steps" }, hints: TRAINER_HINTS },
-)
-  .transform((given) => ({
-    ...given,
-    learning_rate: given.learning_rate ?? (given.policy.lora ? 1e-5 : 1e-6),
-  }))
-  .superRefine(({ tasks }, context) => {
+/** What all stages of an alignment share. */
+const alignmentFields = {
+  ...trainerFields,
+  policy,
+  /** Absent: 1e-6, or 1e-5 with LoRA. */
+  learning_rate: number({ min: 0 }).optional(),
+  /** Endpoints that judges and rubrics name. */
+  llm: z.record(z.string(), llmEndpoint, { error: "must map names to endpoints" }).default({}),
+};
+
+const stageFields = {
+  /** pi_ref; absent: the policy before the first step. */
+  reference: model().optional(),
+  steps: counting(),
+  tasks: list(task, "tasks").superRefine((tasks, context) => {
+    const fail = (path: PropertyKey[], message: string) =>
+      context.addIssue({ code: "custom", path, message });
     const first = tasks.find(({ optimizer: { name } }) => name === "ppo");
     tasks.forEach(({ name, optimizer }, index) => {
       if (tasks.findIndex((other) => other.name === name) !== index)
-        context.addIssue({
-          code: "custom",
-          path: ["tasks", index, "name"],
-          message: `"${name}" is used twice`,
-        });
+        fail([index, "name"], `"${name}" is used twice`);
       if (optimizer.name !== "ppo" || first?.optimizer.name !== "ppo") return;
       for (const key of ["critic_model", "critic_learning_rate"] as const)
         if (optimizer[key] !== first.optimizer[key])
-          context.addIssue({
-            code: "custom",
-            path: ["tasks", index, "optimizer", key],
-            message: `is not that of task ${first.name}; all PPO tasks share one critic, so give them the same`,
-          });
+          fail(
+            [index, "optimizer", key],
+            `is not that of task ${first.name}; all PPO tasks share one critic, so give them the same`,
+          );
     });
-  });
+  }),
+};
+
+const ALIGN_ALIASES = { out: "output_dir", lr: "learning_rate", max_steps: "steps" };
+
+const policyLearningRate = (given: { learning_rate?: number; policy: { lora?: unknown } }): number =>
+  given.learning_rate ?? (given.policy.lora ? 1e-5 : 1e-6);
+
+const alignSchema = section(
+  { ...alignmentFields, ...stageFields },
+  { aliases: ALIGN_ALIASES, hints: TRAINER_HINTS },
+).transform((given) => ({ ...given, learning_rate: policyLearningRate(given) }));
+
+/** A stage: its own tasks, steps and schedule. The policy is the one before it, and so is pi_ref. */
+const stage = section(
+  {
+    /** The stage's directory inside output_dir. */
+    name: z.custom<string>(
+      (value) => typeof value === "string" && /^\w[\w.-]*$/.test(value) && !STAGE_NAMES_TAKEN.has(value),
+      {
+        error: ({ input }) =>
+          input === undefined
+            ? "is missing; give the name of the stage"
+            : `must be a name of letters, digits, "-", "_" and ".", and not ${[...STAGE_NAMES_TAKEN].join(" or ")}: it becomes a directory`,
+      },
+    ),
+    ...stageFields,
+    learning_rate: number({ min: 0 }).optional(),
+    lr_scheduler_type: trainerFields.lr_scheduler_type.unwrap().optional(),
+    warmup_steps: trainerFields.warmup_steps.unwrap().optional(),
+    min_lr_ratio: trainerFields.min_lr_ratio.unwrap().optional(),
+  },
+  { aliases: ALIGN_ALIASES },
+);
+const STAGE_NAMES_TAKEN = new Set(["final", "lock", "recipe.yaml"]);
+
+const BELONGS_TO_STAGE = "belongs to each of the stages";
+
+/** An alignment in stages, one after the other: a DPO warm-up, then CGPO. */
+const stagedSchema = section(
+  {
+    ...alignmentFields,
+    stages: list(stage, "stages").superRefine((stages, context) => {
+      stages.forEach(({ name }, index) => {
+        if (stages.findIndex((other) => other.name === name) !== index)
+          context.addIssue({ code: "custom", path: [index, "name"], message: `"${name}" is used twice` });
+      });
+    }),
+  },
+  {
+    aliases: { out: "output_dir", lr: "learning_rate" },
+    hints: {
+      ...TRAINER_HINTS,
+      steps: `${BELONGS_TO_STAGE}: --set stages.<name>.steps=20`,
+      tasks: BELONGS_TO_STAGE,
+      reference: BELONGS_TO_STAGE,
+    },
+  },
+).transform((given) => ({
+  ...given,
+  stages: given.stages.map((one) => ({
+    ...one,
+    learning_rate: one.learning_rate ?? policyLearningRate(given),
+  })),
+}));
 
 const sftSchema = section(
   {
@@ -534,15 +559,24 @@ const rewardSchema = section(
 
 const SCHEMAS = { align: alignSchema, sft: sftSchema, reward: rewardSchema };
 
+type Resolved<S extends z.ZodType> = CamelKeys<z.output<S>>;
+
 export type Verb = keyof typeof SCHEMAS;
-export type RecipeOf<V extends Verb> = CamelKeys<z.output<(typeof SCHEMAS)[V]>>;
-export type AlignRecipe = RecipeOf<"align">;
+/** An alignment of one stage. */
+export type AlignRecipe = Resolved<typeof alignSchema>;
+export type StagedRecipe = Resolved<typeof stagedSchema>;
+export type RecipeOf<V extends Verb> = V extends "align"
+  ? AlignRecipe | StagedRecipe
+  : Resolved<(typeof SCHEMAS)[V]>;
 export type SftRecipe = RecipeOf<"sft">;
 export type RewardRecipe = RecipeOf<"reward">;
 export type Recipe = RecipeOf<Verb>;
 export type TaskRecipe = AlignRecipe["tasks"][number];
 export type OptimizerRecipe = TaskRecipe["optimizer"];
 export type RewardSourceRecipe = NonNullable<TaskRecipe["reward"]>;
+export type SingleRewardRecipe = Exclude<RewardSourceRecipe, { sum: unknown }>;
+export type RubricRewardRecipe = Extract<SingleRewardRecipe, { rubric: string }>;
+export type MetaRewardRecipe = NonNullable<RubricRewardRecipe["meta"]>;
 export type EngineRecipe = AlignRecipe["engine"];
 export type PolicyRecipe = AlignRecipe["policy"];
 export type LoraRecipe = NonNullable<PolicyRecipe["lora"]>;
@@ -578,10 +612,15 @@ export function parseRecipe<V extends Verb>(
 }
 
 function resolveDocument<V extends Verb>(verb: V, document: ReturnType<typeof parseDocument>): RecipeOf<V> {
-  const parsed = SCHEMAS[verb].safeParse(document.value);
+  const staged = verb === "align" && Object.hasOwn(document.value as object, "stages");
+  const parsed = (staged ? stagedSchema : SCHEMAS[verb]).safeParse(document.value);
   if (!parsed.success) throw document.explain(parsed.error.issues);
   return camelKeys(parsed.data) as RecipeOf<V>;
 }
+
+/** The tasks of an alignment, of all its stages. */
+export const tasksOf = (recipe: AlignRecipe | StagedRecipe): TaskRecipe[] =>
+  "stages" in recipe ? recipe.stages.flatMap(({ tasks }) => tasks) : recipe.tasks;
 
 /** The resolved recipe as YAML that `parseRecipe` reads back to the same recipe. */
 export function toYaml(recipe: Recipe): string {

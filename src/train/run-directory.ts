@@ -57,16 +57,8 @@ export class RunDirectory<State = unknown> {
     { resume = false }: OpenRunOptions = {},
   ): Promise<RunDirectory<State>> {
     const root = resolve(dir);
+    const lock = await takeDirectory(dir, recipe, { resume });
     try {
-      await mkdir(root, { recursive: true });
-    } catch (error) {
-      throw explainDiskError(error, dir);
-    }
-    const lock = await Lock.take(join(root, "lock"), dir);
-    try {
-      await checkOccupant(root, recipe, resume);
-      await writeFileAtomic(join(root, "recipe.yaml"), toYaml(recipe));
-      await removeTorn(root);
       await removeTorn(join(root, "checkpoints"));
       const resumeFrom = (await listCheckpoints<State>(root)).at(-1);
       const logs = openLogs(root);
@@ -131,6 +123,30 @@ function openLogs(root: string): Record<LogName, JsonlWriter> {
     };
   } catch (error) {
     throw explainDiskError(error, root);
+  }
+}
+
+/** Makes `dir` this recipe's: locked, empty or the same run's, the recipe written, torn leftovers removed. */
+export async function takeDirectory(
+  dir: string,
+  recipe: Recipe,
+  { resume = false }: OpenRunOptions = {},
+): Promise<Lock> {
+  const root = resolve(dir);
+  try {
+    await mkdir(root, { recursive: true });
+  } catch (error) {
+    throw explainDiskError(error, dir);
+  }
+  const lock = await Lock.take(join(root, "lock"), dir);
+  try {
+    await checkOccupant(root, recipe, resume);
+    await writeFileAtomic(join(root, "recipe.yaml"), toYaml(recipe));
+    await removeTorn(root);
+    return lock;
+  } catch (error) {
+    await lock.release();
+    throw error;
   }
 }
 

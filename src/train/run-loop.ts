@@ -50,11 +50,15 @@ export interface Loop {
   evaluate?(step: number): Promise<Metrics>;
 }
 
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
+/** Whether the run in a directory is over: its final model is there. */
+export const isFinished = (dir: string): Promise<boolean> =>
+  access(join(dir, FINAL)).then(
     () => true,
     () => false,
   );
+
+/** Name of the final model inside the directory of its run. */
+export const FINAL = "final";
 
 export interface LoopResult {
   /** Directory of the final model. */
@@ -72,13 +76,13 @@ export async function runLoop(
 ): Promise<LoopResult> {
   const { trainer, steps } = loop;
   const run = await RunDirectory.open<LoopState>(outputDir, recipe, { resume: context.resume });
-  const final = run.path("final");
+  const final = run.path(FINAL);
   const result = async (): Promise<LoopResult> => ({
     model: final,
     last: (await readJsonl(run.path("metrics.jsonl"))).at(-1)!,
   });
   try {
-    if (context.resume && (await exists(final))) {
+    if (context.resume && (await isFinished(run.dir))) {
       context.reporter.note(`${outputDir} is finished already`);
       return await result();
     }

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { trainingCommand } from "../training.js";
 
 export const alignCommand = () =>
@@ -5,15 +6,28 @@ export const alignCommand = () =>
     summary: "align a policy with reward models, judges and constrained optimizers (CGPO)",
     description:
       "Trains a policy on one or several tasks at once. Each task has its own prompts, reward model, judges, optimizer, " +
-      "KL bound and number of generations; the tasks' gradients are summed with their weights into one step.",
+      "KL bound and number of generations; the tasks' gradients are summed with their weights into one step. A recipe with stages runs them one after the " +
+      "other (a DPO warm-up, then CGPO), each from the model before it and in a directory of its own.",
     examples: [
       "touchstone align recipe.yaml",
       "touchstone align recipe.yaml --steps 20 --set tasks.chat.optimizer.kl_max=10",
       "touchstone align recipe.yaml --resume",
+      "touchstone align staged.yaml --set stages.warmup.steps=100",
     ],
-    run: async (recipe, context) => (await import("../../train/align.js")).runAlign(recipe, context),
-    report: ({ model }, { outputDir }) => [
-      `model: ${model}`,
-      `see the curves: touchstone report ${outputDir}`,
+    ownFlags: [
+      [
+        "--replay <run>",
+        "take the replies of language models from this earlier run of the recipe; no server is asked",
+      ],
     ],
+    run: async (recipe, context, { replay }) =>
+      (await import("../../train/align.js")).runAlign(recipe, {
+        ...context,
+        ...(typeof replay === "string" && { replay }),
+      }),
+    report: ({ model }, recipe) => {
+      const { outputDir } = recipe;
+      const runs = "stages" in recipe ? recipe.stages.map(({ name }) => join(outputDir, name)) : [outputDir];
+      return [`model: ${model}`, `see the curves: touchstone report ${runs.join(" ")}`];
+    },
   });
