@@ -59,6 +59,13 @@ describe("CRRAFT, equations 17 and 18", () => {
     });
   });
 
+  it("gives the baseline response the weight that it is told", () => {
+    const batch = onePrompt([4, 3, 2, 1], [v, v, v, v], undefined, s);
+    expect(Array.from(crraft(batch, { klMax: 1, fallbackWeight: 0.25 }).baselineG[0]!)).toEqual([
+      -0.25, -0.25,
+    ]);
+  });
+
   it("puts the baseline response to the KL test only when asked", () => {
     const batch = onePrompt([4, 3, 2, 1], [v, v, v, v], undefined, s);
     expect(crraftChoices(batch, { klMax: 1, fallbackKlTest: true })).toEqual(["skip"]);

@@ -1,5 +1,5 @@
 // CRRAFT, the calibrated-regularised reward-ranking fine-tuning of CGPO (equations 17 and 18). On-policy: one update
-// for each batch. `fallbackKlTest` is ours; the paper accepts the baseline response untested.
+// for each batch. `fallbackKlTest` and `fallbackWeight` are ours; the paper accepts the baseline response untested.
 
 import { calibratedReward } from "./calibrated-reward.js";
 import {
@@ -39,6 +39,8 @@ export interface CrraftOptions {
   klMax: number;
   /** Put abar to the KL test as well. */
   fallbackKlTest?: boolean;
+  /** Weight of abar where no sample survives. Default: its R_calib, sigma(0) = 0.5 (paper). */
+  fallbackWeight?: number;
   /** A constant that divides the loss; the paper has none. */
   lengthDivisor?: number;
 }
@@ -85,7 +87,7 @@ function baselineLogRatio({ logprobs, referenceLogprobs }: BaselineResponses, pr
  */
 export function crraft(
   batch: CrraftBatch,
-  { klMax, fallbackKlTest = false, lengthDivisor = 1 }: CrraftOptions,
+  { klMax, fallbackKlTest = false, fallbackWeight = 0.5, lengthDivisor = 1 }: CrraftOptions,
 ): CrraftResult {
   requirePositive("klMax", klMax);
   requirePositive("lengthDivisor", lengthDivisor);
@@ -102,8 +104,10 @@ export function crraft(
   const chosen: number[] = [];
   choices.forEach((choice, prompt) => {
     if (choice === "skip") return;
-    const reward = choice === "baseline" ? baselineRewards[prompt]! : rewards[choice.sample]!;
-    const weight = calibratedReward(reward, baselineRewards[prompt]!);
+    const weight =
+      choice === "baseline"
+        ? fallbackWeight
+        : calibratedReward(rewards[choice.sample]!, baselineRewards[prompt]!);
     rCalib.push(weight);
     const coefficient = -weight / (promptCount * lengthDivisor);
     if (choice === "baseline") {

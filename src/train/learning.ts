@@ -31,6 +31,10 @@ export interface SampleLearning extends Learning {
 export const logprobsNow = (sequences: readonly Sequence[], { policy, clock }: Surroundings) =>
   timed(clock.logprobs, tokensOf(sequences), () => policy.logprobs(sequences));
 
+/** log pi_ref, by the same forward code. */
+export const referenceLogprobsOf = (sequences: readonly Sequence[], { reference, clock }: Surroundings) =>
+  timed(clock.logprobs, tokensOf(sequences), () => reference.logprobs(sequences));
+
 export interface Learned {
   sequences: readonly Sequence[];
   baselineSequences?: readonly Sequence[];

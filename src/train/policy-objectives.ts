@@ -29,7 +29,7 @@ export interface TaskBatch {
   /** r_pair(s, abar) of every prompt; empty where the task does not calibrate. */
   baselineRewards: ArrayLike<number>;
   /** abar of every prompt, for CRRAFT's fallback. */
-  baselines?: { logprobs: Logprobs; verdicts: readonly Outcome[]; referenceLogprobs: Logprobs };
+  baselines?: { logprobs: Logprobs; verdicts: readonly Outcome[]; referenceLogprobs?: Logprobs };
 }
 
 export interface PolicyGradient extends ObjectiveResult {
@@ -63,6 +63,7 @@ const objectives: Objectives = {
     crraft(batch, {
       klMax: options.klMax,
       fallbackKlTest: options.fallbackKlTest,
+      fallbackWeight: options.fallbackWeight,
       lengthDivisor: divisor(options),
     }),
   codpo: (batch, options) => codpo(batch, options),

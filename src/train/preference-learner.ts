@@ -7,9 +7,8 @@ import type { PreferenceRow } from "../data/rows.js";
 import type { Sequence } from "../engine/contract.js";
 import { alternatingPairs, dpo } from "../objectives/index.js";
 import type { TaskContext } from "./align-task.js";
-import { timed } from "./clock.js";
 import type { Learner } from "./learner.js";
-import { accumulate, logprobsNow, tokensOf } from "./learning.js";
+import { accumulate, logprobsNow, referenceLogprobsOf } from "./learning.js";
 import type { OptimizerRecipe, TaskRecipe } from "./recipe.js";
 import type { TextCodec } from "./text.js";
 
@@ -47,9 +46,7 @@ export async function openPreferenceLearner(
         updates: 1,
         async accumulate() {
           const logprobs = await logprobsNow(sequences, around);
-          const referenceLogprobs = await timed(around.clock.logprobs, tokensOf(sequences), () =>
-            around.reference.logprobs(sequences),
-          );
+          const referenceLogprobs = await referenceLogprobsOf(sequences, around);
           const result = dpo({ logprobs, referenceLogprobs }, alternatingPairs(batch.length), { beta });
           const learned = await accumulate(rho, result, { sequences }, around);
           return { metrics: { ...result.metrics, loss: result.loss }, learned };

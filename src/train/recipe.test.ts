@@ -1,7 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { UserError } from "../base/errors.js";
-import { type AlignRecipe, parseRecipe, recipeHash, toYaml, type Verb } from "./recipe.js";
+import {
+  type AlignRecipe,
+  parseRecipe,
+  recipeHash,
+  type StagedRecipe,
+  tasksOf,
+  toYaml,
+  type Verb,
+} from "./recipe.js";
 import { parseOverride } from "./recipe-file.js";
+import { stageRecipe } from "./stages.js";
 
 const FILE = "/recipes/support-bot.yaml";
 
@@ -134,10 +143,49 @@ describe("an align recipe", () => {
     expect(recipe.tasks[0]!.optimizer).toMatchObject({ name: "grpo", generations: 6 });
   });
 
+  it("refuses what an optimizer cannot use", () => {
+    const task = (lines: string) => MINIMAL.replace("judges: [math]", lines);
+    expect(message("align", task("judges: [math]\n    optimizer: rloo"))).toContain(
+      "tasks[0] has no reward, and rloo does not see the judges; give a reward, or judge_gate: {}",
+    );
+    expect(message("align", task("judges: [math]\n    judge_gate: {}"))).toContain(
+      "tasks[0].judge_gate is not for crpg",
+    );
+    const gate = "judges: [math]\n    optimizer: rloo\n    judge_gate: ";
+    expect(parseAlign(task(`${gate}{}`)).tasks[0]!.judgeGate).toEqual({
+      calibrated: true,
+      violatedReward: 0,
+    });
+    expect(message("align", task(`${gate}{ calibrated: false }`))).toContain(
+      "tasks[0].judge_gate.violated_reward is missing; raw rewards have no least value",
+    );
+    const voting = "reward: { models: [./a, ./b], combine: vote }\n    optimizer: ";
+    expect(message("align", task(`${voting}ppo`))).toContain(
+      "tasks[0].reward.combine compares the responses",
+    );
+    expect(parseAlign(task(`${voting}grpo`)).tasks[0]!.reward).toMatchObject({ combine: "vote" });
+  });
+
+  it("wants one critic for all PPO tasks", () => {
+    const ppo = (name: string, rate: number) =>
+      `  - { name: ${name}, prompts: d, reward: { model: m }, optimizer: { name: ppo, critic_learning_rate: ${rate} } }`;
+    const yaml = (rate: number) =>
+      ["output_dir: run", "policy: p", "steps: 1", "tasks:", ppo("a", 1), ppo("b", rate)].join("\n");
+    expect(parseAlign(yaml(1)).tasks).toHaveLength(2);
+    expect(message("align", yaml(2))).toBe(
+      `${FILE}:6: tasks[1].optimizer.critic_learning_rate is not that of task a; all PPO tasks share one critic, so give them the same`,
+    );
+  });
+
   it("resolves an ensemble and refuses two rewards", () => {
     const withReward = (reward: string) => MINIMAL.replace("judges: [math]", `reward: ${reward}`);
     const { reward } = parseAlign(withReward("{ models: [./a, ./b], combine: uwo }")).tasks[0]!;
-    expect(reward).toEqual({ models: ["/recipes/a", "/recipes/b"], combine: "uwo", uwoLambda: 0.1 });
+    expect(reward).toEqual({
+      models: ["/recipes/a", "/recipes/b"],
+      combine: "uwo",
+      uwoLambda: 0.1,
+      normalise: false,
+    });
     expect(message("align", withReward("{ warm: ./a, model: ./b }"))).toBe(
       `${FILE}:8: tasks[0].reward must give exactly one of warm, model, models, rubric, sum, not warm and model`,
     );
@@ -237,5 +285,59 @@ describe("the other verbs", () => {
       head: "probe",
     });
     expect(parseRecipe("reward", toYaml(recipe), FILE)).toEqual(recipe);
+  });
+});
+
+describe("a recipe with stages", () => {
+  const STAGED = `
+output_dir: run
+policy: p
+learning_rate: 3e-6
+warmup_steps: 7
+stages:
+  - name: warmup
+    steps: 30
+    warmup_steps: 2
+    tasks: [{ name: pairs, prompts: pairs.jsonl, optimizer: dpo }]
+  - name: cgpo
+    steps: 60
+    learning_rate: 1e-6
+    tasks: [{ name: math, prompts: data.jsonl, judges: [math] }]
+`;
+  const staged = (...sets: string[]): StagedRecipe => {
+    const recipe = parseRecipe("align", STAGED, FILE, { overrides: sets.map(parseOverride) });
+    if (!("stages" in recipe)) throw new Error("the recipe has no stages");
+    return recipe;
+  };
+
+  it("gives every stage its tasks, and what it does not name itself from above", () => {
+    const recipe = staged("stages.cgpo.tasks.math.weight=2");
+    const [warmup, cgpo] = recipe.stages.map((_, i) => stageRecipe(recipe, i, `model ${i}`));
+    expect(warmup).toMatchObject({
+      outputDir: "/recipes/run/warmup",
+      policy: { model: "model 0" },
+      steps: 30,
+      learningRate: 3e-6,
+      warmupSteps: 2,
+      tasks: [{ name: "pairs", optimizer: { name: "dpo" } }],
+    });
+    expect(cgpo).toMatchObject({ learningRate: 1e-6, warmupSteps: 7, tasks: [{ name: "math", weight: 2 }] });
+    for (const one of [warmup!, cgpo!])
+      expect(parseRecipe("align", toYaml(one), FILE)).toEqual(one);
+    expect(parseRecipe("align", toYaml(recipe), FILE)).toEqual(recipe);
+    expect(tasksOf(recipe).map(({ name }) => name)).toEqual(["pairs", "math"]);
+  });
+
+  it("says where a key belongs, and what a stage may be called", () => {
+    expect(message("align", STAGED, "steps=20")).toBe(
+      "--set steps=20: steps belongs to each of the stages: --set stages.<name>.steps=20",
+    );
+    expect(message("align", STAGED.replace("name: cgpo", "name: warmup"))).toContain(
+      'stages[1].name "warmup" is used twice',
+    );
+    for (const name of ["final", "a/b", "..", "''"])
+      expect(message("align", STAGED.replace("name: cgpo", `name: ${name}`))).toContain(
+        "stages[1].name must be",
+      );
   });
 });

@@ -282,9 +282,12 @@ const modelFields = {
   model: text("a reward model directory").optional(),
   /** An ensemble of predictions. */
   models: list(text("a reward model directory"), "reward model directories").optional(),
-  combine: oneOf("mean", "min", "uwo").optional(),
+  /** `vote`: the share of the other responses to the prompt that a response beats, mean over the members. */
+  combine: oneOf("mean", "min", "uwo", "vote").optional(),
   /** Weight of the members' variance in `combine: uwo` (Coste et al.). */
   uwo_lambda: number({ min: 0 }).optional(),
+  /** Each member's rewards in standard deviations from its mean over the first step's samples. */
+  normalise: boolean().optional(),
 };
 
 type RubricRewardFields = z.output<z.ZodObject<typeof rubricOptions>>;
@@ -293,7 +296,7 @@ type RubricRewardFields = z.output<z.ZodObject<typeof rubricOptions>>;
 type SingleReward =
   | { warm: string }
   | { model: string }
-  | { models: string[]; combine: "mean" | "min" | "uwo"; uwo_lambda: number }
+  | { models: string[]; combine: "mean" | "min" | "uwo" | "vote"; uwo_lambda: number; normalise: boolean }
   | (RubricRewardFields & { rubric: string; judge_model: string });
 
 /** What `reward:` resolves to: exactly one source, or a weighted sum of several. */
@@ -301,6 +304,10 @@ type RewardSource = SingleReward | { sum: (SingleReward & { weight: number })[] 
 
 type GivenReward = z.output<z.ZodObject<typeof modelFields & typeof rubricFields>>;
 type Fail = (message: string, path?: string[]) => never;
+
+const votes = (given: RewardSource | undefined): boolean =>
+  given !== undefined &&
+  ("sum" in given ? given.sum.some(votes) : "combine" in given && given.combine === "vote");
 
 /** The keys that say where a reward comes from. */
 export const REWARD_SOURCES = ["warm", "model", "models", "rubric"] as const;
@@ -312,14 +319,17 @@ function singleReward(given: GivenReward, known: readonly string[], fail: Fail):
     const found = sources.length === 0 ? "" : `, not ${sources.join(" and ")}`;
     return fail(`must give exactly one of ${known.join(", ")}${found}`);
   }
-  const stray = (["combine", "uwo_lambda"] as const).find((key) => given[key] !== undefined && !given.models);
+  const stray = (["combine", "uwo_lambda", "normalise"] as const).find(
+    (key) => given[key] !== undefined && !given.models,
+  );
   if (stray) return fail("only goes with models (an ensemble)", [stray]);
-  const { warm, model, models, combine = "mean", uwo_lambda = 0.1, rubric, judge_model, ...rest } = given;
+  const { warm, model, models, rubric, judge_model, ...others } = given;
+  const { combine = "mean", uwo_lambda = 0.1, normalise = false, ...rest } = others;
   const strayRubric = [judge_model === undefined ? [] : ["judge_model"], Object.keys(rest)].flat()[0];
   if (rubric === undefined && strayRubric) return fail("only goes with rubric", [strayRubric]);
   if (warm) return { warm };
   if (model) return { model };
-  if (models) return { models, combine, uwo_lambda };
+  if (models) return { models, combine, uwo_lambda, normalise };
   if (!judge_model) return fail("is missing; give a name listed under llm", ["judge_model"]);
   return { ...rest, rubric: rubric!, judge_model };
 }
@@ -395,6 +405,11 @@ const task = section(
     run_all_judges: boolean().default(false),
     /** Subtracted from the reward of a response that does not end by itself. */
     missing_eos_penalty: number({ min: 0 }).default(0),
+    /** Subtracted from the reward: per_token for every token of the response beyond free_tokens. */
+    length_penalty: section({
+      per_token: number({ min: 0 }),
+      free_tokens: integer({ min: 0 }).default(0),
+    }).optional(),
     optimizer,
   },
   { aliases: { dataset_name: "prompts", data: "prompts", task_weight: "weight" } },
@@ -409,6 +424,11 @@ const task = section(
     !LEARNS_WITHOUT_REWARD.includes(optimizer.name)
   )
     fail(`has no reward, and ${optimizer.name} does not see the judges; give a reward, or judge_gate: {}`);
+  if (votes(reward) && "generations" in optimizer && optimizer.generations < 2)
+    fail("compares the responses to one prompt: give the optimizer 2 generations at least", [
+      "reward",
+      "combine",
+    ]);
   if (judge_gate === undefined) return;
   if (judges.length === 0) fail("has no judges to ask", ["judge_gate"]);
   if (CONSTRAINED.includes(optimizer.name))
@@ -575,6 +595,7 @@ export type TaskRecipe = AlignRecipe["tasks"][number];
 export type OptimizerRecipe = TaskRecipe["optimizer"];
 export type RewardSourceRecipe = NonNullable<TaskRecipe["reward"]>;
 export type SingleRewardRecipe = Exclude<RewardSourceRecipe, { sum: unknown }>;
+export type EnsembleRecipe = Extract<SingleRewardRecipe, { models: string[] }>;
 export type RubricRewardRecipe = Extract<SingleRewardRecipe, { rubric: string }>;
 export type MetaRewardRecipe = NonNullable<RubricRewardRecipe["meta"]>;
 export type EngineRecipe = AlignRecipe["engine"];

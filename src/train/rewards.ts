@@ -6,9 +6,9 @@ import type { PromptRow } from "../data/rows.js";
 import type { TokenIds } from "../engine/contract.js";
 import type { LocalScalarModel } from "../engine/local/index.js";
 import type { Tokenizer } from "../model/tokenizer.js";
-import { ensembleMean, uncertaintyWeighted, worstCase } from "../reward/ensemble.js";
 import { ChatModels } from "./chat-models.js";
 import type { Reporter } from "./context.js";
+import { EnsembleSource } from "./ensemble-source.js";
 import type { Metrics } from "./metrics.js";
 import { openRewardModel, openTokenizer } from "./models.js";
 import {
@@ -133,14 +133,14 @@ export class RewardSources {
     }
     if ("models" in source) {
       const members = await Promise.all(source.models.map((dir) => this.model(dir)));
-      return fixedSource(async (sequences) => {
-        const scores: Float64Array[] = [];
-        for (const member of members) scores.push(await lastValues(member, sequences));
-        if (source.combine === "min") return worstCase(scores);
-        return source.combine === "uwo"
-          ? uncertaintyWeighted(scores, source.uwoLambda)
-          : ensembleMean(scores);
-      });
+      return new EnsembleSource(
+        members.map(
+          (member): RewardFunction =>
+            (sequences) =>
+              lastValues(member, sequences),
+        ),
+        source,
+      );
     }
     const model = await this.model("warm" in source ? source.warm : source.model);
     return fixedSource((sequences) => lastValues(model, sequences));

@@ -7,11 +7,14 @@ import type { PromptRow } from "../data/rows.js";
 import type { Completion, Sequence } from "../engine/contract.js";
 import { judgeBatch, type SampleJudgement } from "../judges/mixture.js";
 import type { Outcome } from "../objectives/index.js";
+import { penaliseLength } from "../reward/ensemble.js";
 import { type Baseline, type Surroundings, samplingOptions, type Task } from "./align-task.js";
 import { timed } from "./clock.js";
 import { calibrates } from "./judge-gate.js";
+import { logprobsNow, referenceLogprobsOf, tokensOf } from "./learning.js";
 import type { Metrics, Rollout } from "./metrics.js";
 import type { TaskBatch } from "./policy-objectives.js";
+import type { TaskRecipe } from "./recipe.js";
 import type { RewardInput, Scores } from "./rewards.js";
 import { promptText, type TextCodec } from "./text.js";
 
@@ -32,7 +35,7 @@ export interface TaskRollouts {
 
 /** Samples, judges and scores the next prompts of a task with the policy and the reward as they are now. */
 export async function rollOut(task: Task, around: Surroundings): Promise<TaskRollouts> {
-  const { policy, reference, codec, clock, context } = around;
+  const { policy, codec, clock, context } = around;
   const { recipe, optimizer } = task;
   const rows = task.cursor.next(optimizer.batchPrompts);
   task.batch = rows;
@@ -55,7 +58,7 @@ export async function rollOut(task: Task, around: Surroundings): Promise<TaskRol
     sequenceOf(prompts[completion.promptIndex]!, completion.tokens),
   );
   const responses = completions.map(({ tokens }) => codec.decode(tokens));
-  const tokens = sequences.reduce((sum, sequence) => sum + sequence.tokens.length, 0);
+  const tokens = tokensOf(sequences);
 
   // Step 3: y = AND_h J_h(s, a).
   const judged = await timed(clock.judge, 0, () =>
@@ -86,7 +89,11 @@ export async function rollOut(task: Task, around: Surroundings): Promise<TaskRol
   const baselines = calibrates(recipe)
     ? await timed(clock.reward, 0, () => baselinesOf(task, rows, prompts, around))
     : [];
-  const rewards = Float64Array.from(scores.rewards);
+  const rewards = withoutLength(
+    recipe,
+    scores.rewards,
+    completions.map((completion) => completion.tokens),
+  );
   const verdicts = completions.map(({ finishReason, promptIndex }, i): Outcome => {
     // Without r_pair(s, abar) there is no R_calib: such a sample has failed too.
     if (scores.failed[i] || (baselines.length > 0 && !baselines[promptIndex]!.score)) return "failed";
@@ -99,8 +106,8 @@ export async function rollOut(task: Task, around: Surroundings): Promise<TaskRol
   });
 
   // What step 5 needs: policy and reference by the same forward code.
-  const logprobs = await timed(clock.logprobs, tokens, () => policy.logprobs(sequences));
-  const referenceLogprobs = await timed(clock.logprobs, tokens, () => reference.logprobs(sequences));
+  const logprobs = await logprobsNow(sequences, around);
+  const referenceLogprobs = await referenceLogprobsOf(sequences, around);
   const batch: TaskBatch = {
     logprobs,
     referenceLogprobs,
@@ -114,8 +121,10 @@ export async function rollOut(task: Task, around: Surroundings): Promise<TaskRol
   const baselineSequences = baselines.map((baseline, i) => sequenceOf(prompts[i]!, baseline.tokens));
   if (optimizer.name === "crraft")
     batch.baselines = {
-      logprobs: await policy.logprobs(baselineSequences),
-      referenceLogprobs: await reference.logprobs(baselineSequences),
+      logprobs: await logprobsNow(baselineSequences, around),
+      referenceLogprobs: optimizer.fallbackKlTest
+        ? await referenceLogprobsOf(baselineSequences, around)
+        : undefined,
       verdicts: baselines.map(({ judged, score }) =>
         score?.isViolated && judged !== "failed" ? "violated" : judged,
       ),
@@ -212,15 +221,34 @@ async function baselinesOf(
     }),
     "baselines",
   );
+  const paid = withoutLength(
+    task.recipe,
+    rewards,
+    stale.map((i) => baselineOf(i).tokens),
+  );
   stale.forEach((i, k) => {
     const { score: _, ...baseline } = baselineOf(i);
-    // What the samples pay for a missing end, the baseline pays too: R_calib(s, abar) stays 0.5.
-    const reward = rewards[k]! - (baseline.isCutOff ? task.recipe.missingEosPenalty : 0);
+    // What the samples pay for length and a missing end, the baseline pays too: R_calib(s, abar) stays 0.5.
+    const reward = paid[k]! - (baseline.isCutOff ? task.recipe.missingEosPenalty : 0);
     const score = { reward, isViolated: violated[k]!, version: task.reward.versionFor(rows[i]!) };
     task.baselines.set(rows[i]!.id, failed[k] ? baseline : { ...baseline, score });
   });
   return rows.map((_, i) => baselineOf(i));
 }
+
+/** The rewards less what the task takes off for the responses' length. */
+const withoutLength = (
+  { lengthPenalty }: TaskRecipe,
+  rewards: Float64Array,
+  responses: readonly ArrayLike<number>[],
+): Float64Array =>
+  lengthPenalty
+    ? penaliseLength(
+        rewards,
+        responses.map(({ length }) => length),
+        lengthPenalty,
+      )
+    : rewards.slice();
 
 const seedOf = ({ random, recipe }: Task, row: PromptRow): number =>
   hash32(`${random.seed} baseline ${recipe.name} ${row.id}`);
