@@ -1,4 +1,4 @@
-// The benchmarks' command line: `npm run bench -- engine | judges | average [--json file]`. Tables go to stdout as results
+// The benchmarks' command line: `npm run bench -- engine | judges | average | reward [--json file]`. Tables go to stdout as results
 // come in.
 
 import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
@@ -174,6 +174,50 @@ async function average(flags: AverageFlags): Promise<void> {
   });
 }
 
+interface RewardFlags {
+  json?: string;
+  shape: string;
+  members: string;
+  threads: string;
+  repeat: string;
+  dir: string;
+}
+
+async function reward(flags: RewardFlags): Promise<void> {
+  const { benchReward } = await import("./reward.js");
+  const [shape] = listOf(flags.shape, "--shape", Object.keys(shapes)) as [string];
+  const result = await benchReward({
+    shape,
+    members: wholeNumber(flags.members, "--members", 1),
+    threads: wholeNumber(flags.threads, "--threads", 1),
+    repeat: wholeNumber(flags.repeat, "--repeat", 1),
+    root: flags.dir,
+  });
+  const widths = [-22, 11, 22];
+  const line = (name: string, seconds: number, ratios?: [number, number, number]) => {
+    const [ratio, least, greatest] = (ratios ?? []).map((value) => value.toFixed(2));
+    print(row([name, `${seconds.toFixed(3)} s`, ratios ? `${ratio} (${least}-${greatest})` : ""], widths));
+  };
+  print(`${result.sequences} sequences, ${result.tokens} tokens, ${shape}`);
+  line("one member", result.member_seconds);
+  line(`average of ${result.members}`, result.average_seconds, [
+    result.average_ratio,
+    result.average_ratio_min,
+    result.average_ratio_max,
+  ]);
+  line(`ensemble of ${result.members}`, result.ensemble_seconds, [
+    result.ensemble_ratio,
+    result.ensemble_ratio_min,
+    result.ensemble_ratio_max,
+  ]);
+  await save(flags.json, {
+    benchmark: "reward",
+    date: new Date().toISOString(),
+    machine: machine(),
+    results: [result],
+  });
+}
+
 function createBench(): Command {
   const bench = new Command("bench").description("Touchstone's benchmarks; see docs/benchmarks.md");
   bench
@@ -209,6 +253,16 @@ function createBench(): Command {
     .option("--repeat <n>", "repetitions", "3")
     .option("--dir <dir>", "where the models are written and removed again", tmpdir())
     .action(average);
+  bench
+    .command("reward")
+    .description("scoring with one reward model, an average and an ensemble")
+    .option("--json <file>", "where to write the results")
+    .option("--shape <name>", "shape of the models", "small")
+    .option("--members <n>", "models of the average and of the ensemble", "6")
+    .option("--threads <n>", "CPU threads", "1")
+    .option("--repeat <n>", "repetitions", "9")
+    .option("--dir <dir>", "where the models are written and removed again", tmpdir())
+    .action(reward);
   return bench;
 }
 
