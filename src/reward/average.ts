@@ -12,7 +12,7 @@ import { formatJson, type Json } from "../model/json.js";
 import { type TensorSource, writeWeights } from "../model/safetensors.js";
 import type { Member } from "./member.js";
 import { isInteger, MemberSet, type MemberSource } from "./member-set.js";
-import { type LinearMerge, mergeCard } from "./mergekit.js";
+import { type CardDiagnostics, type LinearMerge, mergeCard } from "./mergekit.js";
 import { itemBytes } from "./weighted-sum.js";
 
 export interface AverageMember extends MemberSource {
@@ -30,6 +30,8 @@ export interface AverageOptions {
   normalize?: boolean;
   /** Refuse members that are not reward models. Default true; false averages anything. */
   rewardModels?: boolean;
+  /** What the model card is to say about the average. */
+  diagnostics?: CardDiagnostics;
   /** Called with the number of averaged parameters so far and in all. */
   onProgress?: (done: number, total: number) => void;
   maxShardBytes?: number;
@@ -51,6 +53,7 @@ export async function averageCheckpoints({
   dtype,
   normalize = true,
   rewardModels = true,
+  diagnostics,
   onProgress,
   maxShardBytes,
 }: AverageOptions): Promise<void> {
@@ -112,7 +115,7 @@ export async function averageCheckpoints({
       if (first.generation)
         await writeFile(join(aside, "generation_config.json"), formatJson(first.generation));
       if (tokenizer) await copyTokenizer(tokenizer.dir, aside);
-      await writeFile(join(aside, "README.md"), mergeCard(merge, rewardModels));
+      await writeFile(join(aside, "README.md"), mergeCard(merge, rewardModels, diagnostics));
       await writeWeights(aside, sources, maxShardBytes === undefined ? {} : { maxShardBytes });
     });
   }

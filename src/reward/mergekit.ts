@@ -101,13 +101,25 @@ export function formatMergekit({
   });
 }
 
-/** The README.md of an average: how it was made, so that anyone can make it again. */
-export function mergeCard(merge: LinearMerge, isRewardModel: boolean): string {
+/** What was found out about an average, for its card. */
+export interface CardDiagnostics {
+  /** Whether the members are linearly connected; an average that is worse than its worst member is not called WARM. */
+  isWarm: boolean;
+  /** Markdown. */
+  text: string;
+}
+
+/** The README.md of an average: how it was made, so that anyone can make it again, and what is known about it. */
+export function mergeCard(
+  merge: LinearMerge,
+  isRewardModel: boolean,
+  { isWarm, text }: CardDiagnostics = { isWarm: isRewardModel, text: "" },
+): string {
   const { models } = merge;
   const isUniform = models.every(({ weight }) => weight === models[0]!.weight);
   const kind = isUniform ? "uniform" : "weighted";
-  const tags = isRewardModel ? ["merge", "mergekit", "reward-model", "warm"] : ["merge", "mergekit"];
-  const what = isRewardModel
+  const tags = ["merge", "mergekit", ...(isRewardModel ? ["reward-model"] : []), ...(isWarm ? ["warm"] : [])];
+  const what = isWarm
     ? "A weight-averaged reward model ([WARM](https://arxiv.org/abs/2401.12187)): one model whose every parameter, the scoring head included,"
     : "A weight average: one model whose every parameter";
   const body = `# Average of ${models.length} ${isRewardModel ? "reward models" : "models"}
@@ -122,6 +134,6 @@ ${models.map(({ model, weight }) => `- \`${model}\` (weight ${weight})`).join("\
 
 \`\`\`yaml
 ${formatMergekit(merge).trimEnd()}
-\`\`\``;
+\`\`\`${text === "" ? "" : `\n\n## Diagnostics\n\n${text}`}`;
   return modelCard({ library_name: "transformers", tags }, body);
 }

@@ -1,0 +1,50 @@
+// Flags that the subcommands of `warm` share.
+
+import { type Command, Option } from "commander";
+import type { RunContext } from "../../train/context.js";
+import type { ContextFlags } from "../context.js";
+import type { ModelChoice } from "../inference.js";
+import { type ModelFlags, modelChoice } from "../model-flags.js";
+
+export interface EngineFlags
+  extends ContextFlags,
+    Pick<ModelFlags, "device" | "threads" | "maxBatchTokens" | "chatTemplate" | "limit"> {}
+
+export const addEngineFlags = (command: Command): Command =>
+  command
+    .option("--limit <n>", "use the first rows of each file only")
+    .option("--chat-template <file>", "a Jinja template instead of the model's own")
+    .addOption(new Option("--device <device>", "where to run").choices(["cpu", "webgpu"]).default("cpu"))
+    .option("--threads <n>", "CPU threads (default: all)")
+    .option("--max-batch-tokens <n>", "tokens of one batch: bounds memory, never changes results", "4096");
+
+export const addOutputFlags = (command: Command): Command =>
+  command
+    .option("--quiet", "no progress")
+    .option("--json", "the result as one JSON object on stdout; no progress");
+
+export const choiceOf = (model: string, flags: EngineFlags): ModelChoice => modelChoice({ ...flags, model });
+
+export const collect = (value: string, previous: readonly string[] = []) => [...previous, value];
+
+/** Keys as files have them. Strings, such as the names of splits, are values here and stay as they are. */
+export function snakeKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(snakeKeys);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, entry]) => [
+      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      snakeKeys(entry),
+    ]),
+  );
+}
+
+/** Shows parts of a whole as percent; begins with the first call. */
+export function percentOf(reporter: RunContext["reporter"], label: string) {
+  let begun = false;
+  return (done: number, total: number): void => {
+    if (!begun) reporter.begin(label, 100);
+    begun = true;
+    reporter.step(Math.floor((100 * done) / total));
+  };
+}

@@ -1,0 +1,159 @@
+// Preference pairs as splits, and reward models that score them: the part of `warm` that needs the engine.
+
+import { UserError } from "../../base/errors.js";
+import { loadPreferences } from "../../data/index.js";
+import type { Metadata, PreferenceRow, Text } from "../../data/rows.js";
+import type { TokenIds } from "../../engine/contract.js";
+import type { LocalScalarModel } from "../../engine/local/index.js";
+import type { SplitFacts } from "../../reward/diagnostics/inspect.js";
+import type { PairScores } from "../../reward/diagnostics/pair-scores.js";
+import { shallowFeatures } from "../../reward/diagnostics/shallow-features.js";
+import type { MemberSet } from "../../reward/member-set.js";
+import { InterruptedError, type RunContext } from "../../train/context.js";
+import type { TextCodec } from "../../train/text.js";
+
+/** Sequences of one call to the model: enough to fill its batches, few enough to show progress. */
+const CHUNK = 256;
+
+export interface EncodedPair {
+  chosen: TokenIds;
+  rejected: TokenIds;
+}
+
+export interface LoadedSplit extends SplitFacts {
+  pairs: readonly EncodedPair[];
+}
+
+export interface SplitSource {
+  name: string;
+  /** A file or Hub name. */
+  data: string;
+}
+
+export interface SplitOptions {
+  limit?: number;
+  /** A boolean column that is true where the label is known to be wrong. Such rows become a split of their own. */
+  flippedColumn?: string;
+}
+
+/** Columns in which data sets keep the true reward of both responses. */
+const goldColumns = [
+  ["gold_chosen", "gold_rejected"],
+  ["score_chosen", "score_rejected"],
+  ["chosen_score", "rejected_score"],
+] as const;
+
+export function encodePair(codec: TextCodec, { prompt, chosen, rejected }: PreferenceRow): EncodedPair {
+  return {
+    chosen: codec.sequence(prompt, chosen).tokens,
+    rejected: codec.sequence(prompt, rejected).tokens,
+  };
+}
+
+const plainText = (text: Text) =>
+  typeof text === "string" ? text : text.map(({ content }) => content).join("\n");
+
+/** By how much the chosen response is better by the true reward; undefined where the rows do not say. */
+function goldOf(rows: readonly { metadata: Metadata }[]): number[] | undefined {
+  for (const [chosen, rejected] of goldColumns) {
+    if (!rows.every(({ metadata: m }) => typeof m[chosen] === "number" && typeof m[rejected] === "number"))
+      continue;
+    return rows.map(({ metadata: m }) => (m[chosen] as number) - (m[rejected] as number));
+  }
+  return undefined;
+}
+
+function encodeSplit(codec: TextCodec, name: string, corrupted: boolean, rows: PreferenceRow[]): LoadedSplit {
+  const featuresOf = (prompt: Text, response: Text) => {
+    const { tokens, promptLength } = codec.sequence(prompt, response);
+    return shallowFeatures(plainText(response), tokens.length - promptLength);
+  };
+  const gold = goldOf(rows);
+  return {
+    name,
+    corrupted,
+    pairs: rows.map((row) => encodePair(codec, row)),
+    features: rows.map(({ prompt, chosen, rejected }) => ({
+      chosen: featuresOf(prompt, chosen),
+      rejected: featuresOf(prompt, rejected),
+    })),
+    ...(gold && { gold }),
+  };
+}
+
+/** Reads the splits; one whose rows are marked becomes two, "(clean)" and "(corrupted)". */
+export async function loadSplits(
+  codec: TextCodec,
+  sources: readonly SplitSource[],
+  { limit, flippedColumn }: SplitOptions,
+  { reporter }: Pick<RunContext, "reporter">,
+): Promise<LoadedSplit[]> {
+  const splits: LoadedSplit[] = [];
+  for (const { name, data } of sources) {
+    const { rows, description } = await loadPreferences(data, { limit });
+    reporter.note(`${name}: ${description}`);
+    const isFlipped = ({ metadata }: PreferenceRow) =>
+      flippedColumn !== undefined && metadata[flippedColumn] === true;
+    const [clean, corrupted] = [rows.filter((row) => !isFlipped(row)), rows.filter(isFlipped)];
+    const both = clean.length > 0 && corrupted.length > 0;
+    if (clean.length > 0) splits.push(encodeSplit(codec, both ? `${name} (clean)` : name, false, clean));
+    if (corrupted.length > 0)
+      splits.push(encodeSplit(codec, both ? `${name} (corrupted)` : name, true, corrupted));
+  }
+  const names = splits.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw new UserError(`two splits are called "${twice}"; give each its own name`);
+  return splits;
+}
+
+/** A reward model whose weights can be replaced, and the pairs that it scores. */
+export class PairScorer {
+  constructor(
+    private readonly model: LocalScalarModel,
+    private readonly splits: readonly (readonly EncodedPair[])[],
+    private readonly context: RunContext,
+  ) {}
+
+  /** Sequences that one call of `score` has to look at. */
+  get sequences(): number {
+    return 2 * this.splits.reduce((sum, pairs) => sum + pairs.length, 0);
+  }
+
+  /** Rewards of every split. */
+  async score(onProgress?: (sequences: number) => void): Promise<PairScores[]> {
+    const sequences = this.splits.flatMap((pairs) =>
+      pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]),
+    );
+    const rewards: number[] = [];
+    for (let first = 0; first < sequences.length; first += CHUNK) {
+      if (this.context.signal?.aborted) throw new InterruptedError("stopped; nothing was written");
+      const values = await this.model.values(sequences.slice(first, first + CHUNK), "last");
+      for (const [reward] of values) rewards.push(reward!);
+      onProgress?.(rewards.length);
+    }
+    let at = 0;
+    return this.splits.map((pairs) => {
+      const scores = { chosen: new Float64Array(pairs.length), rejected: new Float64Array(pairs.length) };
+      for (const i of pairs.keys()) {
+        scores.chosen[i] = rewards[at++]!;
+        scores.rejected[i] = rewards[at++]!;
+      }
+      return scores;
+    });
+  }
+
+  /** Rewards of every split by sum_i w_i phi_i. */
+  async scoreAverage(
+    set: MemberSet,
+    weights: readonly number[],
+    onProgress?: (sequences: number) => void,
+  ): Promise<PairScores[]> {
+    const tensors = await set.weights(weights);
+    this.model.setWeights((name) => tensors.get(name)!);
+    return this.score(onProgress);
+  }
+
+  dispose(): void {
+    this.model.dispose();
+  }
+}

@@ -1,0 +1,272 @@
+// What `touchstone warm inspect` finds out about M reward models (warm.md, section 6): how good they, their averages and
+// their ensembles are on every split of preference pairs, whether they are linearly connected, and what each adds.
+
+import { RandomStream } from "../../base/random.js";
+import { type BootstrapInterval, type Interval, mean, pairedBootstrap } from "../../base/statistics.js";
+import { type Gain, gainOf, type Path, pathOf, pathSteps } from "./connectivity.js";
+import { type Disagreement, disagreementOf, firstOrderGap } from "./disagreement.js";
+import { bestFirst, uniformOver } from "./orders.js";
+import {
+  accuracyInterval,
+  type Calibration,
+  calibrationOf,
+  correctness,
+  ensembleScores,
+  marginsOf,
+  type PairScores,
+  qualityOf,
+} from "./pair-scores.js";
+import {
+  type FeatureLeaning,
+  featureLeanings,
+  pairCorrelation,
+  type ShallowFeature,
+  type ShallowFeatures,
+  shallowFeatureNames,
+} from "./shallow-features.js";
+
+export interface SplitFacts {
+  name: string;
+  /** Its labels are known to be wrong: a low accuracy here is good. */
+  corrupted: boolean;
+  /** Features of both responses of every pair. */
+  features: readonly { chosen: ShallowFeatures; rejected: ShallowFeatures }[];
+  /** By how much the chosen response of every pair is better by the true reward, where it is known. */
+  gold?: readonly number[];
+}
+
+export interface InspectOptions {
+  /** Names of the members. */
+  members: readonly string[];
+  splits: readonly SplitFacts[];
+  /** The scores of sum_i w_i phi_i on every split. */
+  score: (weights: readonly number[]) => Promise<readonly PairScores[]>;
+  /** The split whose accuracy ranks the members; never a corrupted one. Default: the first. */
+  select?: number;
+  /** Pairs of members to interpolate between. Default: the two best. */
+  paths?: readonly (readonly [number, number])[];
+  /** Of the random order and of the bootstrap. Default 0. */
+  seed?: number;
+  /** Called with the number of models scored so far and in all: first the members, then the averages as well. */
+  onProgress?: (done: number, total: number) => void;
+}
+
+/** One arm on one split. */
+export interface SplitResult {
+  split: string;
+  /** With Wilson's interval. */
+  accuracy: Interval;
+  loss: number;
+  calibration: Calibration;
+  leanings: FeatureLeaning[];
+}
+
+export interface Arm {
+  name: string;
+  splits: SplitResult[];
+}
+
+export interface SplitPath extends Path {
+  split: string;
+}
+
+export interface CurvePoint {
+  members: number;
+  average: number;
+  ensemble: number;
+}
+
+export type Order = "best first" | "random" | "worst first";
+
+export interface Inspection {
+  members: Arm[];
+  /** Members, best first on the selection split. */
+  ranking: number[];
+  /** The split that ranked the members: figures on it favour the best ones. */
+  selectedOn: string;
+  average: Arm;
+  ensemble: Arm;
+  splits: {
+    split: string;
+    corrupted: boolean;
+    pairs: number;
+    /** Accuracy of the average less the members' mean. */
+    gain: Gain;
+    /** Accuracy of the average less the ensemble's. */
+    overEnsemble: BootstrapInterval;
+    /** mean |r_WA - mean r_i| / sd. */
+    firstOrderGap: number;
+    disagreement: Disagreement;
+    /** Correlation of the labels with every feature: what the data themselves reward. */
+    labels: { feature: ShallowFeature; correlation: number }[];
+  }[];
+  paths: { first: number; second: number; splits: SplitPath[] }[];
+  curves: { order: Order; ranking: number[]; splits: { split: string; points: CurvePoint[] }[] }[];
+  /** Accuracy of the average less that of the average of all the others, for every member. */
+  leaveOneOut: { member: number; splits: ({ split: string } & BootstrapInterval)[] }[];
+}
+
+/** Scores every average once, however many figures need it. */
+class Averages {
+  private readonly scores = new Map<string, readonly PairScores[]>();
+
+  constructor(private readonly score: InspectOptions["score"]) {}
+
+  async add(weights: readonly number[]): Promise<void> {
+    const key = weights.join();
+    if (!this.scores.has(key)) this.scores.set(key, await this.score(weights));
+  }
+
+  isKnown(weights: readonly number[]): boolean {
+    return this.scores.has(weights.join());
+  }
+
+  /** On every split. */
+  of(weights: readonly number[]): readonly PairScores[] {
+    return this.scores.get(weights.join())!;
+  }
+}
+
+/** Weights along the path between two of `count` members. */
+function pathWeights([first, second]: readonly [number, number], count: number): number[][] {
+  return pathSteps.map((l) => {
+    const weights = new Array<number>(count).fill(0);
+    weights[first] = 1 - l;
+    weights[second] = l;
+    return weights;
+  });
+}
+
+export async function inspectMembers({
+  members: names,
+  splits,
+  score,
+  select = 0,
+  paths: given,
+  seed = 0,
+  onProgress,
+}: InspectOptions): Promise<Inspection> {
+  const count = names.length;
+  const indices = names.map((_, i) => i);
+  const averages = new Averages(score);
+  const single = (i: number) => uniformOver([i], count);
+  for (const i of indices) {
+    await averages.add(single(i));
+    onProgress?.(i + 1, count);
+  }
+
+  const qualities = indices.map((i) => qualityOf(averages.of(single(i))[select]!));
+  const ranking = bestFirst(qualities);
+  const orders: Record<Order, number[]> = {
+    "best first": ranking,
+    random: new RandomStream(seed, "order of members").shuffle(ranking),
+    "worst first": ranking.toReversed(),
+  };
+  const paths = given ?? [[ranking[0]!, ranking[1]!] as const];
+  const prefixes = (order: readonly number[]) => indices.map((m) => order.slice(0, m + 1));
+  const without = (i: number) => indices.filter((other) => other !== i);
+  const wanted = [
+    ...Object.values(orders).flatMap((order) => prefixes(order).map((subset) => uniformOver(subset, count))),
+    ...paths.flatMap((pair) => pathWeights(pair, count)),
+    ...indices.map((i) => uniformOver(without(i), count)),
+  ];
+  const unknown = new Map(
+    wanted.filter((weights) => !averages.isKnown(weights)).map((weights) => [weights.join(), weights]),
+  );
+  let done = count;
+  onProgress?.(done, count + unknown.size);
+  for (const weights of unknown.values()) {
+    await averages.add(weights);
+    onProgress?.(++done, count + unknown.size);
+  }
+
+  const stream = new RandomStream(seed, "bootstrap");
+  const all = averages.of(uniformOver(indices, count));
+  const singles = splits.map((_, s) => indices.map((i) => averages.of(single(i))[s]!));
+  const ensemble = singles.map(ensembleScores);
+  const arm = (name: string, scores: readonly PairScores[]): Arm => ({
+    name,
+    splits: splits.map((split, s) => splitResult(split, scores[s]!)),
+  });
+  const accuracyOn = (s: number, subset: readonly number[]): number =>
+    qualityOf(averages.of(uniformOver(subset, count))[s]!).accuracy;
+  const difference = (a: PairScores, b: PairScores): BootstrapInterval =>
+    pairedBootstrap(correctness(a), correctness(b), { stream });
+
+  return {
+    members: indices.map((i) => arm(names[i]!, averages.of(single(i)))),
+    ranking,
+    selectedOn: splits[select]!.name,
+    average: arm("average", all),
+    ensemble: arm("ensemble", ensemble),
+    splits: splits.map((split, s) => ({
+      split: split.name,
+      corrupted: split.corrupted,
+      pairs: split.features.length,
+      gain: gainOf(all[s]!, singles[s]!, { stream }),
+      overEnsemble: difference(all[s]!, ensemble[s]!),
+      firstOrderGap: firstOrderGap(all[s]!, ensemble[s]!),
+      disagreement: disagreementOf(singles[s]!, singles[select]!),
+      labels: labelLeanings(split),
+    })),
+    paths: paths.map((pair) => {
+      const along = pathWeights(pair, count).map((weights) => averages.of(weights));
+      const scoresOn = (s: number) => along.map((scores) => scores[s]!);
+      return {
+        first: pair[0],
+        second: pair[1],
+        splits: splits.map(({ name }, s) => ({ split: name, ...pathOf(scoresOn(s), stream) })),
+      };
+    }),
+    curves: Object.entries(orders).map(([order, members]) => ({
+      order: order as Order,
+      ranking: members,
+      splits: splits.map(({ name }, s) => ({
+        split: name,
+        points: prefixes(members).map((subset) => ({
+          members: subset.length,
+          average: accuracyOn(s, subset),
+          ensemble: qualityOf(ensembleScores(subset.map((i) => singles[s]![i]!))).accuracy,
+        })),
+      })),
+    })),
+    leaveOneOut: indices.map((i) => ({
+      member: i,
+      splits: splits.map(({ name }, s) => ({
+        split: name,
+        ...difference(all[s]!, averages.of(uniformOver(without(i), count))[s]!),
+      })),
+    })),
+  };
+}
+
+/** Feature differences of every pair, chosen less rejected. */
+const featureDifferences = ({ features }: SplitFacts) =>
+  Object.fromEntries(
+    shallowFeatureNames.map((name) => [
+      name,
+      features.map(({ chosen, rejected }) => chosen[name] - rejected[name]),
+    ]),
+  ) as Record<ShallowFeature, number[]>;
+
+function splitResult(split: SplitFacts, scores: PairScores): SplitResult {
+  return {
+    split: split.name,
+    accuracy: accuracyInterval(scores),
+    loss: qualityOf(scores).loss,
+    calibration: calibrationOf(scores),
+    leanings: featureLeanings(marginsOf(scores), featureDifferences(split), split.gold),
+  };
+}
+
+function labelLeanings(split: SplitFacts): { feature: ShallowFeature; correlation: number }[] {
+  const labels = split.features.map(() => 1);
+  return Object.entries(featureDifferences(split)).flatMap(([feature, difference]) => {
+    const correlation = pairCorrelation(labels, difference);
+    return Number.isNaN(correlation) ? [] : [{ feature: feature as ShallowFeature, correlation }];
+  });
+}
+
+/** Mean accuracy of the members on the split of that place. */
+export const meanAccuracy = ({ members }: Inspection, split: number): number =>
+  mean(members.map(({ splits }) => splits[split]!.accuracy.estimate));
