@@ -24,7 +24,7 @@ import type { PromptFacts, SeedResult } from "./seed.js";
 describe("the protocol", () => {
   const recipes = onlineRuns.map((run) => ({
     run,
-    recipe: onlineRecipe(run, { dir: "seed", seed: 1, threads: 1, settings: fullSettings }),
+    recipe: onlineRecipe(run, { baseModel: "./model", seed: 1, threads: 1, settings: fullSettings }),
   }));
   type Task = {
     name: string;

@@ -37,14 +37,14 @@ export const tasks: Readonly<Record<TaskName, TaskDefinition>> = {
       { kind: "regex", name: "no_shouting", must_not_match: "![\\s\\S]*!" },
       { module: noRepeats.file, name: "no_repeats" },
     ],
-    klMax: 10,
+    klMax: 5,
   },
   instructions: {
     title: "Instruction following",
     families: ["instructions"],
     reward: "helpfulness",
     judges: [{ kind: "instructions" }],
-    klMax: 15,
+    klMax: 10,
   },
   reasoning: {
     title: "Math and code",
@@ -64,7 +64,7 @@ export const tasks: Readonly<Record<TaskName, TaskDefinition>> = {
       { kind: "length", max_words: 32 },
       { module: noRepeats.file, name: "no_repeats" },
     ],
-    klMax: 10,
+    klMax: 5,
   },
   safety: {
     title: "Harmful intent",
@@ -74,7 +74,7 @@ export const tasks: Readonly<Record<TaskName, TaskDefinition>> = {
       { module: safeConduct.file, name: "safety" },
       { module: falseRefusal.file, name: "false_refusal" },
     ],
-    klMax: 10,
+    klMax: 5,
   },
 };
 
@@ -135,8 +135,8 @@ export interface Settings {
     /** Prompts per step. */
     prompts: Record<TaskName, number>;
     generations: number;
-    learningRate: number;
-    ppo: { klCoefficient: number; epochs: number; learningRate: number; criticLearningRate: number };
+    learningRate: { crpg: number; crraft: number; codpo: number; ppo: number };
+    ppo: { klCoefficient: number; epochs: number; miniBatches: number; criticLearningRate: number };
     codpo: { beta: number; lambda: number };
     evaluateEvery: number;
   };
@@ -152,14 +152,15 @@ export const fullSettings: Settings = {
     learningRate: 3e-4,
     steps: { helpfulness: 120, engagement: 40, safety: 40, unified: 160 },
   },
-  dpo: { batch: 32, learningRate: 1e-4, beta: 0.1, warmupSteps: 20, steps: 40 },
+  dpo: { batch: 32, learningRate: 1e-4, beta: 0.1, warmupSteps: 20, steps: 48 },
   online: {
-    steps: 40,
+    steps: 48,
     prompts: { chat: 6, instructions: 5, reasoning: 11, engagement: 5, safety: 5 },
     generations: 4,
-    learningRate: 3e-4,
-    ppo: { klCoefficient: 0.05, epochs: 2, learningRate: 3e-4, criticLearningRate: 3e-4 },
-    codpo: { beta: 0.1, lambda: 1 },
+    // PPO makes two updates a step, each of half the length.
+    learningRate: { crpg: 3e-4, crraft: 1.5e-4, codpo: 1.5e-4, ppo: 1.5e-4 },
+    ppo: { klCoefficient: 0.05, epochs: 1, miniBatches: 2, criticLearningRate: 3e-4 },
+    codpo: { beta: 0.3, lambda: 1 },
     evaluateEvery: 8,
   },
   heldout: { along: 24, final: 100 },
@@ -179,8 +180,8 @@ export const quickSettings: Settings = {
     steps: 2,
     prompts: byTask(() => 2),
     generations: 2,
-    learningRate: 3e-4,
-    ppo: { klCoefficient: 0.05, epochs: 1, learningRate: 3e-4, criticLearningRate: 3e-4 },
+    learningRate: { crpg: 3e-4, crraft: 3e-4, codpo: 3e-4, ppo: 3e-4 },
+    ppo: { klCoefficient: 0.05, epochs: 1, miniBatches: 1, criticLearningRate: 3e-4 },
     codpo: { beta: 0.1, lambda: 1 },
     evaluateEvery: 1,
   },

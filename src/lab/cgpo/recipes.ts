@@ -1,7 +1,6 @@
-// The recipes of one seed, as a user would write them.
+// The recipes of one seed, as a user would write them: every path starts from the directory of the seed, where they lie.
 
 import { join } from "node:path";
-import { baseModelDir } from "../quickstart.js";
 import { preferenceFile, promptFile, validationFile } from "./data.js";
 import {
   judgedRuns,
@@ -18,17 +17,20 @@ import {
 type Recipe = Record<string, unknown>;
 
 export interface RecipeContext {
-  /** Directory of the seed. */
-  dir: string;
+  /** The base model, seen from the directory of the seed. */
+  baseModel: string;
   seed: number;
   threads: number;
   settings: Settings;
 }
 
-export const dataDir = (dir: string): string => join(dir, "data");
-export const rewardModelDir = (dir: string, name: RewardName): string => join(dir, "reward-models", name);
+export const dataDir = "data";
+export const rewardModelDir = (name: RewardName): string => join("reward-models", name);
 /** Where a reward model or a policy is saved in the directory of its run. */
 export const finalModel = (runDir: string): string => join(runDir, "final");
+
+/** Marks a name as a path. */
+const path = (name: string): string => `./${name}`;
 
 const common = ({ seed, threads }: RecipeContext): Recipe => ({
   seed,
@@ -38,14 +40,14 @@ const common = ({ seed, threads }: RecipeContext): Recipe => ({
 });
 
 export function rewardRecipe(name: RewardName, context: RecipeContext): Recipe {
-  const { dir, settings } = context;
+  const { baseModel, settings } = context;
   const { batch, learningRate, steps } = settings.rewardModels;
   return {
     ...common(context),
-    output_dir: rewardModelDir(dir, name),
-    model: baseModelDir,
-    data: preferenceFile(dataDir(dir), name),
-    eval_data: validationFile(dataDir(dir), name),
+    output_dir: path(rewardModelDir(name)),
+    model: baseModel,
+    data: path(preferenceFile(dataDir, name)),
+    eval_data: path(validationFile(dataDir, name)),
     steps: steps[name],
     batch_size: batch,
     learning_rate: learningRate,
@@ -54,20 +56,20 @@ export function rewardRecipe(name: RewardName, context: RecipeContext): Recipe {
 
 /** The warm-up, and DPO proper, which simply goes on from it (cgpo.md, section 6). */
 export function dpoRecipe(name: "warmup" | "dpo", context: RecipeContext): Recipe {
-  const { dir, settings } = context;
+  const { baseModel, settings } = context;
   const { batch, learningRate, beta, warmupSteps, steps } = settings.dpo;
   return {
     ...common(context),
-    output_dir: join(dir, name),
-    policy: name === "warmup" ? baseModelDir : finalModel(join(dir, "warmup")),
-    reference: baseModelDir,
+    output_dir: path(name),
+    policy: name === "warmup" ? baseModel : path(finalModel("warmup")),
+    reference: baseModel,
     steps: name === "warmup" ? warmupSteps : steps,
     learning_rate: learningRate,
     warmup_steps: 5,
     tasks: [
       {
         name: "preferences",
-        prompts: preferenceFile(dataDir(dir), "unified"),
+        prompts: path(preferenceFile(dataDir, "unified")),
         optimizer: { name: "dpo", beta, batch_prompts: batch },
       },
     ],
@@ -75,19 +77,19 @@ export function dpoRecipe(name: "warmup" | "dpo", context: RecipeContext): Recip
 }
 
 export function onlineRecipe(run: OnlineRun, context: RecipeContext): Recipe {
-  const { dir, settings } = context;
+  const { settings } = context;
   return {
     ...common(context),
-    output_dir: join(dir, run),
-    policy: finalModel(join(dir, "warmup")),
+    output_dir: path(run),
+    policy: path(finalModel("warmup")),
     steps: settings.online.steps,
-    learning_rate: run.startsWith("ppo") ? settings.online.ppo.learningRate : settings.online.learningRate,
+    learning_rate: settings.online.learningRate[optimizerOf(run)],
     warmup_steps: 5,
     tasks: taskNames.map((name) => ({
       name,
-      prompts: promptFile(dataDir(dir), name),
+      prompts: path(promptFile(dataDir, name)),
       reward: {
-        model: finalModel(rewardModelDir(dir, rewardOf(run) === "unified" ? "unified" : tasks[name].reward)),
+        model: path(finalModel(rewardModelDir(rewardOf(run) === "unified" ? "unified" : tasks[name].reward))),
       },
       judges: judgedRuns.includes(run) ? tasks[name].judges : [],
       ...(run === "ppo_gated" && { judge_gate: {} }),
@@ -96,22 +98,23 @@ export function onlineRecipe(run: OnlineRun, context: RecipeContext): Recipe {
   };
 }
 
+const optimizerOf = (run: OnlineRun) =>
+  run === "ppo_gated" ? "ppo" : run === "crpg_unjudged" ? "crpg" : run;
+
 function optimizer(run: OnlineRun, { klMax }: TaskDefinition, { online: { ppo, codpo } }: Settings): Recipe {
-  switch (run) {
+  const name = optimizerOf(run);
+  switch (name) {
     case "ppo":
-    case "ppo_gated":
       return {
-        name: "ppo",
+        name,
         kl_coef: ppo.klCoefficient,
         ppo_epochs: ppo.epochs,
+        mini_batches: ppo.miniBatches,
         critic_learning_rate: ppo.criticLearningRate,
       };
-    case "crpg":
-    case "crpg_unjudged":
-      return { name: "crpg", kl_max: klMax };
-    case "crraft":
-      return { name: "crraft", kl_max: klMax };
     case "codpo":
-      return { name: "codpo", ...codpo };
+      return { name, ...codpo };
+    default:
+      return { name, kl_max: klMax };
   }
 }

@@ -2,7 +2,8 @@
 // on disk, and a restart goes on from there.
 
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { mkdir, readFile } from "node:fs/promises";
+import { dirname, join, relative, resolve } from "node:path";
 import { stringify } from "yaml";
 import { writeFileAtomic } from "../../base/atomic.js";
 import { runAlign } from "../../train/align.js";
@@ -72,18 +73,20 @@ export interface SeedResult {
 }
 
 export async function runSeed(seed: number, context: SeedContext): Promise<SeedResult> {
-  const { dir, threads, signal, log } = context;
+  const { threads, signal, log } = context;
+  const dir = resolve(context.dir);
   const settings = context.quick ? quickSettings : fullSettings;
-  const recipeContext = { dir, seed, threads, settings };
+  const recipeContext = { baseModel: relative(dir, baseModelDir), seed, threads, settings };
   const run: RunContext = { reporter: silent, resume: true, signal };
   const world = drawWorld(seed, settings);
-  await writeData(world, dataDir(dir));
+  await writeData(world, join(dir, dataDir));
   await writeJudgeModules(dir);
   const recipes: Record<string, string> = {};
   const write = async <V extends Verb>(verb: V, name: string, recipe: object) => {
     recipes[name] = stringify(recipe);
-    await writeFileAtomic(join(dir, `${name}.yaml`), recipes[name]);
-    return parseRecipe(verb, recipes[name], `${name}.yaml`);
+    const file = join(dir, `${name}.yaml`);
+    await writeFileAtomic(file, recipes[name]);
+    return parseRecipe(verb, recipes[name], file);
   };
 
   const engine = { kind: "local", device: "cpu", maxBatchTokens: 4096, threads } as const;
@@ -91,7 +94,7 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
   for (const name of rewardNames) {
     log(`reward model: ${name}`);
     const recipe = await write("reward", `reward-${name}`, rewardRecipe(name, recipeContext));
-    const trained = finalModel(rewardModelDir(dir, name));
+    const trained = join(dir, finalModel(rewardModelDir(name)));
     if (!existsSync(trained)) await runReward(recipe, run);
     const model = await openRewardModel(trained, { engine, frozen: true });
     rewards[name] = (sequences) => lastValues(model, sequences);
@@ -103,7 +106,9 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
   const meter: Meter = { rewards, mixtures: await openMixtures(dir, codec), reference, codec };
   const rewardModels = {} as SeedResult["rewardModels"];
   for (const name of rewardNames)
-    rewardModels[name] = await foolRates(world.validation, name, rewards[name], codec);
+    rewardModels[name] = await kept(join(dir, "measured", `reward-${name}.json`), () =>
+      foolRates(world.validation, name, rewards[name], codec),
+    );
 
   const along = heldOut(world, settings.heldout.along);
   const final = heldOut(world, settings.heldout.final);
@@ -124,12 +129,17 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
 
   const runs = {} as SeedResult["runs"];
   for (const name of runNames) {
-    const { policy } = await openPolicy(models[name]!, { engine, frozen: true });
-    const { scores, answers } = await measure(policy, final, meter);
-    policy.dispose();
-    const curve =
-      name === "sft" || name === "warmup" ? [] : readCurve(await readJsonl(join(dir, name, "metrics.jsonl")));
-    runs[name] = { curve, final: rounded(scores), answers: answers.map(({ text }) => text) };
+    log(`measuring ${titles[name]}`);
+    runs[name] = await kept(join(dir, "measured", `${name}.json`), async () => {
+      const { policy } = await openPolicy(models[name]!, { engine, frozen: true });
+      const { scores, answers } = await measure(policy, final, meter);
+      policy.dispose();
+      const curve =
+        name === "sft" || name === "warmup"
+          ? []
+          : readCurve(await readJsonl(join(dir, name, "metrics.jsonl")));
+      return { curve, final: rounded(scores), answers: answers.map(({ text }) => text) };
+    });
   }
   return {
     rewardModels,
@@ -142,6 +152,15 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
     runs,
     recipes,
   };
+}
+
+/** What `make` gives, kept in `file` for the next time. */
+async function kept<T>(file: string, make: () => Promise<T>): Promise<T> {
+  if (existsSync(file)) return JSON.parse(await readFile(file, "utf8")) as T;
+  const made = await make();
+  await mkdir(dirname(file), { recursive: true });
+  await writeFileAtomic(file, JSON.stringify(made));
+  return made;
 }
 
 /** Four decimals are enough for a file that people may read. */
