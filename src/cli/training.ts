@@ -80,8 +80,10 @@ export interface TrainingVerbOptions<V extends TrainingVerb, Result extends obje
   description: string;
   /** Lines under "Examples:". */
   examples: readonly string[];
-  /** Loads the loop when it is needed: help must not wait for the engine. */
-  run: (recipe: RecipeOf<V>, context: RunContext) => Promise<Result>;
+  /** Flags that are no keys of the recipe: flag and description. */
+  ownFlags?: readonly (readonly [string, string])[];
+  /** Loads the loop when it is needed: help must not wait for the engine. `flags` has the verb's own ones. */
+  run: (recipe: RecipeOf<V>, context: RunContext, flags: Record<string, unknown>) => Promise<Result>;
   /** The result for a person: what was made, and what to do with it. */
   report: (result: Result, recipe: RecipeOf<V>) => string[];
 }
@@ -89,7 +91,7 @@ export interface TrainingVerbOptions<V extends TrainingVerb, Result extends obje
 /** `touchstone <verb> [recipe.yaml] [flags]` */
 export function trainingCommand<V extends TrainingVerb, Result extends object>(
   verb: V,
-  { summary, description, examples, run, report }: TrainingVerbOptions<V, Result>,
+  { summary, description, examples, ownFlags = [], run, report }: TrainingVerbOptions<V, Result>,
 ): Command {
   const command = new Command(verb).summary(summary).description(description);
   command.argument("[recipe]", "recipe file (YAML); see docs/recipes.md");
@@ -99,6 +101,7 @@ export function trainingCommand<V extends TrainingVerb, Result extends object>(
     return key === undefined ? [] : [{ ...flag, key, option: new Option(flag.flags, flag.description) }];
   });
   for (const { option } of flags) command.addOption(option);
+  for (const [flag, about] of ownFlags) command.option(flag, about);
   const example = verb === "align" ? "policy.lora.alpha=64" : "lora.alpha=64";
   command
     .option("--set <key=value>", `any key of the recipe, for example --set ${example}`, collect)
@@ -123,7 +126,7 @@ export function trainingCommand<V extends TrainingVerb, Result extends object>(
     });
     overrides.push(...(given.set ?? []).map(parseOverride));
     const recipe = await loadRecipe(verb, file ?? given.config, { overrides });
-    const result = await withContext(given, (context) => run(recipe, context));
+    const result = await withContext(given, (context) => run(recipe, context, given));
     printResult(result, report(result, recipe), given);
   });
   return command;
