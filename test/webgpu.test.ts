@@ -305,6 +305,12 @@ describe.skipIf(!adapter)(
       expectSame(await pair.gpu.features(tokens), await pair.cpu.features(tokens));
       const g = [Float32Array.of(1), Float32Array.of(-0.5)];
       await expectSameTraining(pair, (model) => model.backward(tokens, g));
+      const dropout = { rate: 0.2, seed: 4 };
+      expectSame(
+        await pair.gpu.values(tokens, "last", { dropout }),
+        await pair.cpu.values(tokens, "last", { dropout }),
+      );
+      await expectSameTraining(pair, (model) => model.backward(tokens, g, { dropout }));
     });
 
     it("keeps weights, gradients, moments and caches on the device, and every float operator", async () => {

@@ -442,6 +442,8 @@ const alignmentFields = {
   policy,
   /** Absent: 1e-6, or 1e-5 with LoRA. */
   learning_rate: number({ min: 0 }).optional(),
+  /** The norm of every task's gradient in the metrics; with several tasks it costs a copy of the gradient each. */
+  log_task_grad_norm: boolean().default(false),
   /** Endpoints that judges and rubrics name. */
   llm: z.record(z.string(), llmEndpoint, { error: "must map names to endpoints" }).default({}),
 };
@@ -574,7 +576,10 @@ const rewardSchema = section(
     /** L2 strength of the linear probe. */
     probe_l2: number({ min: 0 }).default(1e-3),
   },
-  { aliases: { ...TRAINER_ALIASES, inits: "model", members: "runs" }, hints: TRAINER_HINTS },
+  {
+    aliases: { ...TRAINER_ALIASES, inits: "model", members: "runs" },
+    hints: { ...TRAINER_HINTS, jobs: "is a flag, --jobs: how many runs train at a time changes no result" },
+  },
 );
 
 const SCHEMAS = { align: alignSchema, sft: sftSchema, reward: rewardSchema };
