@@ -25,18 +25,21 @@ export interface TaskDefinition {
   klMax: number;
 }
 
-/** What a user of the tool would write down without knowing the true reward. */
+/** Style (the judge that the paper names and does not describe), and the cheap stand-in for false refusals. */
+const openEnded = [
+  { kind: "refusal_regex" },
+  { kind: "length", max_words: 32 },
+  { kind: "regex", name: "no_shouting", must_not_match: "!" },
+  { module: noRepeats.file, name: "no_repeats" },
+];
+
+/** The judges are what a user of the tool would write down without knowing the true reward. */
 export const tasks: Readonly<Record<TaskName, TaskDefinition>> = {
   chat: {
     title: "Chat",
     families: ["writing"],
     reward: "helpfulness",
-    judges: [
-      { kind: "refusal_regex" },
-      { kind: "length", max_words: 32 },
-      { kind: "regex", name: "no_shouting", must_not_match: "![\\s\\S]*!" },
-      { module: noRepeats.file, name: "no_repeats" },
-    ],
+    judges: openEnded,
     klMax: 5,
   },
   instructions: {
@@ -58,12 +61,7 @@ export const tasks: Readonly<Record<TaskName, TaskDefinition>> = {
     title: "Engagement",
     families: ["engagement"],
     reward: "engagement",
-    judges: [
-      { kind: "refusal_regex" },
-      { kind: "regex", name: "no_flattery", must_not_match: "!" },
-      { kind: "length", max_words: 32 },
-      { module: noRepeats.file, name: "no_repeats" },
-    ],
+    judges: openEnded,
     klMax: 5,
   },
   safety: {

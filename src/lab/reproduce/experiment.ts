@@ -54,6 +54,8 @@ export type ExperimentName = "warm" | "cgpo" | "mpo";
 // OWNERS: add your line here when src/lab/<name>/experiment.ts exports it:
 //   warm: async () => (await import("../warm/experiment.js")).warmExperiment,
 /** Loaded when they are asked for: help must not wait for the engine. */
-const EXPERIMENTS: Partial<Record<ExperimentName, () => Promise<AnyExperiment>>> = {};
+const EXPERIMENTS: Partial<Record<ExperimentName, () => Promise<AnyExperiment>>> = {
+  cgpo: async () => (await import("../cgpo/experiment.js")).cgpoExperiment,
+};
 
 export const loadExperiment = (name: ExperimentName): Promise<AnyExperiment> => EXPERIMENTS[name]!();
