@@ -171,54 +171,69 @@ function leaveOneOut(report: InspectionReport): Section {
   };
 }
 
-function calibration({ splits, average, ensemble, members }: InspectionReport): Section {
-  const arms: [string, Arm][] = [
-    ["average", average],
-    ["ensemble", ensemble],
-    ["member 1", members[0]!],
-  ];
+const calibratedArms = ({ average, ensemble, members }: InspectionReport): [string, Arm][] => [
+  ["average", average],
+  ["ensemble", ensemble],
+  ["member 1", members[0]!],
+];
+
+function reliability(report: InspectionReport): Section {
   return {
     kind: "panels",
     title: "Calibration",
     caption:
-      "Whether the response with the higher reward is the preferred one as often as sigma(margin) says. Above the line: the margins say too little; below: too much, as after memorising labels.",
-    sections: splits.flatMap(({ split }, s) => [
-      {
-        kind: "lineChart" as const,
-        title: `${split}: reliability`,
-        x: { label: "predicted", format: "percent" as const, min: 0.5, max: 1 },
-        y: { label: "observed", format: "percent" as const },
-        series: [
-          ...arms.map(([name, arm]) => ({
-            name,
-            markers: true,
-            points: arm.splits[s]!.calibration.bins.map(({ predicted, observed }) => ({
-              x: predicted,
-              y: observed,
-            })),
+      "Whether the response with the higher reward is the preferred one as often as sigma(margin) says. Below the line: the margins say too much, as after memorising labels.",
+    sections: report.splits.map(({ split }, s) => ({
+      kind: "lineChart" as const,
+      title: split,
+      x: { label: "predicted", format: "percent" as const, min: 0.5, max: 1 },
+      y: { label: "observed", format: "percent" as const },
+      series: [
+        ...calibratedArms(report).map(([name, arm]) => ({
+          name,
+          markers: true,
+          points: arm.splits[s]!.calibration.bins.map(({ predicted, observed }) => ({
+            x: predicted,
+            y: observed,
           })),
-          {
-            name: "calibrated",
-            style: "dotted" as const,
-            color: 7,
-            points: [
-              { x: 0.5, y: 0.5 },
-              { x: 1, y: 1 },
-            ],
-          },
-        ],
-      },
-      {
-        kind: "table" as const,
-        title: `${split}: figures`,
-        columns: ["", "loss", "Brier", "ECE", "best temperature", "loss there"],
-        rows: arms.map(([name, arm]) => {
-          const { loss, calibration: c } = arm.splits[s]!;
-          return [name, loss, c.brier, percentCell(c.ece), c.temperature, c.temperedLoss];
-        }),
-        note: "Compare losses at the best temperature: ensembles and averages have smaller margins than their members.",
-      },
-    ]),
+        })),
+        {
+          name: "calibrated",
+          style: "dotted" as const,
+          color: 7,
+          points: [
+            { x: 0.5, y: 0.5 },
+            { x: 1, y: 1 },
+          ],
+        },
+      ],
+    })),
+  };
+}
+
+/** Margins that know no more than chance have no best temperature. */
+const temperatureCell = (temperature: number): Cell => (temperature > 1e5 ? "infinite" : temperature);
+
+function calibrationTable(report: InspectionReport): Section {
+  return {
+    kind: "table",
+    title: "Loss and calibration",
+    columns: ["", "", "loss", "Brier score", "calibration error", "best temperature", "loss at it"],
+    rows: report.splits.flatMap(({ split }, s) =>
+      calibratedArms(report).map(([name, arm]) => {
+        const { loss, calibration: c } = arm.splits[s]!;
+        return [
+          split,
+          name,
+          loss,
+          c.brier,
+          percentCell(c.ece),
+          temperatureCell(c.temperature),
+          c.temperedLoss,
+        ];
+      }),
+    ),
+    note: "Compare losses at the best temperature: averages and ensembles have smaller margins than their members.",
   };
 }
 
@@ -345,7 +360,8 @@ export function inspectionPage(report: InspectionReport): string {
       curves(report),
       leaveOneOut(report),
       disagreement(report),
-      calibration(report),
+      reliability(report),
+      calibrationTable(report),
       ...deltas(report),
       leanings(report),
     ],

@@ -44,6 +44,9 @@ export interface GainOptions {
   weights?: readonly number[];
 }
 
+/** Enough for a standard error within a few percent. */
+export const resamples = 1000;
+
 export function gainOf(
   average: PairScores,
   members: readonly PairScores[],
@@ -52,7 +55,7 @@ export function gainOf(
   const right = correctness(average);
   const singles = members.map(correctness);
   const diagonal = right.map((_, i) => singles.reduce((sum, single, m) => sum + weights[m]! * single[i]!, 0));
-  const difference = pairedBootstrap(right, diagonal, { stream });
+  const difference = pairedBootstrap(right, diagonal, { stream, resamples });
   const isBelow = difference.estimate < -2 * difference.standardError;
   const worst = Math.min(...singles.filter((_, m) => weights[m] !== 0).map(mean));
   const connection = !isBelow ? "connected" : mean(right) < worst ? "broken" : "sagging";

@@ -130,7 +130,7 @@ function geometryOf(group: string, { gram, initial }: Products, count: number): 
   const at = (i: number, j: number) => gram[i * count + j]!;
   const indices = Array.from({ length: count }, (_, i) => i);
   const norms = indices.map((i) => Math.sqrt(at(i, i)));
-  const cosines = indices.map((i) => indices.map((j) => at(i, j) / (norms[i]! * norms[j]!)));
+  const cosines = indices.map((i) => indices.map((j) => (i === j ? 1 : at(i, j) / (norms[i]! * norms[j]!))));
   const pairs = indices.flatMap((i) => indices.slice(0, i).map((j) => cosines[i]![j]!));
   const meanCosine = mean(pairs);
   const sum = gram.reduce((total, product) => total + product, 0);

@@ -3,7 +3,7 @@
 
 import { RandomStream } from "../../base/random.js";
 import { type BootstrapInterval, type Interval, mean, pairedBootstrap } from "../../base/statistics.js";
-import { type Gain, gainOf, type Path, pathOf, pathSteps } from "./connectivity.js";
+import { type Gain, gainOf, type Path, pathOf, pathSteps, resamples } from "./connectivity.js";
 import { type Disagreement, disagreementOf, firstOrderGap } from "./disagreement.js";
 import { bestFirst, uniformOver } from "./orders.js";
 import {
@@ -191,7 +191,7 @@ export async function inspectMembers({
   const accuracyOn = (s: number, subset: readonly number[]): number =>
     qualityOf(averages.of(uniformOver(subset, count))[s]!).accuracy;
   const difference = (a: PairScores, b: PairScores): BootstrapInterval =>
-    pairedBootstrap(correctness(a), correctness(b), { stream });
+    pairedBootstrap(correctness(a), correctness(b), { stream, resamples });
 
   return {
     members: indices.map((i) => arm(names[i]!, averages.of(single(i)))),

@@ -77,15 +77,18 @@ export interface Calibration {
   bins: ReliabilityBin[];
 }
 
+/** Predictions are about the response with the higher reward, so they are at least one half. */
+const reliability = { from: 0.5, bins: 5 };
+
 export function calibrationOf(scores: PairScores): Calibration {
   const margins = marginsOf(scores);
   const predictions = marginPredictions(margins);
   const temperature = bestTemperature(margins);
   return {
-    ece: expectedCalibrationError(predictions, { from: 0.5 }),
+    ece: expectedCalibrationError(predictions, reliability),
     brier: brierScore(predictions),
     temperature,
     temperedLoss: marginNll(margins, { temperature }),
-    bins: reliabilityBins(predictions, { from: 0.5 }).filter(({ count }) => count > 0),
+    bins: reliabilityBins(predictions, reliability).filter(({ count }) => count > 0),
   };
 }
