@@ -1,5 +1,5 @@
-// The benchmarks' command line: `npm run bench -- engine | judges | average | reward [--json file]`. Tables go to stdout as results
-// come in.
+// The benchmarks' command line: `npm run bench -- engine | judges | average | reward | align [--json
+// file]`. Tables go to stdout as results come in.
 
 import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import { UserError } from "../src/base/errors.js";
 import { didYouMean } from "../src/base/suggest.js";
 import { explainError } from "../src/cli/errors.js";
 import { realNumber, wholeNumber } from "../src/cli/values.js";
+import type { AlignBenchResult } from "./align.js";
 import type { AverageResult } from "./average.js";
 import type { CellResult } from "./engine.js";
 import type { JudgeResult } from "./judges.js";
@@ -218,6 +219,27 @@ async function reward(flags: RewardFlags): Promise<void> {
   });
 }
 
+async function align(flags: { json?: string; threads: string; repeat: string }): Promise<void> {
+  const { benchAlign } = await import("./align.js");
+  const widths = [-13, 10, 10, 10, 12, 12];
+  print(row(["task", "plain ms", "judged ms", "overhead", "in CPU time", "first visit"], widths));
+  const results: AlignBenchResult[] = [];
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  await benchAlign(
+    {
+      threads: wholeNumber(flags.threads, "--threads", 1),
+      repeat: wholeNumber(flags.repeat, "--repeat", 1),
+    },
+    (result) => {
+      results.push(result);
+      const shares = [result.overhead, result.cpu_overhead, result.first_visit_cpu_overhead].map(percent);
+      const times = [result.plain_seconds, result.judged_seconds].map((seconds) => whole(1000 * seconds));
+      print(row([result.task, ...times, ...shares], widths));
+    },
+  );
+  await save(flags.json, { benchmark: "align", date: new Date().toISOString(), machine: machine(), results });
+}
+
 function createBench(): Command {
   const bench = new Command("bench").description("Touchstone's benchmarks; see docs/benchmarks.md");
   bench
@@ -263,6 +285,13 @@ function createBench(): Command {
     .option("--repeat <n>", "repetitions", "9")
     .option("--dir <dir>", "where the models are written and removed again", tmpdir())
     .action(reward);
+  bench
+    .command("align")
+    .description("a step of CRPG with rule judges against a step of plain policy gradient")
+    .option("--json <file>", "where to write the results")
+    .option("--threads <n>", "CPU threads", String(availableParallelism()))
+    .option("--repeat <n>", "repetitions", "5")
+    .action(align);
   return bench;
 }
 

@@ -2,6 +2,7 @@
 // generations; the gradients of all tasks are taken at the same weights, summed with the task weights rho_l, and applied
 // in one step.
 
+import type { AdamOptions } from "../engine/contract.js";
 import type { LocalLanguageModel } from "../engine/local/index.js";
 import type { Surroundings, TaskContext } from "./align-task.js";
 import { addClock, describeRates, newClock, rates, timed } from "./clock.js";
@@ -77,48 +78,75 @@ async function runStage(recipe: AlignRecipe, context: AlignOptions, label: strin
       }
       const clock = newClock();
       const around: Surroundings = { policy, reference, critic, codec, clock, context };
-      const begun: { name: string; step: TaskStep; updates: Metrics[] }[] = [];
-      for (const task of tasks)
-        begun.push({ name: task.name, step: await task.begin(step + 1, around), updates: [] });
-
-      const criticAdam = critic && {
-        ...adam,
-        learningRate: learningRateAt(critic.learningRate, step, recipe.steps, recipe),
-      };
-      const norms: Metrics[] = [];
-      const updates = Math.max(...begun.map((task) => task.step.learning.updates));
-      for (let update = 0; update < updates; update++) {
-        let learned = 0;
-        for (const task of begun) {
-          const { learning } = task.step;
-          if (update >= learning.updates) continue;
-          const result = await learning.accumulate(update);
-          learned += result.learned;
-          task.updates.push(result.metrics);
-        }
-        norms.push({
-          grad_norm: learned === 0 ? 0 : (await timed(clock.optimizer, 0, () => policy.step(adam))).gradNorm,
-          ...(critic && {
-            critic_grad_norm: await timed(clock.optimizer, 0, () => critic.step(criticAdam!)),
-          }),
-        });
-      }
+      const begun: BegunTask[] = [];
+      for (const task of tasks) begun.push({ task, step: await task.begin(step + 1, around), updates: [] });
+      const norms = await update(begun, recipe, around, {
+        policy: adam,
+        critic: critic && {
+          ...adam,
+          learningRate: learningRateAt(critic.learningRate, step, recipe.steps, recipe),
+        },
+      });
 
       const metrics: Record<string, number | string | undefined> = {};
-      for (const { name, step: taskStep, updates } of begun) {
+      for (const { task, step: taskStep, updates } of begun) {
         const end = await taskStep.finish();
         for (const [key, value] of Object.entries({ ...meanMetrics(updates), ...end.metrics }))
-          metrics[`tasks/${name}/${key}`] = value;
+          metrics[`tasks/${task.name}/${key}`] = value;
         run.logRollouts(end.rollouts);
       }
       const observed = await observe(step + 1);
       addClock(total, clock);
-      return { ...metrics, ...overall(tasks, metrics), ...rates(clock), ...meanMetrics(norms), ...observed };
+      return { ...metrics, ...overall(tasks, metrics), ...rates(clock), ...norms, ...observed };
     },
   });
   if (total.sample.tokens > 0) context.reporter.note(`tokens per second: ${describeRates(total)}`);
   for (const opened of [policy, reference, critic, rewards]) opened?.dispose();
   return { model };
+}
+
+/** A task in the middle of a step. */
+interface BegunTask {
+  task: Learner;
+  step: TaskStep;
+  /** Metrics of the updates so far. */
+  updates: Metrics[];
+}
+
+/**
+ * The update of Algorithm 2: the gradients of all tasks at the same weights, summed with rho_l, one optimizer step. It is
+ * made again while some task has a further update of its batch. Returns the mean norms of the gradients.
+ */
+async function update(
+  begun: readonly BegunTask[],
+  { logTaskGradNorm }: AlignRecipe,
+  { policy, critic, clock }: Surroundings,
+  adam: { policy: AdamOptions; critic?: AdamOptions },
+): Promise<Metrics> {
+  const norms: Metrics[] = [];
+  const count = Math.max(1, ...begun.map(({ step }) => step.learning.updates));
+  for (let u = 0; u < count; u++) {
+    let learned = 0;
+    for (const { task, step, updates } of begun) {
+      if (u >= step.learning.updates) continue;
+      const work = () => step.learning.accumulate(u);
+      const { result, gradNorm } = logTaskGradNorm
+        ? await policy.measureAdded(work)
+        : { result: await work(), gradNorm: undefined };
+      learned += result.learned;
+      updates.push(
+        gradNorm === undefined ? result.metrics : { ...result.metrics, grad_norm: gradNorm / task.weight },
+      );
+    }
+    const step = async () => (learned === 0 ? 0 : (await policy.step(adam.policy)).gradNorm);
+    norms.push({
+      grad_norm: await timed(clock.optimizer, 0, step),
+      ...(critic && {
+        critic_grad_norm: await timed(clock.optimizer, 0, () => critic.step(adam.critic!)),
+      }),
+    });
+  }
+  return meanMetrics(norms);
 }
 
 /** Means over the tasks that have a metric, for the display and for single-task runs. */

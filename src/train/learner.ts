@@ -19,6 +19,8 @@ import { learnFrom } from "./update.js";
 
 export interface Learner {
   name: string;
+  /** rho_l. */
+  weight: number;
   /** Rows of the step at hand. */
   batch(): readonly { id: string }[];
   /** Begins step `step` (1 for the first) at the weights as they are now. */
@@ -50,9 +52,10 @@ export async function openLearner(
 
 /** Learns from samples of the policy. */
 function samplingLearner(task: Task): Learner {
-  const { name } = task.recipe;
+  const { name, weight } = task.recipe;
   return {
     name,
+    weight,
     batch: () => task.batch,
     state: () => taskState(task),
     restore: (state) => restoreTask(task, state),

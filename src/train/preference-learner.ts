@@ -34,6 +34,7 @@ export async function openPreferenceLearner(
   let batch: Pair[] = [];
   return {
     name,
+    weight: rho,
     batch: () => batch,
     state: () => ({ cursor: cursor.state() }),
     restore: (state) => {

@@ -183,6 +183,11 @@ abstract class LocalTrainable {
     return this.model.step(options);
   }
 
+  /** Runs `work` and measures what it adds to the accumulated gradient: its global L2 norm. */
+  measureAdded<T>(work: () => Promise<T>): Promise<{ result: T; gradNorm: number }> {
+    return this.model.measureAdded(work);
+  }
+
   zeroGrad(): void {
     this.model.zeroGrad();
   }

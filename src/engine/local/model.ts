@@ -309,6 +309,27 @@ export class LocalModel {
     }
   }
 
+  /**
+   * Runs `work` and measures what it adds to the accumulated gradient: its global L2 norm. Costs a copy of the gradient
+   * that is there before.
+   */
+  async measureAdded<T>(work: () => Promise<T>): Promise<{ result: T; gradNorm: number }> {
+    const gradients = () =>
+      this.accumulated
+        ? this.trainable.flatMap(({ name, gradient }) =>
+            gradient ? [[name, this.memory.download(gradient)] as const] : [],
+          )
+        : [];
+    const before = new Map(gradients().map(([name, values]) => [name, values.slice()]));
+    const result = await work();
+    let squares = 0;
+    for (const [name, values] of gradients()) {
+      const old = before.get(name) ?? new Float32Array(values.length);
+      for (let i = 0; i < values.length; i++) squares += (values[i]! - old[i]!) ** 2;
+    }
+    return { result, gradNorm: Math.sqrt(squares) };
+  }
+
   async step(options: AdamOptions): Promise<StepResult> {
     const parameters = this.trainable;
     if (!this.accumulated) throw new Error("step: no gradient has been accumulated");

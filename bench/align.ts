@@ -1,0 +1,168 @@
+// What the mixture of judges and calibration cost: steps of CRPG with rule judges against steps of plain policy gradient
+// (REINFORCE, no judges), on the lab's world and model. With a learning rate of 0 both draw the very same samples, so
+// that nothing else is different. Whole runs take turns; a step counts with the median of its repetitions.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { mean, sortedQuantile } from "../src/base/statistics.js";
+import { writeRandomModel } from "../src/lab/base.js";
+import { baseModelDir } from "../src/lab/quickstart.js";
+import { baseModelConfig, maxNewTokens } from "../src/lab/world/base-model.js";
+import { writeWorld } from "../src/lab/world/files.js";
+import { buildWorld } from "../src/lab/world/world.js";
+import { runAlign } from "../src/train/align.js";
+import { silent } from "../src/train/context.js";
+import { parseRecipe } from "../src/train/recipe.js";
+
+export interface AlignBenchOptions {
+  threads: number;
+  repeat: number;
+}
+
+export interface AlignBenchResult {
+  task: string;
+  judges: string[];
+  samples_per_step: number;
+  /** Mean seconds of a step in which every prompt has been seen before. */
+  plain_seconds: number;
+  judged_seconds: number;
+  /** judged / plain - 1. */
+  overhead: number;
+  /** The same in processor time, which other programs disturb less. */
+  cpu_overhead: number;
+  /** The same where every prompt is new, so that its baseline response is sampled, judged and scored. */
+  first_visit_cpu_overhead: number;
+}
+
+const judges = {
+  writing: [
+    { kind: "refusal_regex" },
+    { kind: "length", max_words: 32 },
+    { kind: "regex", must_not_match: "!.*!" },
+  ],
+  instructions: [{ kind: "instructions" }],
+  arithmetic: [{ kind: "math" }],
+  code: [{ kind: "code" }],
+} as const;
+type TaskName = keyof typeof judges;
+
+const [generations, batchPrompts, epochs] = [4, 16, 4];
+/** Two steps see every prompt once. */
+const prompts = 2 * batchPrompts;
+
+/** Seconds of one step. */
+interface StepTimes {
+  wall: number;
+  cpu: number;
+}
+
+export async function benchAlign(
+  { threads, repeat }: AlignBenchOptions,
+  onResult: (result: AlignBenchResult) => void,
+): Promise<void> {
+  const root = await mkdtemp(join(tmpdir(), "touchstone-bench-align-"));
+  try {
+    const names = Object.keys(judges) as TaskName[];
+    await writeWorld(
+      buildWorld(1, {
+        families: names,
+        sizes: { corpus: 1, sft: 1, prompts, heldout: 1, preferences: 1, validation: 1, shifted: 1 },
+      }),
+      join(root, "data"),
+    );
+    const reward = join(root, "reward");
+    await writeRandomModel(
+      reward,
+      { ...baseModelConfig, architectures: ["LlamaForSequenceClassification"], num_labels: 1 },
+      1,
+      baseModelDir,
+    );
+    for (const task of names) {
+      const run = (judged: boolean) => timesOf(root, task, reward, judged, threads);
+      const sides: Record<"plain" | "judged", StepTimes[][]> = { plain: [], judged: [] };
+      for (let i = 0; i < repeat; i++) {
+        for (const side of i % 2 === 0 ? (["plain", "judged"] as const) : (["judged", "plain"] as const))
+          sides[side].push(await run(side === "judged"));
+      }
+      const meanOf = (side: "plain" | "judged", of: keyof StepTimes, steps: number[]): number =>
+        mean(steps.map((step) => median(sides[side].map((times) => times[step]![of]))));
+      const overhead = (of: keyof StepTimes, steps: number[]): number =>
+        meanOf("judged", of, steps) / meanOf("plain", of, steps) - 1;
+      const perEpoch = prompts / batchPrompts;
+      const all = Array.from({ length: perEpoch * epochs }, (_, step) => step);
+      const [first, later] = [all.slice(0, perEpoch), all.slice(perEpoch)];
+      onResult({
+        task,
+        judges: judges[task].map(({ kind }) => kind),
+        samples_per_step: batchPrompts * generations,
+        plain_seconds: meanOf("plain", "wall", later),
+        judged_seconds: meanOf("judged", "wall", later),
+        overhead: overhead("wall", later),
+        cpu_overhead: overhead("cpu", later),
+        first_visit_cpu_overhead: overhead("cpu", first),
+      });
+    }
+  } finally {
+    await rm(root, { recursive: true, force: true });
+  }
+}
+
+async function timesOf(
+  root: string,
+  task: TaskName,
+  reward: string,
+  judged: boolean,
+  threads: number,
+): Promise<StepTimes[]> {
+  const dir = join(root, "run");
+  await rm(dir, { recursive: true, force: true });
+  const recipe = {
+    output_dir: dir,
+    engine: { threads },
+    policy: baseModelDir,
+    steps: (prompts / batchPrompts) * epochs,
+    learning_rate: 0,
+    save_steps: 0,
+    tasks: [
+      {
+        name: task,
+        prompts: join(root, "data", "prompts", `${task}.jsonl`),
+        reward: { model: reward },
+        judges: judged ? judges[task] : [],
+        baseline_response: "reference",
+        optimizer: {
+          name: judged ? "crpg" : "reinforce",
+          generations,
+          batch_prompts: batchPrompts,
+          max_new_tokens: maxNewTokens,
+        },
+      },
+    ],
+  };
+  const times: StepTimes[] = [];
+  let last = now();
+  await runAlign(parseRecipe("align", stringify(recipe), "bench.yaml"), {
+    reporter: silent,
+    resume: false,
+    observe: async (step) => {
+      const { wall, cpu } = now();
+      if (step > 0) times.push({ wall: wall - last.wall, cpu: cpu - last.cpu });
+      last = now();
+      return {};
+    },
+  });
+  return times;
+}
+
+function now(): StepTimes {
+  const { user, system } = process.cpuUsage();
+  return { wall: performance.now() / 1000, cpu: (user + system) / 1e6 };
+}
+
+const median = (values: number[]): number =>
+  sortedQuantile(
+    values.toSorted((a, b) => a - b),
+    0.5,
+  );
