@@ -29,10 +29,7 @@ const taskRules = z.strictObject({
 
 const rulesFile = z.strictObject({
   tasks: z
-    .record(
-      z.string().regex(/^[\w-]+$/, "must be letters, digits, - and _: it becomes a file name"),
-      taskRules,
-    )
+    .record(z.string(), taskRules)
     .refine((tasks) => Object.keys(tasks).length > 0, "there is no task in it"),
   case_sensitive: z.boolean().default(false),
   default: z.string().optional(),
@@ -62,8 +59,13 @@ export interface SplitRules {
   fallback: string | undefined;
 }
 
-/** Names that files of ours have. */
-const taken = new Set(["unclassified", "failed"]);
+/** A task's name is its file's name, and some files have theirs already. */
+function checkName(name: string, path: string): void {
+  if (!/^[\w-]+$/.test(name))
+    throw new UserError(`${path}: task "${name}" becomes a file name: use letters, digits, - and _`);
+  if (["unclassified", "failed"].includes(name))
+    throw new UserError(`${path}: a task cannot be called "${name}"`);
+}
 
 export async function readSplitRules(path: string): Promise<SplitRules> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
@@ -85,8 +87,7 @@ export function parseSplitRules(text: string, path: string): SplitRules {
   if (!result.success) throw mistakeIn(result.error, path);
   const { tasks, case_sensitive: isCaseSensitive, default: fallback, llm } = result.data;
   const names = Object.keys(tasks);
-  const reserved = names.find((name) => taken.has(name));
-  if (reserved !== undefined) throw new UserError(`${path}: a task cannot be called "${reserved}"`);
+  for (const name of names) checkName(name, path);
   if (fallback !== undefined && !names.includes(fallback))
     throw new UserError(`${path}: default names no task "${fallback}"${didYouMean(fallback, names)}`);
   const claims = names.map((name) =>
