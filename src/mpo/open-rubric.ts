@@ -9,7 +9,7 @@ import { readRubric } from "./rubric-file.js";
 import { initialRubric, readTask, type TaskPreset, taskFromYaml } from "./task.js";
 
 /** The task of a rubric that comes without one. */
-const plainTask = (items: readonly RubricItem[]): TaskPreset => ({
+export const plainTask = (items: readonly RubricItem[]): TaskPreset => ({
   name: "plain",
   description: "Respond to the instruction: do what it asks, completely and correctly.",
   scorerPersona:
