@@ -1,7 +1,6 @@
 // Runs an experiment over seeds: each seed in a process of its own, finished seeds kept, then one page and one JSON
 // document made of all of them.
 
-import { type ChildProcess, fork } from "node:child_process";
 import { mkdir, readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { extname, join } from "node:path";
@@ -9,9 +8,10 @@ import { fileURLToPath } from "node:url";
 import { writeFileAtomic } from "../../base/atomic.js";
 import { UserError } from "../../base/errors.js";
 import { renderReport } from "../../dashboard/report.js";
+import { runInChild } from "../../train/child.js";
 import { InterruptedError, type RunContext } from "../../train/context.js";
 import { type ExperimentName, loadExperiment, type SeedResult } from "./experiment.js";
-import type { FromWorker, SeedJob } from "./worker.js";
+import type { SeedJob } from "./worker.js";
 
 export interface ReproduceOptions extends RunContext {
   experiment: ExperimentName;
@@ -29,6 +29,8 @@ export interface ReproduceResult {
   summary: string;
   document: unknown;
 }
+
+const worker = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url));
 
 /** A seed's result.json. */
 interface Stored {
@@ -58,32 +60,37 @@ export async function reproduce(given: ReproduceOptions): Promise<ReproduceResul
     if (earlier) stored.set(seed, earlier);
   }
   const waiting = seeds.filter((seed) => !stored.has(seed));
-  reporter.begin(`reproduce ${name}, seeds`, seeds.length, stored.size);
-  try {
-    const run = async (): Promise<void> => {
-      for (let seed = waiting.shift(); seed !== undefined; seed = waiting.shift()) {
-        if (signal?.aborted) throw interrupted();
-        const dir = seedDir(out, seed);
-        const result = join(dir, "result.json");
-        await runInChild({ experiment: name, seed, dir, sharedDir, threads, quick, options, result }, given);
+  const stop = new AbortController();
+  const either = AbortSignal.any([stop.signal, ...(signal ? [signal] : [])]);
+  let failure: unknown;
+  const lane = async (): Promise<void> => {
+    for (let seed = waiting.shift(); seed !== undefined && !either.aborted; seed = waiting.shift()) {
+      const dir = seedDir(out, seed);
+      const result = join(dir, "result.json");
+      const job: SeedJob = { experiment: name, seed, dir, sharedDir, threads, quick, options, result };
+      const onMessage = (line: string) => reporter.note(`seed ${seed}: ${line}`);
+      try {
+        await runInChild<SeedJob, string, undefined>(worker, job, {
+          name: `seed ${seed}`,
+          onMessage,
+          signal: either,
+        });
         stored.set(seed, (await readJson<Stored>(result))!);
         reporter.step(stored.size);
+      } catch (error) {
+        failure ??= error;
+        stop.abort();
       }
-    };
-    // All lanes come to rest before the first failure is told: nothing is left running.
-    const lanes = await Promise.allSettled(
-      Array.from({ length: jobs }, () =>
-        run().catch((error) => {
-          waiting.length = 0;
-          throw error;
-        }),
-      ),
-    );
-    const failure = lanes.find((lane) => lane.status === "rejected");
-    if (failure) throw failure.reason;
+    }
+  };
+  reporter.begin(`reproduce ${name}, seeds`, seeds.length, stored.size);
+  try {
+    await Promise.all(Array.from({ length: jobs }, lane));
   } finally {
     reporter.end();
   }
+  if (signal?.aborted) throw interrupted();
+  if (failure) throw failure;
 
   const results = seeds.map((seed) => stored.get(seed)!);
   const findings = experiment.report(
@@ -128,37 +135,4 @@ async function claim(out: string, settings: object, resume: boolean): Promise<vo
     throw new UserError(`${out} holds this experiment already; continue it with --resume, or choose --out`);
   await mkdir(out, { recursive: true });
   if (!earlier) await writeFileAtomic(path, text);
-}
-
-/** Runs one seed in a process of its own, which ends when this one does. */
-function runInChild(job: SeedJob, { reporter, signal }: RunContext): Promise<void> {
-  const file = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url));
-  // In a group of its own: Ctrl-C reaches it through us, once.
-  const child: ChildProcess = fork(file, [], {
-    detached: true,
-    stdio: ["ignore", "inherit", "inherit", "ipc"],
-  });
-  const onAbort = () => child.kill("SIGINT");
-  signal?.addEventListener("abort", onAbort);
-  return new Promise<void>((resolve, reject) => {
-    let failure: Error | undefined;
-    child.on("message", (message: FromWorker) => {
-      if (message.type === "log") reporter.note(`seed ${job.seed}: ${message.text}`);
-      else if (message.isInterrupt) failure = interrupted();
-      else {
-        const text = `seed ${job.seed}: ${message.text}`;
-        failure = message.isUserError ? new UserError(text) : new Error(text);
-      }
-    });
-    child.on("error", reject);
-    child.on("exit", (code, killedBy) => {
-      if (code === 0) resolve();
-      else
-        reject(
-          failure ??
-            new Error(`the process of seed ${job.seed} ended with ${killedBy ?? `exit code ${code}`}`),
-        );
-    });
-    child.send(job);
-  }).finally(() => signal?.removeEventListener("abort", onAbort));
 }
