@@ -55,6 +55,7 @@ export type ExperimentName = "warm" | "cgpo" | "mpo";
 //   warm: async () => (await import("../warm/experiment.js")).warmExperiment,
 /** Loaded when they are asked for: help must not wait for the engine. */
 const EXPERIMENTS: Partial<Record<ExperimentName, () => Promise<AnyExperiment>>> = {
+  warm: async () => (await import("../warm/experiment.js")).warmExperiment,
   cgpo: async () => (await import("../cgpo/experiment.js")).cgpoExperiment,
 };
 

@@ -16,9 +16,12 @@ export type Split = "train-corrupt" | "train-clean" | "validation" | "select" | 
 export type Splits = Readonly<Record<Split, readonly Pair[]>>;
 
 export function splitsOf({ train, validation, select, ood }: Preferences): Splits {
+  const corrupt = train.filter(({ flipped }) => flipped);
+  const clean = train.filter(({ flipped }) => !flipped);
   return {
-    "train-corrupt": train.filter(({ flipped }) => flipped),
-    "train-clean": train.filter(({ flipped }) => !flipped),
+    "train-corrupt": corrupt,
+    // As many as there are flipped ones: the rest would only cost time.
+    "train-clean": clean.slice(0, corrupt.length),
     validation,
     select,
     ood,

@@ -43,7 +43,7 @@ export interface PreferenceOptions {
 
 export async function makePreferences(options: PreferenceOptions): Promise<Preferences> {
   const { world, settings, seed } = options;
-  const { train, validation, select, ood, flipShare, goldBestOf } = settings.preferences;
+  const { train, pairsPerPrompt, validation, select, ood, flipShare, goldBestOf } = settings.preferences;
   const random = new RandomStream(seed, "preferences");
   const taken = new Set<string>();
   const prompts = (count: number) => drawPrompts(world, count, random, taken);
@@ -51,8 +51,11 @@ export async function makePreferences(options: PreferenceOptions): Promise<Prefe
   const shifted = shiftedSources(options, goldBestOf);
   const pairs = (count: number, sources: readonly Source[]) =>
     labelledPairs(world, prompts(count), sources, random);
+  const trainPrompts = prompts(train / pairsPerPrompt).flatMap((prompt) =>
+    new Array<Prompt>(pairsPerPrompt).fill(prompt),
+  );
   return {
-    train: flip(await pairs(train, ordinary), flipShare, random),
+    train: flip(await labelledPairs(world, trainPrompts, ordinary, random), flipShare, random),
     validation: await pairs(validation, ordinary),
     select: await pairs(select, shifted),
     ood: await pairs(ood, shifted),

@@ -21,8 +21,9 @@ export interface LanguageSettings {
 }
 
 export interface PreferenceSettings {
-  /** Training pairs, of which `flipShare` have the wrong label. */
+  /** Training pairs, of which `flipShare` have the wrong label; every prompt has `pairsPerPrompt` of them. */
   train: number;
+  pairsPerPrompt: number;
   flipShare: number;
   /** Clean pairs of the training distribution. */
   validation: number;
@@ -104,7 +105,15 @@ export const fullSettings: WarmSettings = {
       snapshots: [300, 450, 600],
     },
   },
-  preferences: { train: 3000, flipShare: 0.25, validation: 1000, select: 500, ood: 1000, goldBestOf: 32 },
+  preferences: {
+    train: 3000,
+    pairsPerPrompt: 1,
+    flipShare: 0.25,
+    validation: 1000,
+    select: 500,
+    ood: 1000,
+    goldBestOf: 32,
+  },
   members: {
     steps: 300,
     batch: 64,
@@ -122,11 +131,11 @@ export const fullSettings: WarmSettings = {
   uncertaintyWeight: 0.5,
   bestOfN: { prompts: 128, answers: 512 },
   rl: {
-    steps: 800,
+    steps: 500,
     batch: 64,
-    learningRate: 2e-4,
+    learningRate: 1e-4,
     valueLearningRate: 1e-2,
-    evaluateEvery: 100,
+    evaluateEvery: 50,
     evaluationPrompts: 512,
     scaleSamples: 1024,
     arms: [
@@ -152,7 +161,15 @@ export const quickSettings: WarmSettings = {
     },
     sft: { ...fullSettings.language.sft, texts: 300, steps: 12, batch: 16, snapshots: [6, 9, 12] },
   },
-  preferences: { train: 120, flipShare: 0.25, validation: 60, select: 40, ood: 60, goldBestOf: 4 },
+  preferences: {
+    train: 120,
+    pairsPerPrompt: 2,
+    flipShare: 0.25,
+    validation: 60,
+    select: 40,
+    ood: 60,
+    goldBestOf: 4,
+  },
   members: {
     ...fullSettings.members,
     steps: 12,
