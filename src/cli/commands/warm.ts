@@ -7,14 +7,15 @@ export const warmCommand = () =>
   new Command("warm")
     .alias("merge")
     .summary("average reward models into one (WARM), and see whether it helps")
-    .usage("<members...> -o <dir> | average|inspect|check ...")
+    .argument("[members...]", "reward model directories, for `warm average`")
     .description(
       "Averages the weights of reward models, shows whether that helps, and scores public benchmarks. `warm` with members " +
         "means `warm average`, whose flags `touchstone warm average --help` lists.",
     )
-    .addCommand(averageCommand(), { isDefault: true })
-    .addCommand(inspectCommand())
-    .addCommand(checkCommand())
+    // Their mistakes come back to the caller, as those of every verb do.
+    .addCommand(averageCommand().exitOverride(), { isDefault: true })
+    .addCommand(inspectCommand().exitOverride())
+    .addCommand(checkCommand().exitOverride())
     .addHelpText(
       "after",
       "\nExamples:\n" +
