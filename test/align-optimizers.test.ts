@@ -10,6 +10,7 @@ import { silent } from "../src/train/context.js";
 import { type MetricsRow, type Rollout, readJsonl } from "../src/train/metrics.js";
 import { openPolicy } from "../src/train/models.js";
 import { parseRecipe } from "../src/train/recipe.js";
+import { runDirectories } from "../src/train/run-directory.js";
 import { runCli } from "./support/cli.js";
 import { expectSameBytes } from "./support/same-bytes.js";
 import { openWorkshop, type Workshop } from "./support/workshop.js";
@@ -276,6 +277,10 @@ describe("stages", () => {
       ["staged", "final"],
     ])
       expect((await model(...dir)).equals(separate), dir.join("/")).toBe(true);
+    expect(await runDirectories(shop.path("staged"))).toEqual(
+      [first, second].map((name) => shop.path("staged", name)),
+    );
+    expect(await runDirectories(shop.path(first))).toEqual([shop.path(first)]);
     // pi_ref of the second stage is where it starts.
     const rollouts = await readJsonl<Rollout>(shop.path("staged", "cgpo", "rollouts.jsonl"));
     expect(rollouts).toEqual(await readJsonl(shop.path(second, "rollouts.jsonl")));

@@ -5,7 +5,7 @@ import { basename, join, resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../base/errors.js";
 import { type Rollout, readJsonl } from "../train/metrics.js";
-import { isRunDirectory } from "../train/run-directory.js";
+import { isRunDirectory, runDirectories } from "../train/run-directory.js";
 import { renderReport } from "./report.js";
 import { frontierCharts, highlights, metricCharts, type RunMetrics } from "./run-charts.js";
 import type { SampleAnswer, Section } from "./sections.js";
@@ -207,10 +207,11 @@ function describeSteps(steps: readonly number[]): string {
 
 /** The page about one run, or comparing several. */
 export async function reportFromRuns(
-  dirs: readonly string[],
+  given: readonly string[],
   { title, evaluations = [], samples = 8 }: RunReportOptions = {},
 ): Promise<string> {
-  if (dirs.length === 0) throw new UserError("name at least one run directory to report on");
+  if (given.length === 0) throw new UserError("name at least one run directory to report on");
+  const dirs = (await Promise.all(given.map(runDirectories))).flat();
   const runs = distinctNames(dirs, await Promise.all(dirs.map(readRun)));
   runs[0]!.winRates.push(...(await Promise.all(evaluations.map((path) => readEvaluation(path)))).flat());
   const charts = metricCharts(runs);

@@ -3,6 +3,7 @@
 
 import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { parse as parseYaml } from "yaml";
 import { explainDiskError, writeDirectoryAtomic, writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
 import { Lock } from "./lock.js";
@@ -221,3 +222,14 @@ export const isRunDirectory = (dir: string) =>
     (entry) => entry.isFile(),
     () => false,
   );
+
+/** The runs that `dir` stands for: the stages that have begun of an alignment in stages, else itself. */
+export async function runDirectories(dir: string): Promise<string[]> {
+  const recipe = await readFile(join(dir, "recipe.yaml"), "utf8").catch(() => "");
+  const { stages = [] } = (parseYaml(recipe) ?? {}) as { stages?: { name: string }[] };
+  const found = await Promise.all(
+    stages.map(async ({ name }) => ((await isRunDirectory(join(dir, name))) ? [join(dir, name)] : [])),
+  );
+  const begun = found.flat();
+  return begun.length > 0 ? begun : [dir];
+}

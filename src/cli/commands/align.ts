@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { trainingCommand } from "../training.js";
 
 export const alignCommand = () =>
@@ -25,9 +24,8 @@ export const alignCommand = () =>
         ...context,
         ...(typeof replay === "string" && { replay }),
       }),
-    report: ({ model }, recipe) => {
-      const { outputDir } = recipe;
-      const runs = "stages" in recipe ? recipe.stages.map(({ name }) => join(outputDir, name)) : [outputDir];
-      return [`model: ${model}`, `see the curves: touchstone report ${runs.join(" ")}`];
-    },
+    report: ({ model }, { outputDir }) => [
+      `model: ${model}`,
+      `see the curves: touchstone report ${outputDir}`,
+    ],
   });
