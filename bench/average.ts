@@ -1,20 +1,29 @@
 // Weight averaging (WARM) against sequential I/O: reading all members and writing one file of a member's size, which no
-// way of averaging can do without. Both sides read and write the same bytes, in alternation.
+// way of averaging can do without; and against mergekit's `linear` where a Python has it. All sides read and write the
+// same bytes, in alternation, each in a fresh process.
 
+import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { sortedQuantile } from "../src/base/statistics.js";
 import { saveCheckpoint } from "../src/model/checkpoint.js";
 import { parameterSpecs, parseDecoderConfig } from "../src/model/config.js";
+import { SafetensorsReader } from "../src/model/safetensors.js";
 import { BenchProcess } from "./process.js";
+
+const mergekitScript = fileURLToPath(new URL("./average_mergekit.py", import.meta.url));
 
 export interface AverageBenchOptions {
   members: number;
   /** Size of one member, in MiB. */
   mb: number;
   repeat: number;
-  /** Where a temporary directory is made. Needs room for members + 2 models. */
+  /** Where a temporary directory is made. Needs room for members + 3 models. */
   root: string;
+  /** A Python that may have mergekit. */
+  python: string;
 }
 
 export interface AverageResult {
@@ -30,6 +39,11 @@ export interface AverageResult {
   repetitions: number;
   /** Peak resident memory of the process that averages, MiB. */
   ours_peak_mb: number | null;
+  /** null where there is no mergekit. */
+  mergekit_seconds: number | null;
+  mergekit_peak_mb: number | null;
+  /** Largest difference between the two averages, relative to the largest number of its tensor. */
+  mergekit_difference: number | null;
 }
 
 export async function benchAverage({
@@ -37,6 +51,7 @@ export async function benchAverage({
   mb,
   repeat,
   root,
+  python,
 }: AverageBenchOptions): Promise<AverageResult> {
   const dir = await mkdtemp(join(root, "touchstone-bench-"));
   try {
@@ -46,8 +61,9 @@ export async function benchAverage({
       members.push(join(dir, `member-${i}`));
       bytes = await writeMember(members[i]!, mb, i);
     }
-    const runs = [];
-    for (let i = 0; i < repeat; i++) runs.push(await pair(dir, members, i % 2 === 0));
+    const peer = (await hasMergekit(python)) ? python : undefined;
+    const runs: Run[] = [];
+    for (let i = 0; i < repeat; i++) runs.push(await runAll(dir, members, i % 2 === 0, peer));
     const middle = (values: number[]) =>
       sortedQuantile(
         values.toSorted((a, b) => a - b),
@@ -55,6 +71,7 @@ export async function benchAverage({
       );
     const ratios = runs.map(({ ours, io }) => ours / io);
     const peaks = runs.flatMap(({ peakMb }) => peakMb ?? []);
+    const merges = runs.flatMap(({ mergekit }) => mergekit ?? []);
     return {
       members: count,
       member_mb: bytes / 2 ** 20,
@@ -65,21 +82,70 @@ export async function benchAverage({
       ratio_max: Math.max(...ratios),
       repetitions: repeat,
       ours_peak_mb: peaks.length > 0 ? Math.max(...peaks) : null,
+      mergekit_seconds: peer ? middle(merges.map(({ seconds }) => seconds)) : null,
+      mergekit_peak_mb: peer ? Math.max(...merges.map(({ peakMb }) => peakMb)) : null,
+      mergekit_difference: peer ? await difference(join(dir, "average"), join(dir, "mergekit")) : null,
     };
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
 }
 
-/** One repetition: both sides, each in a fresh process, in the order asked for. */
-async function pair(dir: string, members: readonly string[], oursFirst: boolean) {
+interface Run {
+  ours: number;
+  io: number;
+  peakMb: number | null;
+  mergekit?: { seconds: number; peakMb: number };
+}
+
+/** One repetition: ours and plain I/O in the order asked for, then mergekit. */
+async function runAll(
+  dir: string,
+  members: readonly string[],
+  oursFirst: boolean,
+  python: string | undefined,
+): Promise<Run> {
   const averageOnce = () => inFreshProcess({ verb: "average", members, out: join(dir, "average") });
   const files = members.map((member) => join(member, "model.safetensors"));
   const copyOnce = () => inFreshProcess({ verb: "copy", files, out: join(dir, "copy") });
   const early = oursFirst ? undefined : await copyOnce();
   const ours = await averageOnce();
   const io = early ?? (await copyOnce());
-  return { ours: ours.seconds, io: io.seconds, peakMb: ours.peakMb };
+  const mergekit =
+    python === undefined ? undefined : await mergekitOnce(python, join(dir, "mergekit"), members);
+  return { ours: ours.seconds, io: io.seconds, peakMb: ours.peakMb, ...(mergekit && { mergekit }) };
+}
+
+const hasMergekit = (python: string): Promise<boolean> =>
+  promisify(execFile)(python, [mergekitScript, "-"]).then(
+    () => true,
+    () => false,
+  );
+
+async function mergekitOnce(python: string, out: string, members: readonly string[]) {
+  const { stdout } = await promisify(execFile)(python, [mergekitScript, out, ...members]);
+  return JSON.parse(stdout.trim().split("\n").at(-1)!) as { seconds: number; peakMb: number };
+}
+
+/** Largest |a - b| over the tensors of two models, relative to the largest |a| of the tensor. */
+async function difference(first: string, second: string): Promise<number> {
+  const [a, b] = await Promise.all([first, second].map((dir) => SafetensorsReader.open(dir)));
+  try {
+    let worst = 0;
+    for (const name of a!.tensors.keys()) {
+      const [x, y] = [await a!.readFloat32(name), await b!.readFloat32(name)];
+      let largest = 0;
+      let apart = 0;
+      for (let i = 0; i < x.length; i++) {
+        largest = Math.max(largest, Math.abs(x[i]!));
+        apart = Math.max(apart, Math.abs(x[i]! - y[i]!));
+      }
+      worst = Math.max(worst, apart / largest);
+    }
+    return worst;
+  } finally {
+    await Promise.all([a!.close(), b!.close()]);
+  }
 }
 
 async function inFreshProcess(request: object) {

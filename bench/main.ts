@@ -152,6 +152,7 @@ interface AverageFlags {
   mb: string;
   repeat: string;
   dir: string;
+  python: string;
 }
 
 async function average(flags: AverageFlags): Promise<void> {
@@ -161,12 +162,19 @@ async function average(flags: AverageFlags): Promise<void> {
     mb: wholeNumber(flags.mb, "--mb", 1),
     repeat: wholeNumber(flags.repeat, "--repeat", 1),
     root: flags.dir,
+    python: flags.python,
   });
   const { members, member_mb, ours_seconds, io_seconds, ratio, ratio_min, ratio_max } = result;
   print(`${members} members of ${whole(member_mb)} MB`);
   print(`average                    ${ours_seconds.toFixed(2)} s, peak ${whole(result.ours_peak_mb)} MB`);
   print(`sequential read and write  ${io_seconds.toFixed(2)} s`);
   print(`ratio                      ${ratio.toFixed(2)} (${ratio_min.toFixed(2)}-${ratio_max.toFixed(2)})`);
+  if (result.mergekit_seconds !== null)
+    print(
+      `mergekit                   ${result.mergekit_seconds.toFixed(2)} s, peak ${whole(result.mergekit_peak_mb)} MB, ` +
+        `values apart by ${result.mergekit_difference!.toExponential(1)} at most`,
+    );
+  else print(`mergekit is skipped: ${flags.python} has none (name a Python that has it with --python)`);
   await save(flags.json, {
     benchmark: "average",
     date: new Date().toISOString(),
@@ -274,6 +282,7 @@ function createBench(): Command {
     .option("--mb <n>", "size of one model", "1024")
     .option("--repeat <n>", "repetitions", "3")
     .option("--dir <dir>", "where the models are written and removed again", tmpdir())
+    .option("--python <path>", "a Python with mergekit", process.env.TOUCHSTONE_BENCH_PYTHON ?? "python3")
     .action(average);
   bench
     .command("reward")

@@ -133,7 +133,7 @@ it.each([
   [["warm", "a", "b"], "required option '-o, --out <dir>' not specified"],
   [["warm", "a", "b", "-o", "c", "--wieghts", "1"], "Did you mean --weights?"],
   [["warm", "inspect", "a", "b"], "required option '--data <file or Hub name>' not specified"],
-  [["warm", "check"], "missing required argument 'model'"],
+  [["warm", "check", "--data", "x"], "missing required argument 'model'"],
 ])("answers %j with one sentence and exit code 2", async (argv, sentence) => {
   const { code, err } = await run(...argv);
   expect(code).toBe(2);
