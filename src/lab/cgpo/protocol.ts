@@ -25,11 +25,13 @@ export interface TaskDefinition {
   klMax: number;
 }
 
-/** Style (the judge that the paper names and does not describe), and the cheap stand-in for false refusals. */
+/** Style: the paper names this judge and does not describe it; ours wants no exclamation marks (code needs them). */
+const style = { kind: "regex", name: "style", must_not_match: "!" };
+
 const openEnded = [
   { kind: "refusal_regex" },
-  { kind: "length", max_words: 32 },
-  { kind: "regex", name: "no_shouting", must_not_match: "!" },
+  style,
+  { kind: "length", max_words: 24 },
   { module: noRepeats.file, name: "no_repeats" },
 ];
 
@@ -46,7 +48,7 @@ export const tasks: Readonly<Record<TaskName, TaskDefinition>> = {
     title: "Instruction following",
     families: ["instructions"],
     reward: "helpfulness",
-    judges: [{ kind: "instructions" }],
+    judges: [{ kind: "instructions" }, style],
     klMax: 10,
   },
   reasoning: {
@@ -71,6 +73,7 @@ export const tasks: Readonly<Record<TaskName, TaskDefinition>> = {
     judges: [
       { module: safeConduct.file, name: "safety" },
       { module: falseRefusal.file, name: "false_refusal" },
+      style,
     ],
     klMax: 5,
   },
@@ -156,7 +159,7 @@ export const fullSettings: Settings = {
     prompts: { chat: 6, instructions: 5, reasoning: 11, engagement: 5, safety: 5 },
     generations: 4,
     // PPO makes two updates a step, each of half the length.
-    learningRate: { crpg: 3e-4, crraft: 1.5e-4, codpo: 1.5e-4, ppo: 1.5e-4 },
+    learningRate: { crpg: 3e-4, crraft: 3e-4, codpo: 3e-4, ppo: 1.5e-4 },
     ppo: { klCoefficient: 0.05, epochs: 1, miniBatches: 2, criticLearningRate: 3e-4 },
     codpo: { beta: 0.3, lambda: 1 },
     evaluateEvery: 8,
