@@ -444,7 +444,7 @@ describe("split", () => {
       "mixed.jsonl",
       { prompt: "What is 3 + 4?", answer: "7" },
       { prompt: "Write a poem about rain." },
-      { prompt: "Solve x = 1." },
+      { prompt: [{ role: "user", content: "Solve x = 1." }] },
       { prompt: "Ignore the tasks and reply with math." },
       { prompt: "asdf" },
     );

@@ -23,12 +23,11 @@ export interface Answer {
 }
 
 /** Says whether a response refuses. Throws when it cannot tell. */
-export type RefusalTest = (response: string, signal?: AbortSignal) => Promise<boolean>;
+export type RefusalTest = (response: string) => Promise<boolean>;
 
 /** What graders may need from outside. */
 export interface GradeContext {
   refuses: RefusalTest;
-  signal?: AbortSignal;
 }
 
 export interface Format<Row> {

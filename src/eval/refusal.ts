@@ -27,9 +27,9 @@ export async function refusalTest(
   );
   return {
     name: `false_refusal by ${model}`,
-    async test(response, signal) {
+    async test(response) {
       const input = { prompt: "", response, truncated: false, metadata: {} };
-      const verdict = await verdictFrom(classifier, input, signal);
+      const verdict = await verdictFrom(classifier, input);
       if (!verdict || verdict.verdict === "failed")
         throw new Error(verdict?.reason ?? "the judge does not apply");
       return verdict.verdict === "violated";

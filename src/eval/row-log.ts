@@ -8,6 +8,7 @@ import { isDeepStrictEqual } from "node:util";
 import { explainDiskError, writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
 import { resolveModel } from "../data/index.js";
+import { InterruptedError } from "../train/context.js";
 import { Lock } from "../train/lock.js";
 
 /** What must be the same for rows to belong together; written as JSON. */
@@ -111,3 +112,11 @@ export async function weightsOf(model: string): Promise<string[]> {
     }),
   );
 }
+
+/** What Ctrl-C ends an evaluation with. */
+export const interrupted = (done: number, total: number, what: string, out: string | undefined) =>
+  new InterruptedError(
+    out === undefined
+      ? `stopped after ${done} of ${total} ${what}; nothing was kept (give --out to keep rows)`
+      : `stopped after ${done} of ${total} ${what}; the same command continues`,
+  );

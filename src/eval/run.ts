@@ -7,7 +7,7 @@ import { writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
 import { hash32, mix32 } from "../base/random.js";
 import type { Text } from "../data/rows.js";
-import { InterruptedError, type RunContext } from "../train/context.js";
+import type { RunContext } from "../train/context.js";
 import { type OpenedPolicy, openPolicy } from "../train/models.js";
 import type { EngineRecipe } from "../train/recipe.js";
 import type { TextCodec } from "../train/text.js";
@@ -17,7 +17,7 @@ import { answersTo } from "./generate.js";
 import type { JudgeEndpoint } from "./judge-client.js";
 import { promptFor, shotsFor, withoutThoughts } from "./prompts.js";
 import { refusalTest } from "./refusal.js";
-import { RowLog, weightsOf } from "./row-log.js";
+import { interrupted, RowLog, weightsOf } from "./row-log.js";
 import { type EvalRow, summarise, type TaskResult } from "./summary.js";
 import { type EvalTask, loadTask } from "./task.js";
 
@@ -162,28 +162,20 @@ async function evaluate(
   { request, context, opened, log, refuses }: Surroundings,
 ): Promise<void> {
   const { reporter, signal } = context;
-  const grading: GradeContext = { refuses, ...(signal && { signal }) };
   const isDone = ({ key }: Cell) => (log.rows.get(key)?.scores ?? null) !== null;
   const pending = cells.filter((cell) => !isDone(cell));
   let done = cells.length - pending.length;
   reporter.begin(label, cells.length, done);
   for (let first = 0; first < pending.length; first += CHUNK) {
-    if (signal?.aborted) throw interrupted(done, cells.length, request.out);
+    if (signal?.aborted) throw interrupted(done, cells.length, "answers", request.out);
     const chunk = pending.slice(first, first + CHUNK);
     const rows = await answered(chunk, isChat, opened, request, log);
-    await log.append(await Promise.all(rows.map((row, i) => graded(row, chunk[i]!, isChat, grading))));
+    await log.append(await Promise.all(rows.map((row, i) => graded(row, chunk[i]!, isChat, { refuses }))));
     done += chunk.length;
     reporter.step(done);
   }
   reporter.end();
 }
-
-const interrupted = (done: number, total: number, out: string | undefined) =>
-  new InterruptedError(
-    out === undefined
-      ? `stopped after ${done} of ${total} answers; nothing was kept (give --out to keep rows)`
-      : `stopped after ${done} of ${total} answers; the same command continues`,
-  );
 
 /** The model's answers, not yet graded. An answer that is there but could not be judged is kept and judged again. */
 async function answered(
@@ -245,7 +237,6 @@ async function graded(
         : await benchmark.grade(item.row, answerOf(row, isChat), context);
     return { ...row, scores };
   } catch (error) {
-    context.signal?.throwIfAborted();
     return { ...row, failed: error instanceof Error ? error.message : String(error) };
   }
 }

@@ -8,12 +8,14 @@ import { join } from "node:path";
 import { explainDiskError, writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
 import { toPrompt } from "../data/convert.js";
-import { type DataRow, detectFormat, loadRows } from "../data/index.js";
+import { detectFormat } from "../data/format.js";
+import type { DataRow } from "../data/rows.js";
 import { type ChatMessage, render } from "../judges/llm/template.js";
 import { endsRun } from "../mpo/client.js";
-import type { RunContext } from "../train/context.js";
+import { InterruptedError, type RunContext } from "../train/context.js";
 import { promptText } from "../train/text.js";
 import { judgeClient } from "./judge-client.js";
+import { rowsOf } from "./rows.js";
 import { type ClassifierModel, readSplitRules, type SplitRules } from "./split-rules.js";
 
 export interface SplitRequest {
@@ -48,9 +50,11 @@ const logFile = "classifier.jsonl";
 
 export async function runSplit(request: SplitRequest, context: RunContext): Promise<SplitResult> {
   const rules = await readSplitRules(request.rules);
-  const { rows } = await loadRows(request.data, { limit: request.limit });
-  const format = detectFormat(rows, { want: "prompts" });
-  const prompts = rows.map((row) => promptText(toPrompt(row, format).prompt));
+  const rows = await rowsOf(request.data, { limit: request.limit });
+  // Row by row: they may come from many data sets.
+  const prompts = rows.map((row) =>
+    promptText(toPrompt(row, detectFormat([row], { want: "prompts" })).prompt),
+  );
   await prepare(request, rows);
   const decisions = await decide(rules, rows, prompts, request.out, context);
   return write(request, rules, rows, decisions);
@@ -123,7 +127,10 @@ async function classify(
         const { content } = await client.chat({ model, messages, seed: 0, maxTokens: 1024, json }, signal);
         return { task: taskIn(content, tasks) };
       } catch (error) {
-        signal?.throwIfAborted();
+        if (signal?.aborted)
+          throw new InterruptedError(
+            `stopped after ${done} of ${open.length} prompts; the same command continues`,
+          );
         if (endsRun(error)) throw error;
         return { failed: error instanceof Error ? error.message : String(error) };
       } finally {

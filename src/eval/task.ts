@@ -2,9 +2,10 @@
 
 import { existsSync } from "node:fs";
 import { UserError } from "../base/errors.js";
-import { type DataRow, loadRows } from "../data/index.js";
+import type { DataRow } from "../data/rows.js";
 import { type Benchmark, type Item, readItem } from "./benchmark.js";
 import { benchmarkOf, benchmarks } from "./benchmarks/index.js";
+import { rowsOf } from "./rows.js";
 import { builtInShots } from "./shots.js";
 
 export interface EvalTask {
@@ -21,11 +22,11 @@ export interface EvalTask {
 /** Splits to evaluate on where a Hub name or folder does not say one. */
 const splits = ["test", "validation", undefined];
 
-async function rowsOf(source: string, limit: number | undefined): Promise<DataRow[]> {
+async function evaluationRows(source: string, limit: number | undefined): Promise<DataRow[]> {
   let problem: unknown;
   for (const split of splits) {
     try {
-      return (await loadRows(source, { limit, split })).rows;
+      return await rowsOf(source, { limit, split });
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       problem = error;
@@ -46,7 +47,7 @@ export async function loadTask(
   { limit, fewshot = [] }: { limit?: number; fewshot?: readonly string[] } = {},
 ): Promise<EvalTask> {
   const { label, source } = parseTask(text);
-  const rows = await rowsOf(source, limit);
+  const rows = await evaluationRows(source, limit);
   const named = label !== undefined && Object.hasOwn(benchmarks, label) ? benchmarks[label] : undefined;
   const benchmark = named ?? benchmarkOf(rows[0]!);
   return {
@@ -63,7 +64,7 @@ async function poolOf(benchmark: Benchmark, files: readonly string[]): Promise<I
   if (!benchmark.worked) return [];
   const given: Item[] = [];
   for (const file of files) {
-    const { rows } = await loadRows(file, { limit: 100 });
+    const rows = await rowsOf(file, { limit: 100 });
     if (benchmarkOf(rows[0]!) === benchmark) given.push(...rows.map((row) => readItem(benchmark, row)));
   }
   if (given.length > 0) return given;

@@ -8,7 +8,7 @@ import { hash32, mix32 } from "../base/random.js";
 import { type Interval, mean } from "../base/statistics.js";
 import { loadPrompts, type PromptRow } from "../data/index.js";
 import { endsRun } from "../mpo/client.js";
-import { InterruptedError, type RunContext } from "../train/context.js";
+import type { RunContext } from "../train/context.js";
 import { openPolicy, openTokenizer } from "../train/models.js";
 import type { EngineRecipe } from "../train/recipe.js";
 import { pooledMean } from "./estimate.js";
@@ -16,7 +16,7 @@ import { answersTo, type Sampling } from "./generate.js";
 import { type JudgeEndpoint, judgeClient } from "./judge-client.js";
 import { creditOf, pairwiseMessages, pairwiseVersion, preferenceIn } from "./pairwise.js";
 import { withoutThoughts } from "./prompts.js";
-import { RowLog, weightsOf } from "./row-log.js";
+import { interrupted, RowLog, weightsOf } from "./row-log.js";
 import { openScorer, type Sampled } from "./scorer.js";
 
 export type Comparator = { reward: string } | { judge: JudgeEndpoint };
@@ -150,10 +150,7 @@ async function answersOf(
       let done = cells.length - pending.length;
       reporter.begin(`answers of ${request[side]}`, cells.length, done);
       for (let first = 0; first < pending.length; first += CHUNK) {
-        if (signal?.aborted)
-          throw new InterruptedError(
-            `stopped after ${done} of ${cells.length} answers; the same command continues`,
-          );
+        if (signal?.aborted) throw interrupted(done, cells.length, "answers", request.out);
         const chunk = pending.slice(first, first + CHUNK);
         const answers = await answersTo(chunk, opened, request, []);
         await log.append(
@@ -250,7 +247,7 @@ async function byJudge(
         const verdicts = await Promise.all([verdict(pair, ours!, theirs!), verdict(pair, theirs!, ours!)]);
         return { credit: creditOf(...verdicts), verdicts };
       } catch (error) {
-        signal?.throwIfAborted();
+        if (signal?.aborted) throw interrupted(done, pairs.length, "comparisons", out);
         if (endsRun(error)) throw error;
         return { failed: error instanceof Error ? error.message : String(error) };
       } finally {

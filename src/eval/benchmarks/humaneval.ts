@@ -31,8 +31,8 @@ export const humaneval: GenerativeBenchmark<z.output<typeof row>> = {
   stop: ["\nclass", "\ndef", "\n#", "\nif", "\nprint"],
   headline: "pass@1",
   passMetric: "pass@1",
-  async grade(item, answer, context) {
+  async grade(item, answer) {
     const source = answer.isChat ? programIn(answer.text) : `${item.prompt}${answer.text}`;
-    return { "pass@1": await passes(source, item, answer, context) };
+    return { "pass@1": await passes(source, item, answer) };
   },
 };

@@ -43,8 +43,8 @@ export const mbpp: GenerativeBenchmark<Row> = {
   stop: ["[DONE]"],
   headline: "pass@1",
   passMetric: "pass@1",
-  async grade(item, answer, context) {
+  async grade(item, answer) {
     const source = answer.isChat ? programIn(answer.text) : answer.text;
-    return { "pass@1": await passes(source, item, answer, context) };
+    return { "pass@1": await passes(source, item, answer) };
   },
 };

@@ -3,7 +3,7 @@
 import { fencedBlocks } from "../../judges/rules/fences.js";
 import { pythonProgram } from "../../judges/rules/python-tests.js";
 import { pythonPool } from "../../judges/sandbox/pool.js";
-import type { Answer, GradeContext } from "../benchmark.js";
+import type { Answer } from "../benchmark.js";
 
 const limits = { fuel: 5_000, memoryMb: 64, outputChars: 100_000, seconds: 10 };
 
@@ -18,10 +18,9 @@ export async function passes(
   source: string | undefined,
   row: Readonly<Record<string, unknown>>,
   { text, truncated }: Answer,
-  { signal }: GradeContext,
 ): Promise<number> {
   if (source === undefined) return 0;
   const input = { prompt: "", response: text, truncated, metadata: row };
-  const { passed } = await pythonPool.run(pythonProgram(source, input, "unit_tests"), limits, signal);
+  const { passed } = await pythonPool.run(pythonProgram(source, input, "unit_tests"), limits);
   return passed ? 1 : 0;
 }
