@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { RandomStream } from "../base/random.js";
 import type { FloatType } from "../model/config.js";
 import { bytesOf, float16ToFloat32, float32ToBfloat16 } from "../model/floats.js";
+import { ensembleMean } from "./ensemble.js";
 import { WeightedSum } from "./weighted-sum.js";
 
 const stream = new RandomStream(5, "weighted sum");
@@ -77,4 +78,20 @@ describe("a weighted sum", () => {
   it("tells when the sum is too large for float32", () => {
     expect(sumOf([f32(Float32Array.of(3e38)), f32(Float32Array.of(1e38))])).toBeUndefined();
   });
+});
+
+it("keeps features by how many runs found them, squared, where an ensemble keeps them once (WARM, 4.3)", () => {
+  // Orthonormal features z_j; run i finds feature j (f_ij = 1) with probability p_j, and its optimal head is
+  // omega_i = sum_j f_ij z_j. On the input z_j it predicts omega_ij f_ij.
+  const p = [0.9, 0.5, 0.1];
+  const runs = 2000;
+  const random = new RandomStream(7, "toy theory");
+  const found = Array.from({ length: runs }, () => p.map((chance) => +(random.uniform() < chance)));
+  const ensemble = ensembleMean(found.map((f) => f.map((x) => x * x)));
+  const weights = found.map((f) => f32(Float32Array.of(...f, ...f), 1 / runs));
+  const [omega, f] = [0, 3].map((at) => sumOf(weights)!.subarray(at, at + 3));
+  for (const [j, chance] of p.entries()) {
+    const average = omega![j]! * f![j]!;
+    expect(Math.abs(average / ensemble[j]! - chance)).toBeLessThan(0.02);
+  }
 });

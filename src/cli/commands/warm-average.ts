@@ -91,13 +91,15 @@ export const averageCommand = () => {
     });
 };
 
-function checkFlags({ weights, ema, greedy, eval: data, asAdapters, any }: AverageFlags): void {
+function checkFlags({ weights, ema, greedy, eval: data, asAdapters, any, dtype, base }: AverageFlags): void {
   const conflicts: [string, unknown, string, unknown][] = [
     ["--ema", ema, "--weights", weights],
     ["--greedy", greedy, "--weights", weights],
     ["--greedy", greedy, "--ema", ema],
     ["--as-adapters", asAdapters, "--greedy", greedy],
     ["--as-adapters", asAdapters, "--eval", data],
+    ["--as-adapters", asAdapters, "--dtype", dtype],
+    ["--as-adapters", asAdapters, "--base", base],
     ["--any", any, "--eval", data],
   ];
   for (const [first, a, second, b] of conflicts)
@@ -107,11 +109,14 @@ function checkFlags({ weights, ema, greedy, eval: data, asAdapters, any }: Avera
 }
 
 /** The members named on the command line, or those of a MergeKit file. */
-async function mergeOf(members: readonly string[], { weights, ema }: AverageFlags): Promise<LinearMerge> {
+async function mergeOf(
+  members: readonly string[],
+  { weights, ema, greedy }: AverageFlags,
+): Promise<LinearMerge> {
   const [first] = members;
   if (members.length === 1 && /\.ya?ml$/.test(first!)) {
-    if (weights !== undefined || ema !== undefined)
-      throw new UserError("--weights and --ema go with members; the file has its own weights");
+    if (weights !== undefined || ema !== undefined || greedy)
+      throw new UserError("--weights, --ema and --greedy go with members; the file has its own weights");
     const { readMergekit } = await import("../../reward/mergekit.js");
     return readMergekit(first!);
   }
