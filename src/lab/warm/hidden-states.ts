@@ -39,15 +39,15 @@ export class HiddenStates {
 
   /** log pi(. | prefix) for every row of `states`, [rows, vocabulary]. */
   distributions(states: Float32Array): Float64Array {
-    const { width } = this;
-    const vocabulary = this.head.length / width;
+    const { width, head } = this;
+    const vocabulary = head.length / width;
     const rows = states.length / width;
     const out = new Float64Array(rows * vocabulary);
     for (let row = 0; row < rows; row++) {
       let largest = -Infinity;
       for (let v = 0; v < vocabulary; v++) {
         let logit = 0;
-        for (let d = 0; d < width; d++) logit += states[row * width + d]! * this.head[v * width + d]!;
+        for (let d = 0; d < width; d++) logit += states[row * width + d]! * head[v * width + d]!;
         out[row * vocabulary + v] = logit;
         largest = Math.max(largest, logit);
       }
