@@ -25,7 +25,7 @@ export const splitCommand = () =>
         "      not: { keywords: [essay] }           # never these\n" +
         "    chat:\n" +
         "      description: small talk and questions about the world\n" +
-        "  llm: { model: qwen3:8b, base_url: http://127.0.0.1:11434/v1 }   # asked about what no rule claims\n" +
+        "  llm: { model: qwen3:8b, base_url: http://127.0.0.1:11434/v1 }   # the rest\n" +
         "  default: chat                            # instead of unclassified.jsonl",
     )
     .argument("<data>", "JSONL, JSON or Parquet file, or Hub name")
