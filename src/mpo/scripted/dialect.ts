@@ -10,7 +10,7 @@ import { itemRange, type RubricItem } from "../rubric.js";
 export const sentences = (text: string): string[] =>
   text.split(/[.!?]+(?:\s|$)/).filter((sentence) => words(sentence).length > 0);
 
-function wordsPerSentence(text: string): number {
+export function wordsPerSentence(text: string): number {
   const count = sentences(text).length;
   return count === 0 ? 0 : words(text).length / count;
 }

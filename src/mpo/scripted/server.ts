@@ -16,6 +16,8 @@ export interface ScriptedRequest {
 }
 
 export interface ScriptedServerOptions {
+  /** Default: a free one. */
+  port?: number;
   /** The fault of a request, if it is to have one. */
   fault?: (request: ScriptedRequest) => Fault | undefined;
   /** Which hacks the meta reward model knows. Default: those of the canned answers. */
@@ -87,8 +89,9 @@ async function readBody(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** Starts the server on a free port of the loopback interface. */
+/** Starts the server on the loopback interface. */
 export async function startScriptedServer({
+  port: wanted = 0,
   fault = () => undefined,
   reviewer = essayReviewer,
   latencyMs = 0,
@@ -133,7 +136,10 @@ export async function startScriptedServer({
       active--;
     }
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(wanted, "127.0.0.1", resolve);
+  });
   const { port } = server.address() as AddressInfo;
   return {
     baseUrl: `http://127.0.0.1:${port}/v1`,
