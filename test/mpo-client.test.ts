@@ -6,7 +6,8 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { apiKeyFor, limiter, retryAfterSeconds } from "../src/base/requests.js";
 import {
   BudgetError,
   ChatError,
@@ -14,9 +15,8 @@ import {
   OpenAIChatClient,
   type OpenAIClientOptions,
   ReplayError,
-  retryAfterSeconds,
 } from "../src/mpo/client.js";
-import { limiter, RecordedClient, type RecordedOptions, usageSince } from "../src/mpo/recorded-client.js";
+import { RecordedClient, type RecordedOptions, usageSince } from "../src/mpo/recorded-client.js";
 import type { Fault } from "../src/mpo/scripted/faults.js";
 import { type ScriptedServer, startScriptedServer } from "../src/mpo/scripted/server.js";
 
@@ -135,6 +135,16 @@ describe("retries", () => {
       /no answer from the server of rm/,
     );
     expect(pauses).toHaveLength(1);
+  });
+
+  it("a key that nobody named for a server goes to nobody but its own service", () => {
+    vi.stubEnv("OPENAI_API_KEY", "secret");
+    vi.stubEnv("MY_KEY", "mine");
+    expect(apiKeyFor("https://api.openai.com/v1")).toBe("secret");
+    expect(apiKeyFor("https://api.openai.com.example.org/v1")).toBeUndefined();
+    expect(apiKeyFor("http://127.0.0.1:8000/v1")).toBeUndefined();
+    expect(apiKeyFor("http://127.0.0.1:8000/v1", "MY_KEY")).toBe("mine");
+    vi.unstubAllEnvs();
   });
 
   it("reads Retry-After as seconds or as a date", () => {

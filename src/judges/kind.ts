@@ -1,6 +1,7 @@
 // How a kind of judge that recipes can name is written: its options and what makes a judge of them.
 
 import type { z } from "zod";
+import type { LabelModel } from "./llm/decide.js";
 import type { EndpointOptions } from "./llm/endpoint.js";
 import type { Judge } from "./verdict.js";
 
@@ -12,6 +13,8 @@ export interface JudgeContext {
   countTokens?: (text: string) => number;
   /** Judge models by the names that recipes give them. */
   llm?: Readonly<Record<string, EndpointOptions>>;
+  /** Opens a checkpoint in our own engine, for the models under `llm` that name no server. */
+  checkpoint?: (model: string) => Promise<LabelModel>;
 }
 
 export interface JudgeKind<Options extends z.ZodObject = z.ZodObject> {

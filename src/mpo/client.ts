@@ -4,6 +4,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import OpenAI, { APIConnectionError, APIError } from "openai";
 import { UserError } from "../base/errors.js";
+import { apiKeyFor, isTransient, retryAfterSeconds } from "../base/requests.js";
 
 export interface ChatMessage {
   role: "system" | "user" | "assistant";
@@ -63,7 +64,7 @@ export const endsRun = (error: unknown): boolean =>
 export interface OpenAIClientOptions {
   /** Up to and including `/v1`. */
   baseUrl: string;
-  /** Local servers ignore it. Default: OPENAI_API_KEY, or "none". */
+  /** Default: OPENAI_API_KEY for OpenAI's own service, none for any other. */
   apiKey?: string;
   timeoutSeconds?: number;
   /** Further attempts after a failed one. */
@@ -87,18 +88,6 @@ function responseFormat(format: JsonFormat, { name, schema }: NonNullable<ChatRe
   return format === "json_object" ? { response_format: { type: "json_object" } } : {};
 }
 
-const isTransient = (status: number | undefined): boolean =>
-  status === undefined || status === 408 || status === 409 || status === 429 || status >= 500;
-
-/** Seconds that a Retry-After header asks for: a number, or a date. */
-export function retryAfterSeconds(header: string | null | undefined, now = Date.now()): number | undefined {
-  if (!header) return undefined;
-  const seconds = Number(header);
-  if (Number.isFinite(seconds)) return Math.max(seconds, 0);
-  const date = Date.parse(header);
-  return Number.isNaN(date) ? undefined : Math.max((date - now) / 1000, 0);
-}
-
 export class OpenAIChatClient implements ChatClient {
   private readonly options: Required<Omit<OpenAIClientOptions, "apiKey">>;
   private readonly openai: OpenAI;
@@ -119,7 +108,7 @@ export class OpenAIChatClient implements ChatClient {
     };
     this.openai = new OpenAI({
       baseURL: options.baseUrl,
-      apiKey: apiKey ?? (process.env.OPENAI_API_KEY || "none"),
+      apiKey: apiKey ?? (apiKeyFor(options.baseUrl) || "none"),
       maxRetries: 0,
       timeout: this.options.timeoutSeconds * 1000,
     });

@@ -6,6 +6,7 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync } fro
 import { dirname } from "node:path";
 import { explainDiskError } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
+import { limiter } from "../base/requests.js";
 import {
   BudgetError,
   type ChatClient,
@@ -60,24 +61,6 @@ export interface RecordedOptions {
   log?: string;
   /** The log of another run that answers everything; no server is asked. */
   replay?: string;
-}
-
-/** Lets `limit` tasks run at the same time, the others wait in order. */
-export function limiter(limit: number): <T>(task: () => Promise<T>) => Promise<T> {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async (task) => {
-    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
-    else running++;
-    try {
-      return await task();
-    } finally {
-      // The slot goes to the next in line without being freed in between.
-      const next = waiting.shift();
-      if (next) next();
-      else running--;
-    }
-  };
 }
 
 /** A view of a client that counts what goes through it. */

@@ -79,7 +79,12 @@ export async function openTask(
     reward: await rewards.open(recipe.reward, { name, rows }),
     mixture: await mixtureFrom(
       recipe.judges,
-      { baseDir: context.baseDir ?? ".", countTokens: (text) => codec.tokenizer.encode(text).length, llm },
+      {
+        baseDir: context.baseDir ?? ".",
+        countTokens: (text) => codec.tokenizer.encode(text).length,
+        llm,
+        checkpoint: (model) => rewards.chatModels.checkpoint(model),
+      },
       { runAll: recipe.runAllJudges },
     ),
     baselines: new Map(),

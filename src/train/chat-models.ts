@@ -1,11 +1,15 @@
-// The language models under `llm:` as rubrics use them: each opened once, with its log in the run directory.
+// The language models under `llm:`: servers, or checkpoints in our own engine, each opened once. What rubrics say to them
+// is logged in the run directory.
 
 import { join } from "node:path";
 import { UserError } from "../base/errors.js";
+import { apiKeyFor } from "../base/requests.js";
 import { didYouMean } from "../base/suggest.js";
-import { OpenAIChatClient } from "../mpo/client.js";
+import { type ChatClient, OpenAIChatClient } from "../mpo/client.js";
 import { RecordedClient } from "../mpo/recorded-client.js";
-import type { LlmEndpointRecipe } from "./recipe.js";
+import { type LocalChat, localChatClient } from "./local-chat.js";
+import { type OpenedPolicy, openCodec, openPolicy } from "./models.js";
+import type { EngineRecipe, LlmEndpointRecipe } from "./recipe.js";
 
 export interface ChatModel {
   client: RecordedClient;
@@ -14,6 +18,7 @@ export interface ChatModel {
 }
 
 export interface ChatModelsOptions {
+  engine: EngineRecipe;
   /** Directory of the run; each model's requests and replies are kept there. */
   outputDir: string;
   /** Directory of another run whose logs answer everything. */
@@ -23,7 +28,9 @@ export interface ChatModelsOptions {
 const logOf = (runDir: string, name: string) => join(runDir, "llm", `${encodeURIComponent(name)}.jsonl`);
 
 export class ChatModels {
-  private readonly opened = new Map<string, ChatModel>();
+  private readonly opened = new Map<string, Promise<ChatModel>>();
+  private readonly checkpoints = new Map<string, Promise<LocalChat>>();
+  private readonly policies: Promise<OpenedPolicy>[] = [];
 
   constructor(
     private readonly endpoints: Readonly<Record<string, LlmEndpointRecipe>>,
@@ -31,10 +38,9 @@ export class ChatModels {
   ) {}
 
   /** A model by its name under `llm`. */
-  open(name: string): ChatModel {
+  open(name: string): Promise<ChatModel> {
     const known = this.opened.get(name);
     if (known) return known;
-    const { outputDir, replay } = this.options;
     const endpoint = Object.hasOwn(this.endpoints, name) ? this.endpoints[name] : undefined;
     if (!endpoint) {
       const names = Object.keys(this.endpoints);
@@ -42,29 +48,55 @@ export class ChatModels {
         `a reward names the model "${name}", which is not listed under llm${didYouMean(name, names)}`,
       );
     }
-    const { model, concurrency, budget, prices } = endpoint;
-    const client = new RecordedClient(openEndpoint(name, endpoint), {
+    const opened = this.record(name, endpoint);
+    this.opened.set(name, opened);
+    return opened;
+  }
+
+  private async record(name: string, endpoint: LlmEndpointRecipe): Promise<ChatModel> {
+    const { model, baseUrl, concurrency, budget, prices } = endpoint;
+    const { outputDir, replay } = this.options;
+    const inner = baseUrl === undefined ? await this.checkpoint(model) : serverOf(baseUrl, endpoint);
+    const client = new RecordedClient(inner, {
       concurrency,
       ...(budget && { budget }),
       ...(prices && { prices }),
       log: logOf(outputDir, name),
       ...(replay !== undefined && { replay: logOf(replay, name) }),
     });
-    const opened = { client, model };
-    this.opened.set(name, opened);
-    return opened;
+    return { client, model };
+  }
+
+  /** A checkpoint to talk to; its weights are read by the first request. */
+  checkpoint(model: string): Promise<LocalChat> {
+    let chat = this.checkpoints.get(model);
+    if (!chat) this.checkpoints.set(model, (chat = this.openCheckpoint(model)));
+    return chat;
+  }
+
+  private async openCheckpoint(model: string): Promise<LocalChat> {
+    // A model without a chat template shall be refused now, not at the first request.
+    (await openCodec(model)).prompt([{ role: "user", content: "Hello." }]);
+    return localChatClient(() => {
+      const policy = openPolicy(model, { engine: this.options.engine, frozen: true });
+      this.policies.push(policy);
+      return policy;
+    });
+  }
+
+  dispose(): void {
+    for (const opened of this.policies) void opened.then(({ policy }) => policy.dispose());
   }
 }
 
-function openEndpoint(name: string, endpoint: LlmEndpointRecipe): OpenAIChatClient {
-  const { baseUrl, apiKeyEnv, timeoutSeconds, maxRetries, retrySeconds } = endpoint;
-  if (baseUrl === undefined)
-    throw new UserError(`llm.${name} has no base_url, the address of an OpenAI-compatible server`);
-  return new OpenAIChatClient({
+const serverOf = (
+  baseUrl: string,
+  { apiKeyEnv, timeoutSeconds, maxRetries, retrySeconds }: LlmEndpointRecipe,
+): ChatClient =>
+  new OpenAIChatClient({
     baseUrl,
-    apiKey: process.env[apiKeyEnv] || "none",
+    apiKey: apiKeyFor(baseUrl, apiKeyEnv) || "none",
     timeoutSeconds,
     retries: maxRetries,
     backoffSeconds: retrySeconds,
   });
-}

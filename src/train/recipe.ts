@@ -163,7 +163,8 @@ const llmEndpoint = section(
   {
     model: text("the name of a model"),
     base_url: text("the address of an OpenAI-compatible endpoint").optional(),
-    api_key_env: text("the name of an environment variable").default("OPENAI_API_KEY"),
+    /** Absent: OPENAI_API_KEY for OpenAI's own service, none for any other. */
+    api_key_env: text("the name of an environment variable").optional(),
     concurrency: counting().default(8),
     timeout_seconds: number({ above: 0 }).default(60),
     max_retries: integer({ min: 0 }).default(4),

@@ -95,15 +95,16 @@ export interface RewardedTask {
 /** Opens the rewards of the tasks: each model once, and no reward model that does not read the policy's tokens. */
 export class RewardSources {
   private readonly opened = new Map<string, Promise<LocalScalarModel>>();
-  private readonly chatModels: ChatModels;
+  /** The models under `llm`, for the judges too. */
+  readonly chatModels: ChatModels;
 
   constructor(
     private readonly recipe: AlignRecipe,
     private readonly policyTokenizer: Tokenizer,
     private readonly context: RewardContext,
   ) {
-    const { llm, outputDir } = recipe;
-    this.chatModels = new ChatModels(llm, { outputDir, replay: context.replay });
+    const { llm, engine, outputDir } = recipe;
+    this.chatModels = new ChatModels(llm, { engine, outputDir, replay: context.replay });
   }
 
   async open(source: RewardSourceRecipe | undefined, task: RewardedTask): Promise<RewardSource> {
@@ -163,6 +164,7 @@ export class RewardSources {
 
   dispose(): void {
     for (const model of this.opened.values()) void model.then((opened) => opened.dispose());
+    this.chatModels.dispose();
   }
 }
 

@@ -53,7 +53,7 @@ export async function openRubricSource(
 ): Promise<RewardSource> {
   const { seed, models } = context;
   const { rubric, task } = await openRubric(recipe.rubric, recipe.task);
-  const judge = models.open(recipe.judgeModel);
+  const judge = await models.open(recipe.judgeModel);
   const judgeMeter = judge.client.meter();
   const options = { ...scoringOptions(recipe, task), client: judgeMeter, model: judge.model, seed };
   const reward = new RubricReward(options);
@@ -67,7 +67,7 @@ export async function openRubricSource(
     );
   const clusters = clusterColumn === undefined ? [] : clustersOf(context.rows, clusterColumn);
   const initial = clusters.length > 0 ? Object.fromEntries(clusters.map((name) => [name, rubric])) : rubric;
-  const mrm = meta && models.open(meta.model);
+  const mrm = meta && (await models.open(meta.model));
   const metaMeter = mrm?.client.meter();
   const hook = new MpoHook(
     initial,

@@ -21,6 +21,25 @@ export interface Decision {
   explanation?: string;
 }
 
+/** A model that gives the probabilities of given replies: a checkpoint in our own engine. */
+export interface LabelModel {
+  /** log P(label | messages) of every label as the beginning of the reply, nats. */
+  labelLogprobs(messages: readonly ChatMessage[], labels: readonly string[]): Promise<number[]>;
+}
+
+/** P(violated) > P(satisfied), from one forward pass (CGPO, appendix B.2). */
+export async function decideByLabels(
+  model: LabelModel,
+  { messages, labels }: Pick<Question, "messages" | "labels">,
+): Promise<Decision> {
+  const logprobs = await model.labelLogprobs(messages, [labels.satisfied, labels.violated]);
+  const [satisfied, violated] = [logprobs[0]!, logprobs[1]!];
+  // sigma of the difference: the two labels alone share the probability.
+  const isViolated = violated > satisfied;
+  const probability = 1 / (1 + Math.exp(-Math.abs(violated - satisfied)));
+  return { isViolated, by: "logprobs", probability };
+}
+
 interface Way {
   name: string;
   messages(question: Question): readonly ChatMessage[];

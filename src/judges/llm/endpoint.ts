@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import OpenAI, { APIError } from "openai";
 import { UserError } from "../../base/errors.js";
+import { apiKeyFor, isTransient, limiter, retryAfterSeconds } from "../../base/requests.js";
 import type { ChatMessage } from "./template.js";
 
 export interface EndpointOptions {
@@ -41,44 +42,30 @@ const maxMisses = 3;
 const statusOf = (error: unknown) =>
   error instanceof APIError ? (error.status as number | undefined) : undefined;
 
-/** Lost connections, timeouts and unreadable replies have no status. */
-const isTransient = (status: number | undefined) =>
-  status === undefined || status === 408 || status === 409 || status === 429 || status >= 500;
-
-/** Seconds that Retry-After asks for: a number, or a date. */
-function requestedPause(error: unknown): number | undefined {
-  const header = error instanceof APIError ? error.headers?.get("retry-after") : undefined;
-  if (!header) return undefined;
-  const seconds = Number.isNaN(Number(header)) ? (Date.parse(header) - Date.now()) / 1000 : Number(header);
-  return Number.isNaN(seconds) ? undefined : Math.max(0, seconds);
-}
-
 export class Endpoint {
   readonly model: string;
   /** Replies without a label by way of asking (see decide.ts), and the ways that have brought one. */
   private readonly misses = new Map<string, number>();
   private readonly labelled = new Set<string>();
   private readonly client: OpenAI;
-  private readonly concurrency: number;
+  private readonly limit: ReturnType<typeof limiter>;
   private readonly maxRetries: number;
   private readonly retrySeconds: number;
-  private running = 0;
-  private readonly waiting: (() => void)[] = [];
 
   constructor({
     model,
     baseUrl,
-    // A key that nobody named goes to nobody but its own service.
-    apiKeyEnv = baseUrl === undefined ? "OPENAI_API_KEY" : undefined,
+    apiKeyEnv,
     concurrency = 8,
     timeoutSeconds = 60,
     maxRetries = 4,
     retrySeconds = 0.5,
   }: EndpointOptions) {
     this.model = model;
-    const apiKey = apiKeyEnv === undefined ? undefined : process.env[apiKeyEnv];
+    const apiKey = apiKeyFor(baseUrl ?? "https://api.openai.com/v1", apiKeyEnv);
     if (!apiKey && baseUrl === undefined) {
-      throw new UserError(`judge model "${model}" has no base_url, and ${apiKeyEnv} holds no key for OpenAI`);
+      const variable = apiKeyEnv ?? "OPENAI_API_KEY";
+      throw new UserError(`judge model "${model}" has no base_url, and ${variable} holds no key for OpenAI`);
     }
     this.client = new OpenAI({
       apiKey: apiKey || "none",
@@ -86,7 +73,7 @@ export class Endpoint {
       maxRetries: 0,
       ...(baseUrl === undefined ? {} : { baseURL: baseUrl }),
     });
-    this.concurrency = concurrency;
+    this.limit = limiter(concurrency);
     this.maxRetries = maxRetries;
     this.retrySeconds = retrySeconds;
   }
@@ -109,17 +96,8 @@ export class Endpoint {
   }
 
   /** Throws RefusedError, or an error in one sentence after the last attempt. */
-  async complete(messages: readonly ChatMessage[], parameters: object, signal?: AbortSignal): Promise<Reply> {
-    if (this.running >= this.concurrency) await new Promise<void>((resolve) => this.waiting.push(resolve));
-    else this.running++;
-    try {
-      return await this.attempts(messages, parameters, signal);
-    } finally {
-      // The next in line takes the place over.
-      const next = this.waiting.shift();
-      if (next) next();
-      else this.running--;
-    }
+  complete(messages: readonly ChatMessage[], parameters: object, signal?: AbortSignal): Promise<Reply> {
+    return this.limit(() => this.attempts(messages, parameters, signal));
   }
 
   private async attempts(
@@ -143,7 +121,9 @@ export class Endpoint {
           );
         }
         const backoff = this.retrySeconds * 2 ** attempt * (0.5 + Math.random() / 2);
-        const pause = Math.min(requestedPause(error) ?? backoff, maxPauseSeconds);
+        const asked =
+          error instanceof APIError ? retryAfterSeconds(error.headers?.get("retry-after")) : undefined;
+        const pause = Math.min(asked ?? backoff, maxPauseSeconds);
         await sleep(1000 * pause, undefined, signal ? { signal } : {});
       }
     }

@@ -8,8 +8,8 @@ import { UserError } from "../../base/errors.js";
 import { didYouMean } from "../../base/suggest.js";
 import { hasColumn, type JudgeContext, type JudgeKind, judgeKind } from "../kind.js";
 import { satisfied, type Verdict, violated } from "../verdict.js";
-import { type Decision, decide } from "./decide.js";
-import { type Endpoint, endpointFor } from "./endpoint.js";
+import { type Decision, decide, decideByLabels, type Question } from "./decide.js";
+import { type Endpoint, type EndpointOptions, endpointFor } from "./endpoint.js";
 import { type ChatMessage, type Labels, readTemplate, render, shippedPrompt } from "./template.js";
 
 const modelOptions = {
@@ -27,13 +27,35 @@ const modelOptions = {
 
 type ModelOptions = z.output<z.ZodObject<typeof modelOptions>>;
 
-function endpointOf({ prompt: _, ...options }: ModelOptions, { llm = {} }: JudgeContext): Endpoint {
+/** A model that decides between two labels. */
+interface JudgeModel {
+  /** As its server or its place on the disk names it. */
+  name: string;
+  decide(question: Question, signal?: AbortSignal): Promise<Decision>;
+}
+
+const onServer = (endpoint: Endpoint): JudgeModel => ({
+  name: endpoint.model,
+  decide: (question, signal) => decide(endpoint, question, signal),
+});
+
+function inProcess(name: string, open: NonNullable<JudgeContext["checkpoint"]>): JudgeModel {
+  let opened: ReturnType<typeof open> | undefined;
+  return { name, decide: async (question) => decideByLabels(await (opened ??= open(name)), question) };
+}
+
+function judgeModelOf(
+  { prompt: _, ...options }: ModelOptions,
+  { llm = {}, checkpoint }: JudgeContext,
+): JudgeModel {
   const named = Object.hasOwn(llm, options.model) ? llm[options.model] : undefined;
   if (named) {
     const given = Object.entries(options).filter(([key, value]) => key !== "model" && value !== undefined);
-    return endpointFor({ ...named, ...Object.fromEntries(given) });
+    const settled: EndpointOptions = { ...named, ...Object.fromEntries(given) };
+    if (settled.baseUrl === undefined && checkpoint) return inProcess(named.model, checkpoint);
+    return onServer(endpointFor(settled));
   }
-  if (options.baseUrl !== undefined) return endpointFor(options);
+  if (options.baseUrl !== undefined) return onServer(endpointFor(options));
   const known = Object.keys(llm);
   throw new UserError(
     `there is no model "${options.model}" under llm${didYouMean(options.model, known)}; ` +
@@ -88,9 +110,9 @@ function llmJudge<Extra extends Record<string, z.ZodType>>(
         prompt === undefined ? shippedPrompt(name) : resolve(context.baseDir, prompt),
       );
       const variables = variablesOf(options);
-      const endpoint = endpointOf(pickModel(options), context);
+      const judgeModel = judgeModelOf(pickModel(options), context);
       const cache = new DecisionCache();
-      const version = `${template.version}-${endpoint.model}`;
+      const version = `${template.version}-${judgeModel.name}`;
       return {
         version,
         applies: (metadata) => template.needs.every((column) => hasColumn(column)(metadata)),
@@ -98,7 +120,7 @@ function llmJudge<Extra extends Record<string, z.ZodType>>(
           const messages: readonly ChatMessage[] = render(template, input, variables);
           const { labels, answerTokens } = template;
           const decision = await cache.decide(JSON.stringify([version, messages]), () =>
-            decide(endpoint, { messages, labels, answerTokens }, signal),
+            judgeModel.decide({ messages, labels, answerTokens }, signal),
           );
           return asVerdict(decision, labels, model);
         },

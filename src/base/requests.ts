@@ -1,0 +1,40 @@
+// What every client of a remote service needs: bounded concurrency, which failures pass, and how long a server asks to
+// wait.
+
+/** Lets `limit` tasks run at the same time, the others wait in order. */
+export function limiter(limit: number): <T>(task: () => Promise<T>) => Promise<T> {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async (task) => {
+    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running++;
+    try {
+      return await task();
+    } finally {
+      // The slot goes to the next in line without being freed in between.
+      const next = waiting.shift();
+      if (next) next();
+      else running--;
+    }
+  };
+}
+
+/** Whether the same request may succeed later. Lost connections, timeouts and unreadable replies have no status. */
+export const isTransient = (status: number | undefined): boolean =>
+  status === undefined || status === 408 || status === 409 || status === 429 || status >= 500;
+
+/** Seconds that a Retry-After header asks for: a number, or a date. */
+export function retryAfterSeconds(header: string | null | undefined, now = Date.now()): number | undefined {
+  if (!header) return undefined;
+  const seconds = Number(header);
+  if (Number.isFinite(seconds)) return Math.max(seconds, 0);
+  const date = Date.parse(header);
+  return Number.isNaN(date) ? undefined : Math.max((date - now) / 1000, 0);
+}
+
+/** The key for a server: a key that nobody named for it goes to nobody but its own service. */
+export function apiKeyFor(baseUrl: string, variable?: string): string | undefined {
+  const isOpenAI = URL.canParse(baseUrl) && new URL(baseUrl).hostname === "api.openai.com";
+  const named = variable ?? (isOpenAI ? "OPENAI_API_KEY" : undefined);
+  return named === undefined ? undefined : process.env[named];
+}
