@@ -8,7 +8,7 @@ import { didYouMean } from "../base/suggest.js";
 import { type ChatClient, OpenAIChatClient } from "../mpo/client.js";
 import { RecordedClient } from "../mpo/recorded-client.js";
 import { type LocalChat, localChatClient } from "./local-chat.js";
-import { type OpenedPolicy, openCodec, openPolicy } from "./models.js";
+import { type OpenedPolicy, openPolicy } from "./models.js";
 import type { EngineRecipe, LlmEndpointRecipe } from "./recipe.js";
 
 export interface ChatModel {
@@ -30,7 +30,7 @@ const logOf = (runDir: string, name: string) => join(runDir, "llm", `${encodeURI
 export class ChatModels {
   private readonly opened = new Map<string, Promise<ChatModel>>();
   private readonly checkpoints = new Map<string, Promise<LocalChat>>();
-  private readonly policies: Promise<OpenedPolicy>[] = [];
+  private readonly policies: OpenedPolicy[] = [];
 
   constructor(
     private readonly endpoints: Readonly<Record<string, LlmEndpointRecipe>>,
@@ -67,7 +67,7 @@ export class ChatModels {
     return { client, model };
   }
 
-  /** A checkpoint to talk to; its weights are read by the first request. */
+  /** A checkpoint to talk to. */
   checkpoint(model: string): Promise<LocalChat> {
     let chat = this.checkpoints.get(model);
     if (!chat) this.checkpoints.set(model, (chat = this.openCheckpoint(model)));
@@ -75,17 +75,13 @@ export class ChatModels {
   }
 
   private async openCheckpoint(model: string): Promise<LocalChat> {
-    // A model without a chat template shall be refused now, not at the first request.
-    (await openCodec(model)).prompt([{ role: "user", content: "Hello." }]);
-    return localChatClient(() => {
-      const policy = openPolicy(model, { engine: this.options.engine, frozen: true });
-      this.policies.push(policy);
-      return policy;
-    });
+    const opened = await openPolicy(model, { engine: this.options.engine, frozen: true });
+    this.policies.push(opened);
+    return localChatClient(opened);
   }
 
   dispose(): void {
-    for (const opened of this.policies) void opened.then(({ policy }) => policy.dispose());
+    for (const { policy } of this.policies) policy.dispose();
   }
 }
 

@@ -18,13 +18,12 @@ export interface LocalChat extends ChatClient {
 /** Tokens of a reply to a request that names no limit. */
 const defaultMaxTokens = 512;
 
-/** `open` is called once, by the first request. */
-export function localChatClient(open: () => Promise<ChatEngine>): LocalChat {
-  let opened: Promise<ChatEngine> | undefined;
-  const engine = () => (opened ??= open());
+/** Throws UserError for a model without a chat template. */
+export function localChatClient(engine: ChatEngine): LocalChat {
+  promptOf([{ role: "user", content: "Hello." }], engine);
   const turn = oneAtATime();
-  const reply = gathering(turn, async (requests: ChatRequest[]) => replyTo(requests, await engine()));
-  const score = gathering(turn, async (questions: LabelQuestion[]) => scoreLabels(questions, await engine()));
+  const reply = gathering(turn, (requests: ChatRequest[]) => replyTo(requests, engine));
+  const score = gathering(turn, (questions: LabelQuestion[]) => scoreLabels(questions, engine));
   return {
     async chat(request, signal) {
       signal?.throwIfAborted();

@@ -1,0 +1,178 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { stringify } from "yaml";
+import { openWorkshop, type Workshop } from "../../test/support/workshop.js";
+import { judgeBatch } from "../judges/mixture.js";
+import { mixtureFrom } from "../judges/registry.js";
+import type { ChatRequest } from "../mpo/client.js";
+import { gradeItem } from "../mpo/scripted/dialect.js";
+import { runAlign } from "./align.js";
+import { silent } from "./context.js";
+import { type ChatEngine, type LocalChat, localChatClient } from "./local-chat.js";
+import { type MetricsRow, readJsonl } from "./metrics.js";
+import { type OpenedPolicy, openPolicy } from "./models.js";
+import { parseRecipe } from "./recipe.js";
+
+const engine = { kind: "local", device: "cpu", threads: 1, maxBatchTokens: 4096 } as const;
+
+let shop: Workshop;
+let opened: OpenedPolicy;
+/** Prompts of every call to `sample`. */
+let calls: number[];
+let chat: LocalChat;
+beforeAll(async () => {
+  shop = await openWorkshop();
+  opened = await openPolicy(shop.policy, { engine, frozen: true });
+  const { policy, codec } = opened;
+  const watched: ChatEngine = {
+    policy: {
+      config: policy.config,
+      logprobs: (sequences) => policy.logprobs(sequences),
+      sample: (prompts, options) => {
+        calls.push(prompts.length);
+        return policy.sample(prompts, options);
+      },
+    },
+    codec,
+  };
+  calls = [];
+  chat = localChatClient(watched);
+});
+afterAll(async () => {
+  opened.policy.dispose();
+  await shop.remove();
+});
+
+const ask = (text: string, changes: Partial<ChatRequest> = {}): ChatRequest => ({
+  model: "local",
+  messages: [{ role: "user", content: text }],
+  maxTokens: 8,
+  ...changes,
+});
+
+describe("replies", () => {
+  it("are the same alone and in a batch, and requests of one moment are one batch", async () => {
+    const texts = ["Write about the sea.", "What is 2 + 2?", "Write about the road."];
+    const alone = [];
+    for (const text of texts) alone.push(await chat.chat(ask(text)));
+    calls.length = 0;
+    const together = await Promise.all(texts.map((text) => chat.chat(ask(text))));
+    expect(calls).toEqual([3]);
+    expect(together).toEqual(alone);
+    expect(together[0]).toMatchObject({ finishReason: "length", completionTokens: 8 });
+    expect(together[0]!.promptTokens).toBe(
+      opened.codec.prompt([{ role: "user", content: texts[0]! }]).length,
+    );
+  });
+
+  it("depend on the seed above temperature 0, and requests with other limits are batches of their own", async () => {
+    calls.length = 0;
+    const [a, b, again, short] = await Promise.all([
+      chat.chat(ask("Go.", { temperature: 1, seed: 1 })),
+      chat.chat(ask("Go.", { temperature: 1, seed: 2 })),
+      chat.chat(ask("Go.", { temperature: 1, seed: 1 })),
+      chat.chat(ask("Go.", { maxTokens: 2 })),
+    ]);
+    expect(again).toEqual(a);
+    expect(b!.content).not.toBe(a!.content);
+    expect(short!.completionTokens).toBe(2);
+    expect(calls).toEqual([3, 1]);
+  });
+
+  it("end before a stop string", async () => {
+    const whole = await chat.chat(ask("Write about the sea."));
+    const stop = whole.content.slice(3, 5);
+    const cut = await chat.chat(ask("Write about the sea.", { stop: [stop] }));
+    expect(cut.content).toBe(whole.content.slice(0, whole.content.indexOf(stop)));
+  });
+
+  it("a request beyond the window fails by itself", async () => {
+    const [good, bad] = await Promise.allSettled([
+      chat.chat(ask("Write.")),
+      chat.chat(ask("word ".repeat(300))),
+    ]);
+    expect(good.status).toBe("fulfilled");
+    expect(String((bad as PromiseRejectedResult).reason)).toMatch(
+      /has \d+ tokens, and the model's window is 256/,
+    );
+  });
+});
+
+describe("labels", () => {
+  it("have the probability of their tokens after the prompt", async () => {
+    const { policy, codec } = opened;
+    const messages = [{ role: "user" as const, content: "Is the sea blue?" }];
+    const [yes, no] = await chat.labelLogprobs(messages, ["Yes", "No"]);
+    const prompt = codec.prompt(messages);
+    for (const [label, found] of [
+      ["Yes", yes],
+      ["No", no],
+    ] as const) {
+      const tokens = [...prompt, ...codec.tokenizer.encode(label, { addSpecialTokens: false })];
+      const [row] = await policy.logprobs([{ tokens, promptLength: prompt.length }]);
+      expect(found).toBeCloseTo(
+        row!.reduce((sum, logprob) => sum + logprob, 0),
+        5,
+      );
+    }
+    const [other] = await Promise.all([
+      chat.labelLogprobs(messages, ["No", "Yes"]),
+      chat.labelLogprobs(messages, ["No"]),
+    ]);
+    expect(other[0]).toBeCloseTo(no!, 5);
+  });
+
+  it("decide for a judge", async () => {
+    const context = { baseDir: ".", llm: { guard: { model: "here" } }, checkpoint: async () => chat };
+    const mixture = await mixtureFrom([{ kind: "yes_no", model: "guard", question: "Good?" }], context);
+    const { results } = await judgeBatch(mixture, [
+      { prompt: "Hi.", response: "Hello.", truncated: false, metadata: {} },
+    ]);
+    const verdict = results[0]!.verdicts.yes_no;
+    expect(verdict).toMatchObject({
+      verdict: expect.stringMatching(/^(satisfied|violated)$/),
+      evidence: { by: "logprobs", probability: expect.any(Number) },
+    });
+    const { probability } = (verdict as { evidence: { probability: number } }).evidence;
+    expect(probability).toBeGreaterThanOrEqual(0.5);
+    expect(probability).toBeLessThanOrEqual(1);
+  });
+});
+
+describe("in align", () => {
+  const align = async (model: string, dir = shop.path("run")) => {
+    await shop.recipe("rubric.yaml", { items: [gradeItem("Effort", [6, "long"], [0, "short"])] });
+    const recipe = {
+      output_dir: dir,
+      policy: shop.policy,
+      steps: 1,
+      engine: { threads: 1 },
+      llm: { local: { model } },
+      tasks: [
+        {
+          name: "writing",
+          prompts: shop.data("prompts/writing.jsonl"),
+          reward: { rubric: shop.path("rubric.yaml"), judge_model: "local", max_tokens: 8, attempts: 1 },
+          judges: [{ kind: "yes_no", model: "local", question: "Good?" }],
+          optimizer: { name: "rloo", generations: 2, batch_prompts: 2, max_new_tokens: 4 },
+        },
+      ],
+    };
+    const parsed = parseRecipe("align", stringify(recipe), shop.path("recipe.yaml"));
+    await runAlign(parsed, { reporter: silent, resume: false });
+    return await readJsonl<MetricsRow>(`${dir}/metrics.jsonl`);
+  };
+
+  it("a checkpoint judges and scores; one that cannot follow a rubric fails every sample", async () => {
+    const [row] = await align(shop.policy);
+    expect(row).toMatchObject({
+      "tasks/writing/rubric/failed_rate": 1,
+      "tasks/writing/rubric/calls": 4,
+      "tasks/writing/judges/yes_no/failed_rate": expect.any(Number),
+      grad_norm: 0,
+    });
+  });
+
+  it("a reward model is no model to talk to", async () => {
+    await expect(align(shop.reward, shop.path("other"))).rejects.toThrow(/is a reward model/);
+  });
+});
