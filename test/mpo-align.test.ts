@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { stringify } from "yaml";
 import { readRounds } from "../src/mpo/history.js";
 import { createRubric } from "../src/mpo/rubric.js";
-import { readHistory } from "../src/mpo/rubric-file.js";
+import { historyClusters, readHistory } from "../src/mpo/rubric-file.js";
 import { executeItem, gradeItem, type Hack, type Reviewer } from "../src/mpo/scripted/dialect.js";
 import type { Fault } from "../src/mpo/scripted/faults.js";
 import {
@@ -215,11 +215,23 @@ describe("rounds", () => {
     expect(await versionsOf(seen)).toEqual([0, 1]);
     expect(await versionsOf(seen === "sea" ? "sky" : "sea")).toEqual([0]);
     await expect(align({ ...depth, reward: { meta: { ...meta, mode: "depth" } } })).rejects.toThrow(
-      "give cluster_column",
+      "give cluster_column, the column that names the cluster, or clusters",
     );
     await expect(align({ ...depth, reward: { ...depth.reward, cluster_column: "colour" } })).rejects.toThrow(
       /clusters\.jsonl:1: the row has no "colour"/,
     );
+  });
+});
+
+describe("clusters that are found", () => {
+  it("are the same for a seed, and each has a rubric of its own", async () => {
+    const changes = { reward: { clusters: 2, meta: { ...meta, mode: "depth", interval: 1 } }, steps: 2 };
+    const { rollouts, rubrics } = await align(changes);
+    const names = await historyClusters(rubrics);
+    expect(names).toEqual(["prompts 1", "prompts 2"]);
+    const clusterOf = ({ rubric }: RubricRollout) => (rubric as { cluster?: string }).cluster;
+    for (const row of rollouts) expect(names).toContain(clusterOf(row));
+    expect((await align(changes)).rollouts.map(clusterOf)).toEqual(rollouts.map(clusterOf));
   });
 });
 

@@ -2,6 +2,7 @@
 // generations; the gradients of all tasks are taken at the same weights, summed with the task weights rho_l, and applied
 // in one step.
 
+import { basename, join } from "node:path";
 import type { AdamOptions } from "../engine/contract.js";
 import type { LocalLanguageModel } from "../engine/local/index.js";
 import type { Surroundings, TaskContext } from "./align-task.js";
@@ -39,7 +40,12 @@ export interface AlignOptions extends TaskContext {
 }
 
 export function runAlign(recipe: AlignRecipe | StagedRecipe, context: AlignOptions): Promise<AlignResult> {
-  return "stages" in recipe ? runStages(recipe, context, runStage) : runStage(recipe, context, "align");
+  if (!("stages" in recipe)) return runStage(recipe, context, "align");
+  return runStages(recipe, context, (stage, { replay, ...rest }, label) => {
+    // The run that is replayed has a directory for each stage too.
+    const part = replay === undefined ? {} : { replay: join(replay, basename(stage.outputDir)) };
+    return runStage(stage, { ...rest, ...part }, label);
+  });
 }
 
 async function runStage(recipe: AlignRecipe, context: AlignOptions, label: string): Promise<AlignResult> {
@@ -54,7 +60,7 @@ async function runStage(recipe: AlignRecipe, context: AlignOptions, label: strin
     ? (await openPolicy(recipe.reference, { engine: recipe.engine, frozen: true })).policy
     : await policy.snapshot();
   const critic = await Critic.open(recipe, codec.tokenizer);
-  const rewards = new RewardSources(recipe, codec.tokenizer, context);
+  const rewards = new RewardSources(recipe, codec, context);
   const tasks: Learner[] = [];
   for (const task of recipe.tasks) tasks.push(await openLearner(task, recipe, rewards, codec, context));
 

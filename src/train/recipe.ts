@@ -267,8 +267,10 @@ const rubricFields = {
   answer_check: share().optional(),
   attempts: counting().optional(),
   max_tokens: counting().optional(),
-  /** Column that names the cluster of a prompt (meta.mode: depth). */
+  /** Depth mode: the column that names the cluster of a prompt. */
   cluster_column: text("a column of the prompts").optional(),
+  /** Depth mode: clusters to find by k-means over the policy's hidden states, in each value of cluster_column if given. */
+  clusters: counting().optional(),
   /** The paper's settings where our defaults differ: dialogue, raw totals, uniform samples, formal checks only. */
   faithful: boolean().optional(),
   meta: metaReward.optional(),

@@ -5,12 +5,11 @@ import { UserError } from "../base/errors.js";
 import type { PromptRow } from "../data/rows.js";
 import type { TokenIds } from "../engine/contract.js";
 import type { LocalScalarModel } from "../engine/local/index.js";
-import type { Tokenizer } from "../model/tokenizer.js";
 import { ChatModels } from "./chat-models.js";
 import type { Reporter } from "./context.js";
 import { EnsembleSource } from "./ensemble-source.js";
 import type { Metrics } from "./metrics.js";
-import { openRewardModel, openTokenizer } from "./models.js";
+import { openRewardModel, openScalarModel, openTokenizer } from "./models.js";
 import {
   type AlignRecipe,
   REWARD_SOURCES,
@@ -20,6 +19,7 @@ import {
 import type { TaskRollouts } from "./rollout.js";
 import { openRubricSource } from "./rubric-source.js";
 import { sumOf, type WeightedSource } from "./sum-source.js";
+import type { TextCodec } from "./text.js";
 
 /** One response to score. */
 export interface RewardInput {
@@ -100,7 +100,7 @@ export class RewardSources {
 
   constructor(
     private readonly recipe: AlignRecipe,
-    private readonly policyTokenizer: Tokenizer,
+    private readonly codec: TextCodec,
     private readonly context: RewardContext,
   ) {
     const { llm, engine, outputDir } = recipe;
@@ -129,6 +129,7 @@ export class RewardSources {
         seed,
         models: this.chatModels,
         outputDir,
+        embed: (rows) => this.embed(rows),
         note: (line) => this.context.reporter.note(line),
       });
     }
@@ -147,6 +148,17 @@ export class RewardSources {
     return fixedSource((sequences) => lastValues(model, sequences));
   }
 
+  /** Read off the initial policy by a model of its own, which is let go again. */
+  private async embed(rows: readonly PromptRow[]): Promise<Float32Array[]> {
+    const { policy, engine } = this.recipe;
+    const model = await openScalarModel(policy.model, { engine, frozen: true });
+    try {
+      return await model.features(rows.map(({ prompt }) => this.codec.prompt(prompt)));
+    } finally {
+      model.dispose();
+    }
+  }
+
   private model(name: string): Promise<LocalScalarModel> {
     let model = this.opened.get(name);
     if (!model) this.opened.set(name, (model = this.load(name)));
@@ -155,7 +167,7 @@ export class RewardSources {
 
   private async load(name: string): Promise<LocalScalarModel> {
     const tokenizer = await openTokenizer(name);
-    if (tokenizer.hash !== this.policyTokenizer.hash)
+    if (tokenizer.hash !== this.codec.tokenizer.hash)
       throw new UserError(
         `the reward model ${name} has another vocabulary than the policy ${this.recipe.policy.model} (their tokenizer.json differ); train the reward model from a checkpoint with the policy's tokenizer`,
       );

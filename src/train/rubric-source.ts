@@ -4,9 +4,11 @@
 
 import { join } from "node:path";
 import { UserError } from "../base/errors.js";
+import { RandomStream } from "../base/random.js";
 import { mean } from "../base/statistics.js";
 import { loadPreferences } from "../data/index.js";
 import type { PromptRow } from "../data/rows.js";
+import { kMeans } from "../mpo/clusters.js";
 import { RubricHistory } from "../mpo/history.js";
 import { MpoHook, type MpoOptions } from "../mpo/hook.js";
 import { MetaRewardModel, type MetaRewardModelOptions } from "../mpo/meta-reward-model.js";
@@ -44,6 +46,8 @@ export interface RubricSourceContext {
   models: ChatModels;
   /** Directory of the run. */
   outputDir: string;
+  /** The policy's last hidden state at the end of every prompt, before training. */
+  embed(rows: readonly PromptRow[]): Promise<Float32Array[]>;
   note(line: string): void;
 }
 
@@ -57,16 +61,13 @@ export async function openRubricSource(
   const judgeMeter = judge.client.meter();
   const options = { ...scoringOptions(recipe, task), client: judgeMeter, model: judge.model, seed };
   const reward = new RubricReward(options);
-  const { meta, clusterColumn } = recipe;
-  const isDepth = (meta?.mode ?? task.mode) === "depth" && meta !== undefined;
-  if (isDepth !== (clusterColumn !== undefined))
-    throw new UserError(
-      isDepth
-        ? `task ${context.task}: mode depth has a rubric for each cluster of prompts; give cluster_column, the column that names the cluster, or meta.mode: breadth`
-        : `task ${context.task}: cluster_column goes with meta.mode: depth`,
-    );
-  const clusters = clusterColumn === undefined ? [] : clustersOf(context.rows, clusterColumn);
-  const initial = clusters.length > 0 ? Object.fromEntries(clusters.map((name) => [name, rubric])) : rubric;
+  const { meta } = recipe;
+  const isDepth = meta !== undefined && (meta.mode ?? task.mode) === "depth";
+  if (!isDepth && (recipe.clusterColumn !== undefined || recipe.clusters !== undefined))
+    throw new UserError(`task ${context.task}: cluster_column and clusters go with meta.mode: depth`);
+  const clusters = isDepth ? await clustersOf(recipe, context) : undefined;
+  const names = [...new Set(clusters?.values())].sort();
+  const initial = clusters ? Object.fromEntries(names.map((name) => [name, rubric])) : rubric;
   const mrm = meta && (await models.open(meta.model));
   const metaMeter = mrm?.client.meter();
   const hook = new MpoHook(
@@ -92,7 +93,7 @@ export async function openRubricSource(
     tosses: (row, update) =>
       referenceOf(row) !== undefined &&
       tossesReference(seed, row.id, update, options.answerCheck?.probability ?? 0),
-    clusterColumn,
+    clusters,
     hasPreview: meta?.interval === "once",
     note: (line) => context.note(`task ${context.task}: ${line}`),
   });
@@ -186,12 +187,36 @@ async function readAnchors(path: string): Promise<Anchor[]> {
   }));
 }
 
-const clusterOf = ({ metadata }: PromptRow, column: string): string => String(metadata[column] ?? "");
-
-function clustersOf(rows: readonly PromptRow[], column: string): string[] {
-  const stray = rows.find((row) => clusterOf(row, column) === "");
-  if (stray) throw new UserError(`${stray.id}: the row has no "${column}", which names its cluster`);
-  return [...new Set(rows.map((row) => clusterOf(row, column)))].sort();
+/**
+ * The cluster of every row by its id (depth mode): what a column says, k-means over the embeddings of the prompts, or
+ * both (the paper: 3 clusters in each of 7 subjects).
+ */
+async function clustersOf(
+  { clusterColumn, clusters: k }: RubricRewardRecipe,
+  { task, rows, seed, embed }: RubricSourceContext,
+): Promise<ReadonlyMap<string, string>> {
+  if (clusterColumn === undefined && k === undefined)
+    throw new UserError(
+      `task ${task}: mode depth has a rubric for each cluster of prompts; give cluster_column, the column that names the cluster, or clusters, how many to find; or meta.mode: breadth`,
+    );
+  const groups = new Map<string, PromptRow[]>();
+  for (const row of rows) {
+    const name = clusterColumn === undefined ? "prompts" : String(row.metadata[clusterColumn] ?? "");
+    if (name === "")
+      throw new UserError(`${row.id}: the row has no "${clusterColumn}", which names its cluster`);
+    groups.set(name, [...(groups.get(name) ?? []), row]);
+  }
+  const found = new Map<string, string>();
+  for (const [name, members] of groups) {
+    const places =
+      k === undefined
+        ? undefined
+        : kMeans(await embed(members), k, new RandomStream(seed, `clusters of ${task}, ${name}`)).assignment;
+    members.forEach(({ id }, i) => {
+      found.set(id, places ? `${name} ${places[i]! + 1}` : name);
+    });
+  }
+  return found;
 }
 
 /** The reference answer that the data set gives, under any of its usual names. */
@@ -213,7 +238,8 @@ interface RubricSourceParts {
   meta: Counted | undefined;
   /** Whether the answer check takes the place of the rubric for a prompt in an update. */
   tosses(row: PromptRow, update: number): boolean;
-  clusterColumn: string | undefined;
+  /** By the prompt's id; absent when one rubric is for all. */
+  clusters: ReadonlyMap<string, string> | undefined;
   hasPreview: boolean;
   note(line: string): void;
 }
@@ -234,8 +260,7 @@ class RubricSource implements RewardSource {
   }
 
   private cluster(row: PromptRow): string | undefined {
-    const { clusterColumn } = this.parts;
-    return clusterColumn === undefined ? undefined : clusterOf(row, clusterColumn);
+    return this.parts.clusters?.get(row.id);
   }
 
   private rubricFor(row: PromptRow): Rubric {
@@ -261,7 +286,7 @@ class RubricSource implements RewardSource {
       rewards: Float64Array.from(scores, (score) => (score.status === "scored" ? score.reward : Number.NaN)),
       failed: scores.map(({ status }) => status === "failed"),
       violated: scores.map((score) => score.status === "scored" && !score.feasible),
-      notes: scores.map((score) => ({ rubric: noteOf(score) })),
+      notes: scores.map((score, i) => ({ rubric: noteOf(score, this.cluster(responses[i]!.row)) })),
     };
     this.scoresOf.set(result, scores);
     return result;
@@ -359,11 +384,12 @@ function sampleOf({ row, text }: Pick<RewardInput, "row" | "text">): RewardSampl
 }
 
 /** What rollouts.jsonl says of a score. */
-function noteOf(score: RubricScore): object {
+function noteOf(score: RubricScore, cluster: string | undefined): object {
   const { rubricVersion: version, rubricHash: hash } = score;
-  if (score.status === "failed") return { version, hash, failed: score.reason };
+  const by = { version, hash, ...(cluster !== undefined && { cluster }) };
+  if (score.status === "failed") return { ...by, failed: score.reason };
   const { items, total, maxTotal, source } = score;
-  return { version, hash, source, total, max_total: maxTotal, items };
+  return { ...by, source, total, max_total: maxTotal, items };
 }
 
 function scoreMetrics(scores: readonly RubricScore[]): Metrics {
