@@ -3,6 +3,7 @@
 import { Command } from "commander";
 import { alignCommand } from "./commands/align.js";
 import { doctorCommand } from "./commands/doctor.js";
+import { eloCommand } from "./commands/elo.js";
 import { evalCommand } from "./commands/eval.js";
 import { judgeCommand } from "./commands/judge.js";
 import { logprobsCommand } from "./commands/logprobs.js";
@@ -10,6 +11,7 @@ import { quickstartCommand } from "./commands/quickstart.js";
 import { reportCommand } from "./commands/report.js";
 import { reproduceCommand } from "./commands/reproduce.js";
 import { rewardCommand } from "./commands/reward.js";
+import { rubricCommand } from "./commands/rubric.js";
 import { sampleCommand } from "./commands/sample.js";
 import { scoreCommand } from "./commands/score.js";
 import { sftCommand } from "./commands/sft.js";
@@ -27,7 +29,9 @@ const VERBS = [
   logprobsCommand,
   judgeCommand,
   evalCommand,
+  eloCommand,
   splitCommand,
+  rubricCommand,
   reportCommand,
   quickstartCommand,
   reproduceCommand,
