@@ -1,9 +1,9 @@
 // MPO inside align: a tiny policy, rewarded by a rubric over real HTTP, with the scripted models on the other side.
 
 import type { ChildProcess } from "node:child_process";
-import { rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { stringify } from "yaml";
+import { parse, stringify } from "yaml";
 import { readRounds } from "../src/mpo/history.js";
 import { createRubric } from "../src/mpo/rubric.js";
 import { historyClusters, readHistory } from "../src/mpo/rubric-file.js";
@@ -526,5 +526,38 @@ describe("all three methods in one task", () => {
       expect(reward).toBeCloseTo(0.5 * warm[i]! + 2 * byRubric[i]!, 9);
     expect(metric(metrics, "rewards/rubric/mean")[0]).toBe(metric(metrics, "rubric/score")[0]);
     expect(Math.max(...(metrics.map(({ grad_norm }) => grad_norm) as number[]))).toBeGreaterThan(0);
+  });
+
+  it("so does the recipe of docs/combining.md", async () => {
+    const page = await readFile(new URL("../docs/combining.md", import.meta.url), "utf8");
+    const recipe = parse(/```yaml\n([\s\S]*?)```/.exec(page)![1]!) as ReturnType<typeof recipeOf>;
+    const [task] = recipe.tasks as unknown as {
+      prompts: string;
+      reward: { sum: [{ warm: string }, { rubric: string; meta: object }] };
+      optimizer: { batch_prompts: number; max_new_tokens: number };
+    }[];
+    const [warm, rubric] = task!.reward.sum;
+    const { rm: scorer, mrm: reviewer } = recipeOf().llm;
+    Object.assign(recipe, {
+      output_dir: shop.path("run"),
+      policy: shop.policy,
+      steps: 3,
+      engine: { threads: 1 },
+    });
+    Object.assign(recipe.llm, { scorer, reviewer });
+    task!.prompts = shop.data("prompts/writing.jsonl");
+    warm.warm = shop.reward;
+    rubric.rubric = shop.path("rubric.yaml");
+    Object.assign(rubric.meta, { interval: 2, samples: 4, flagged_score_lower: false });
+    Object.assign(task!.optimizer, { batch_prompts: 2, max_new_tokens: 10 });
+    await rm(shop.path("run"), { recursive: true, force: true });
+    const parsed = parseRecipe("align", stringify(recipe), shop.path("recipe.yaml"));
+    await runAlign(parsed, { reporter: silent, resume: false });
+    const rollouts = await readJsonl<RubricRollout>(shop.path("run", "rollouts.jsonl"));
+    expect(versionsByStep(rollouts)).toEqual([0, 0, 1]);
+    for (const { reward_parts, verdicts } of rollouts) {
+      expect(reward_parts).toEqual({ warm: expect.any(Number), rubric: expect.any(Number) });
+      expect(Object.keys(verdicts).length).toBeGreaterThan(0);
+    }
   });
 });
