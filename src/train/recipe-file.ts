@@ -87,6 +87,8 @@ const LOCATIONS = new Set(
     " ",
   ),
 );
+/** Keys whose `model` names an entry of `llm`. */
+const NAMING = new Set(["judges", "meta"]);
 /** Keys that are always a path, existing or not. */
 const ALWAYS_PATHS = new Set(["output_dir", "out"]);
 
@@ -99,14 +101,17 @@ function locate(name: string, dir: string, always: boolean): string {
   return always || looksLikePath || existsSync(at) ? at : name;
 }
 
-function locateAll(value: unknown, dir: string, key = ""): unknown {
+/** `isName`: a `model` in here is a name under `llm` or on a server, whatever lies beside the recipe. */
+function locateAll(value: unknown, dir: string, key = "", isName = false): unknown {
   if (typeof value === "string") {
-    return value !== "" && LOCATIONS.has(key) ? locate(value, dir, ALWAYS_PATHS.has(key)) : value;
+    const isLocation = LOCATIONS.has(key) && !(isName && key === "model");
+    return value !== "" && isLocation ? locate(value, dir, ALWAYS_PATHS.has(key)) : value;
   }
-  if (Array.isArray(value)) return value.map((item) => locateAll(item, dir, key));
+  if (Array.isArray(value)) return value.map((item) => locateAll(item, dir, key, isName));
   if (typeof value !== "object" || value === null) return value;
+  const isNamed = isName || NAMING.has(key) || "base_url" in value;
   return Object.fromEntries(
-    Object.entries(value).map(([name, entry]) => [name, locateAll(entry, dir, name)]),
+    Object.entries(value).map(([name, entry]) => [name, locateAll(entry, dir, name, isNamed)]),
   );
 }
 
