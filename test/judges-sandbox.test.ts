@@ -17,6 +17,15 @@ const addTests: UnitTest[] = [
   { call: "add", args: [2, 2], expected: 4, tolerance: 0 },
 ];
 
+/** Tells what a program finds: the global names, the first random number, how deep it can recurse, a clean large array. */
+const look = `const look = () => {
+  let depth = 0;
+  const down = () => { depth++; down(); };
+  try { down(); } catch {}
+  return [Object.getOwnPropertyNames(globalThis).length, Math.random(), depth, new Array(1e5).fill(7)[99999]];
+};`;
+const lookTest: UnitTest = { call: "look", args: [], expected: null, tolerance: 0 };
+
 const run = (source: string, tests: readonly UnitTest[] = addTests, bounds = limits) =>
   pool.run({ source, tests }, bounds);
 
@@ -93,6 +102,16 @@ describe("programs that are right", () => {
 });
 
 describe("programs that are wrong or hostile", () => {
+  const other = new SandboxPool(1);
+  const fresh = other.run({ source: look, tests: [lookTest] }, limits);
+  afterAll(() => other.close());
+
+  test("an interpreter that has run nothing is what every program finds", async () => {
+    expect((await fresh).reason).toMatch(
+      /^test 1 of 1: look\(\) gave \["array",\d+,0\.\d+,\d{4},7\], expected null$/,
+    );
+  });
+
   test.each([
     ["wrong result", "function add(a, b) { return a - b; }", "got -1, expected 3"],
     ["syntax error", "function add(a, b { return a; }", "SyntaxError"],
@@ -175,6 +194,7 @@ describe("programs that are wrong or hostile", () => {
     const result = await run(source);
     expect(result.passed).toBe(false);
     expect(result.reason).toContain(reason);
+    expect(await run(look, [lookTest])).toEqual(await fresh);
   });
 
   test("a loop inside a built-in, which no interpreter check interrupts, is killed; the next program runs", async () => {

@@ -1,20 +1,11 @@
-// Runs one untrusted JavaScript program and its unit tests in QuickJS, compiled to WebAssembly. Every program gets its
-// own WebAssembly instance, so no memory is shared with another program or survives it. There is no file, network,
-// process or clock inside: only ECMAScript, plus `console`, `module` and `exports`. The host evaluates the tests one by
-// one and reads each outcome from a promise that only the harness can settle; nothing printed counts.
+// Runs one untrusted JavaScript program and its unit tests in QuickJS, compiled to WebAssembly. Every program meets the
+// same memory, so nothing of another program survives. There is no file, network, process or clock inside: only
+// ECMAScript, plus `console`, `module` and `exports`. The host evaluates the tests one by one and reads each outcome from
+// a promise that only the harness can settle; nothing printed counts.
 
-import {
-  newQuickJSWASMModule,
-  newVariant,
-  type QuickJSContext,
-  type QuickJSHandle,
-  type QuickJSRuntime,
-  type QuickJSWASMModule,
-  RELEASE_SYNC,
-} from "quickjs-emscripten";
 import { transform } from "sucrase";
-import { harnessSource } from "./harness.js";
 import { BrokenTestError, type Limits, Meter, type ProgramResult, Stopped } from "./limits.js";
+import { QuickJs } from "./quickjs.js";
 
 export interface CallTest {
   /** Name of a function that the program defines; a dotted path reaches methods of objects. */
@@ -34,11 +25,6 @@ export interface Program {
   tests: readonly UnitTest[];
 }
 
-const nativeStackBytes = 256 * 1024;
-
-/** Promise jobs that cost as much as one interrupt check: short ones never reach the interpreter's own. */
-const jobsPerCheck = 200;
-
 /** The program as a script: types stripped, `export` turned into assignments to `exports`. */
 export function toScript(source: string): string {
   const hasModuleSyntax = /^\s*(?:export|import)\b/m.test(source);
@@ -53,96 +39,6 @@ export function toScript(source: string): string {
   }
 }
 
-const pagesPerMb = 16;
-
-/**
- * A fresh instance of the interpreter whose memory cannot grow past the limit. (The interpreter's own memory limit
- * does not see the size of blocks in WebAssembly.)
- */
-function instantiate(wasmModule: WebAssembly.Module, memoryMb: number): Promise<QuickJSWASMModule> {
-  const initial = 16 * pagesPerMb;
-  const wasmMemory = new WebAssembly.Memory({ initial, maximum: initial + Math.ceil(memoryMb * pagesPerMb) });
-  return newQuickJSWASMModule(newVariant(RELEASE_SYNC, { wasmModule, wasmMemory }));
-}
-
-/** One program in one interpreter. Handles are not freed one by one: the whole instance goes. */
-class Interpreter {
-  private readonly runtime: QuickJSRuntime;
-  private readonly context: QuickJSContext;
-  private readonly harness: QuickJSHandle;
-
-  constructor(
-    module: QuickJSWASMModule,
-    private readonly meter: Meter,
-  ) {
-    this.runtime = module.newRuntime();
-    this.runtime.setMaxStackSize(nativeStackBytes);
-    this.context = this.runtime.newContext();
-    const write = this.context.newFunction("write", (line) => {
-      meter.print(this.context.getString(line).length);
-    });
-    const create = this.context.unwrapResult(
-      this.context.evalCode(harnessSource, "harness", { type: "global" }),
-    );
-    this.harness = this.context.unwrapResult(
-      this.context.callFunction(create, this.context.undefined, write),
-    );
-    this.runtime.setInterruptHandler(() => meter.check());
-  }
-
-  /** Value of a script, or what it threw. */
-  evaluate(source: string, name: string): { value: QuickJSHandle } | { error: QuickJSHandle } {
-    const result = this.context.evalCode(source, name, { type: "global" });
-    this.stopIfExceeded();
-    return result.error ? { error: result.error } : { value: result.value };
-  }
-
-  /** Calls an asynchronous function of the harness and runs the job queue until its promise settles. */
-  settle(name: string, ...args: QuickJSHandle[]): { value: QuickJSHandle } | { error: QuickJSHandle } {
-    const method = this.context.getProp(this.harness, name);
-    const result = this.context.callFunction(method, this.context.undefined, ...args);
-    this.stopIfExceeded();
-    if (result.error) return { error: result.error };
-    for (;;) {
-      const state = this.context.getPromiseState(result.value);
-      if (state.type === "fulfilled") return { value: state.value };
-      if (state.type === "rejected") return { error: state.error };
-      if (!this.runtime.hasPendingJob()) throw new Stopped("a promise never settles");
-      this.runtime.executePendingJobs(jobsPerCheck);
-      this.meter.check();
-      this.stopIfExceeded();
-    }
-  }
-
-  /** One line about a thrown value. */
-  describe(error: QuickJSHandle): string {
-    const method = this.context.getProp(this.harness, "describe");
-    const result = this.context.callFunction(method, this.context.undefined, error);
-    this.stopIfExceeded();
-    return result.error ? "it threw something that cannot be shown" : this.context.getString(result.value);
-  }
-
-  canonicalOf(value: unknown): string {
-    const method = this.context.getProp(this.harness, "canonicalOf");
-    const json = this.context.newString(JSON.stringify(value ?? null));
-    return this.context.getString(
-      this.context.unwrapResult(this.context.callFunction(method, this.context.undefined, json)),
-    );
-  }
-
-  text(value: string): QuickJSHandle {
-    return this.context.newString(value);
-  }
-
-  string(handle: QuickJSHandle): string {
-    return this.context.getString(handle);
-  }
-
-  private stopIfExceeded(): void {
-    if (this.meter.exceeded !== undefined) throw new Stopped(this.meter.exceeded);
-  }
-}
-
 /** Equality of two canonical values, numbers within `tolerance`. */
 function equalWithin(a: unknown, b: unknown, tolerance: number): boolean {
   if (typeof a === "number" && typeof b === "number") return Math.abs(a - b) <= tolerance;
@@ -153,7 +49,7 @@ function equalWithin(a: unknown, b: unknown, tolerance: number): boolean {
 /** Runs the compiled test; undefined when it passes, else why not. */
 type RunTest = () => string | undefined;
 
-function compileStatements(interpreter: Interpreter, code: string): RunTest {
+function compileStatements(interpreter: QuickJs, code: string): RunTest {
   // The inner block lets the test declare its own `assert`.
   const wrapped = `(async function (assert, require, console) {{\n${code}\n}})`;
   const compiled = interpreter.evaluate(wrapped, "test");
@@ -165,7 +61,7 @@ function compileStatements(interpreter: Interpreter, code: string): RunTest {
   };
 }
 
-function compileCall(interpreter: Interpreter, { call, args, expected, tolerance }: CallTest): RunTest {
+function compileCall(interpreter: QuickJs, { call, args, expected, tolerance }: CallTest): RunTest {
   const wanted = interpreter.canonicalOf(expected);
   const self = call.includes(".") ? call.slice(0, call.lastIndexOf(".")) : "undefined";
   return () => {
@@ -195,31 +91,49 @@ function trap(error: unknown): string | undefined {
   return undefined;
 }
 
-/** Runs `program` and then every test. Throws a BrokenTestError when a test does not even parse. */
-export async function runJavaScript(
-  { source, tests }: Program,
-  limits: Limits,
-  wasmModule: WebAssembly.Module,
-): Promise<ProgramResult> {
-  const meter = new Meter(limits);
-  const result: ProgramResult = { passed: false, reason: "", passes: 0, ran: 0, total: tests.length };
-  try {
-    const interpreter = new Interpreter(await instantiate(wasmModule, limits.memoryMb), meter);
-    const compiled = tests.map((test) =>
-      typeof test === "string" ? compileStatements(interpreter, test) : compileCall(interpreter, test),
-    );
-    const outcome = interpreter.evaluate(toScript(source), "program");
-    if ("error" in outcome) return { ...result, reason: interpreter.describe(outcome.error) };
-    for (const test of compiled) {
-      result.ran++;
-      const problem = test();
-      if (problem === undefined) result.passes++;
-      else if (result.reason === "") result.reason = `test ${result.ran} of ${result.total}: ${problem}`;
-    }
-  } catch (error) {
-    const reason = meter.exceeded ?? trap(error);
-    if (reason === undefined) throw error;
-    return { ...result, reason };
+/** Runs the program and then every test. */
+function runTests(interpreter: QuickJs, { source, tests }: Program, result: ProgramResult): void {
+  const compiled = tests.map((test) =>
+    typeof test === "string" ? compileStatements(interpreter, test) : compileCall(interpreter, test),
+  );
+  const outcome = interpreter.evaluate(toScript(source), "program");
+  if ("error" in outcome) throw new Stopped(interpreter.describe(outcome.error));
+  for (const test of compiled) {
+    result.ran++;
+    const problem = test();
+    if (problem === undefined) result.passes++;
+    else result.reason ||= `test ${result.ran} of ${result.total}: ${problem}`;
   }
-  return { ...result, passed: result.passes === result.total };
+  result.passed = result.passes === result.total;
+}
+
+/**
+ * Runs one program after the other. What it returns throws a BrokenTestError when a test does not even parse. An
+ * interpreter serves the next program as well, unless this one broke it or made its memory grow.
+ */
+export function javaScriptRunner(
+  wasmModule: WebAssembly.Module,
+): (program: Program, limits: Limits) => Promise<ProgramResult> {
+  let spare: QuickJs | undefined;
+  return async (program, limits) => {
+    const interpreter =
+      spare?.memoryMb === limits.memoryMb ? spare : await QuickJs.start(wasmModule, limits.memoryMb);
+    spare = undefined;
+    const meter = new Meter(limits);
+    const total = program.tests.length;
+    const result: ProgramResult = { passed: false, reason: "", passes: 0, ran: 0, total };
+    let isWhole = true;
+    try {
+      interpreter.reset(meter);
+      runTests(interpreter, program, result);
+    } catch (error) {
+      isWhole = error instanceof Stopped || error instanceof BrokenTestError;
+      const reason = meter.exceeded ?? trap(error);
+      if (reason === undefined) throw error;
+      return { ...result, reason };
+    } finally {
+      if (isWhole && !interpreter.hasGrown) spare = interpreter;
+    }
+    return result;
+  };
 }

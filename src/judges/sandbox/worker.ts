@@ -3,7 +3,7 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import { errorMessage } from "../verdict.js";
-import { type Program, runJavaScript } from "./javascript.js";
+import { javaScriptRunner, type Program } from "./javascript.js";
 import type { Job, JobOutcome } from "./pool.js";
 
 /** 2026-01-01T00:00:00Z, in milliseconds. */
@@ -19,12 +19,12 @@ function stopClock(): void {
 }
 
 stopClock();
-const interpreter = workerData as WebAssembly.Module;
+const run = javaScriptRunner(workerData as WebAssembly.Module);
 
 parentPort!.on("message", async ({ program, limits }: Job<Program>) => {
   let outcome: JobOutcome;
   try {
-    outcome = { result: await runJavaScript(program, limits, interpreter) };
+    outcome = { result: await run(program, limits) };
   } catch (error) {
     outcome = { error: errorMessage(error) };
   }
