@@ -32,7 +32,7 @@ const openEnded = [
   { kind: "refusal_regex" },
   style,
   { kind: "length", max_words: 24 },
-  { module: noRepeats.file, name: "no_repeats" },
+  { module: `./${noRepeats.file}`, name: "no_repeats" },
 ];
 
 /** The judges are what a user of the tool would write down without knowing the true reward. */
@@ -71,8 +71,8 @@ export const tasks: Readonly<Record<TaskName, TaskDefinition>> = {
     families: ["safety"],
     reward: "safety",
     judges: [
-      { module: safeConduct.file, name: "safety" },
-      { module: falseRefusal.file, name: "false_refusal" },
+      { module: `./${safeConduct.file}`, name: "safety" },
+      { module: `./${falseRefusal.file}`, name: "false_refusal" },
       style,
     ],
     klMax: 5,
@@ -159,9 +159,9 @@ export const fullSettings: Settings = {
     prompts: { chat: 6, instructions: 5, reasoning: 11, engagement: 5, safety: 5 },
     generations: 4,
     // PPO makes two updates a step, each of half the length.
-    learningRate: { crpg: 3e-4, crraft: 3e-4, codpo: 3e-4, ppo: 1.5e-4 },
+    learningRate: { crpg: 3e-4, crraft: 3e-4, codpo: 2e-4, ppo: 1.5e-4 },
     ppo: { klCoefficient: 0.05, epochs: 1, miniBatches: 2, criticLearningRate: 3e-4 },
-    codpo: { beta: 0.3, lambda: 1 },
+    codpo: { beta: 0.1, lambda: 5 },
     evaluateEvery: 8,
   },
   heldout: { along: 24, final: 100 },

@@ -84,6 +84,7 @@ export function onlineRecipe(run: OnlineRun, context: RecipeContext): Recipe {
     policy: path(finalModel("warmup")),
     steps: settings.online.steps,
     learning_rate: settings.online.learningRate[optimizerOf(run)],
+    lr_scheduler_type: "linear",
     warmup_steps: 5,
     tasks: taskNames.map((name) => ({
       name,
