@@ -76,7 +76,7 @@ export async function openTask(
     cursor: PromptCursor.start(rows, { seed, name: `prompts of ${name}` }),
     batch: [],
     random: new RandomStream(seed, `samples of ${name}`),
-    reward: await rewards.open(recipe.reward, { name, rows }),
+    reward: await rewards.open(recipe.reward, { name, rows, hasJudges: recipe.judges.length > 0 }),
     mixture: await mixtureFrom(
       recipe.judges,
       {

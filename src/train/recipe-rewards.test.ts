@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type AlignRecipe, parseRecipe } from "./recipe.js";
+import { type AlignRecipe, parseRecipe, toYaml } from "./recipe.js";
 
 const MINIMAL = `
 output_dir: run
@@ -43,6 +43,11 @@ describe("the reward of a task", () => {
     expect(intervalOf("never")).toMatchObject({ meta: { interval: Number.POSITIVE_INFINITY } });
     expect(intervalOf(".inf")).toMatchObject({ meta: { interval: Number.POSITIVE_INFINITY } });
     expect(intervalOf("once")).toMatchObject({ meta: { interval: "once" } });
+    const whole = parseAlign(
+      withReward(`{ sum: [{ warm: ./a, weight: 2 }, { ${rubric}, meta: { model: large, k: .inf } }] }`),
+    );
+    expect(whole.tasks[0]!.reward).toMatchObject({ sum: [{ warm: "/recipes/a", weight: 2 }, { weight: 1 }] });
+    expect(parseAlign(toYaml(whole))).toEqual(whole);
     for (const [given, problem] of [
       ["{ rubric: ./r.yaml }", "reward.judge_model is missing; give a name listed under llm"],
       ["{ warm: ./a, judge_model: small }", "reward.judge_model only goes with rubric"],

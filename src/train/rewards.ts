@@ -90,6 +90,7 @@ export interface RewardContext {
 export interface RewardedTask {
   name: string;
   rows: readonly PromptRow[];
+  hasJudges: boolean;
 }
 
 /** Opens the rewards of the tasks: each model once, and no reward model that does not read the policy's tokens. */
@@ -126,6 +127,7 @@ export class RewardSources {
       return openRubricSource(source, {
         task: task.name,
         rows: task.rows,
+        hasJudges: task.hasJudges,
         seed,
         models: this.chatModels,
         outputDir,

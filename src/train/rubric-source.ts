@@ -42,6 +42,7 @@ export interface RubricSourceContext {
   /** Name of the task in the recipe. */
   task: string;
   rows: readonly PromptRow[];
+  hasJudges: boolean;
   seed: number;
   models: ChatModels;
   /** Directory of the run. */
@@ -57,6 +58,10 @@ export async function openRubricSource(
 ): Promise<RewardSource> {
   const { seed, models } = context;
   const { rubric, task } = await openRubric(recipe.rubric, recipe.task);
+  if (task.judges.length > 0 && !context.hasJudges)
+    context.note(
+      `task ${context.task}: the preset ${task.name} goes with judges; put them under judges: ${JSON.stringify(task.judges)}`,
+    );
   const judge = await models.open(recipe.judgeModel);
   const judgeMeter = judge.client.meter();
   const options = { ...scoringOptions(recipe, task), client: judgeMeter, model: judge.model, seed };
