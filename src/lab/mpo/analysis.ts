@@ -244,14 +244,17 @@ function closedClaim(results: Results): Claim {
 
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 
-/** Mean over the swaps of a run; NaN where there was none. */
-const meanDip = (run: RunResult): number => mean(swaps(run).map(({ before, after }) => before - after));
+/** Mean over the swaps of a run; 0 where there was none. */
+function meanDip(run: RunResult): number {
+  const dips = swaps(run).map(({ before, after }) => before - after);
+  return dips.length === 0 ? 0 : mean(dips);
+}
 
-/** True reward at the end less that at the first swap, on the prompts along the way. */
-function riseSinceFirstSwap(run: RunResult): number {
-  const first = swaps(run)[0]?.step;
-  const at = run.curve.find(({ step }) => step === first);
-  return run.curve.at(-1)!.trueReward - (at?.trueReward ?? Number.NaN);
+/** True reward at the end less that at the first swap, on the prompts along the way; 0 where there was none. */
+function riseSinceFirstSwap({ curve, ...run }: RunResult): number {
+  const first = swaps({ curve, ...run })[0]?.step;
+  const at = curve.find(({ step }) => step === first);
+  return at ? curve.at(-1)!.trueReward - at.trueReward : 0;
 }
 
 function dipClaim(results: Results): Claim {

@@ -54,11 +54,11 @@ export interface Settings {
   batchPrompts: number;
   generations: number;
   maxNewTokens: number;
-  learningRate: number;
   /** Points taken from a response that does not end by itself. */
   missingEosPenalty: number;
-  ppo: { klCoefficient: number; epochs: number; criticLearningRate: number };
-  crpg: { klMax: number };
+  ppo: { learningRate: number; klCoefficient: number; epochs: number; criticLearningRate: number };
+  /** One update a step, where PPO has `epochs`. */
+  crpg: { learningRate: number; klMax: number };
   mpo: { interval: number; samples: number };
   /** Held-out prompts: along the way (after every round), and at the end. */
   heldout: { along: number; final: number };
@@ -69,18 +69,17 @@ export const fullSettings: Settings = {
   batchPrompts: 12,
   generations: 4,
   maxNewTokens: 64,
-  learningRate: 4e-4,
   missingEosPenalty: 2,
-  ppo: { klCoefficient: 0.08, epochs: 2, criticLearningRate: 1e-3 },
-  crpg: { klMax: 30 },
+  ppo: { learningRate: 4e-4, klCoefficient: 0.08, epochs: 2, criticLearningRate: 1e-3 },
+  crpg: { learningRate: 6e-4, klMax: 30 },
   mpo: { interval: 8, samples: 16 },
   heldout: { along: 48, final: 128 },
 };
 
 export const quickSettings: Settings = {
   ...fullSettings,
-  steps: 4,
-  batchPrompts: 4,
-  mpo: { interval: 2, samples: 4 },
+  steps: 2,
+  batchPrompts: 3,
+  mpo: { interval: 1, samples: 4 },
   heldout: { along: 4, final: 6 },
 };

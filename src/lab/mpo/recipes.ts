@@ -59,7 +59,7 @@ export function runRecipe(run: RunName, context: RecipeContext): Record<string, 
     engine: { kind: "local", device: "cpu", threads },
     policy: baseModelDir,
     steps: settings.steps,
-    learning_rate: settings.learningRate,
+    learning_rate: settings[optimizer].learningRate,
     warmup_steps: 5,
     save_steps: 0,
     tasks: [

@@ -92,5 +92,5 @@ export const writingReviewer: Reviewer = {
       remedy: [remedies[name]],
     }),
   ),
-  mergeShare: 0.4,
+  mergeShare: 0.35,
 };
