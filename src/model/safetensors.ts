@@ -323,10 +323,10 @@ export interface FloatTensor extends TensorHead {
   values: () => Float32Array | Promise<Float32Array> | AsyncIterable<Float32Array>;
 }
 
-/** A tensor whose bytes are copied as they are. */
+/** A tensor whose bytes are written as they are: all at once, or in chunks. */
 export interface RawTensor extends TensorHead {
   dtype: string;
-  bytes: () => Uint8Array | Promise<Uint8Array>;
+  bytes: () => Uint8Array | Promise<Uint8Array> | AsyncIterable<Uint8Array>;
 }
 
 export type TensorSource = FloatTensor | RawTensor;
@@ -448,8 +448,10 @@ async function writeTensor(handle: FileHandle, tensor: TensorSource): Promise<vo
   let written = 0;
   if ("bytes" in tensor) {
     const bytes = await tensor.bytes();
-    await writeAll(handle, bytes);
-    written = bytes.length;
+    for await (const chunk of bytes instanceof Uint8Array ? [bytes] : bytes) {
+      await writeAll(handle, chunk);
+      written += chunk.length;
+    }
   } else {
     const values = await tensor.values();
     for await (const chunk of values instanceof Float32Array ? [values] : values) {

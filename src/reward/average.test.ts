@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { UserError } from "../base/errors.js";
 import { loadCheckpoint } from "../model/checkpoint.js";
+import { bytesOf, float32ToBfloat16 } from "../model/floats.js";
 import { readJson } from "../model/json.js";
 import { SafetensorsReader, type TensorSource, writeSafetensors } from "../model/safetensors.js";
 import { averageCheckpoints, emaWeights } from "./average.js";
@@ -170,6 +171,38 @@ describe("exactness", () => {
       }),
     );
     expect(average!.every((value, i) => value === (one![i]! + three![i]!) / 2)).toBe(true);
+  });
+
+  it("rounds to bfloat16 once, and refuses what does not fit", async () => {
+    await averageCheckpoints({ members: [a, b, c], out });
+    const exact = await SafetensorsReader.open(out);
+    await averageCheckpoints({ members: [a, b, c], out: `${out}-narrow`, dtype: "BF16" });
+    const narrow = await SafetensorsReader.open(`${out}-narrow`);
+    for (const name of exact.tensors.keys()) {
+      expect(narrow.info(name).dtype).toBe("BF16");
+      const values = await exact.readFloat32(name);
+      const expected = new Uint16Array(values.length);
+      float32ToBfloat16(values, expected);
+      expect(Buffer.compare(await narrow.readRaw(name), bytesOf(expected))).toBe(0);
+    }
+    await Promise.all([exact.close(), narrow.close()]);
+
+    const large = join(root, "large");
+    await cp(fixture("member-a"), large, { recursive: true });
+    const config = { architectures: ["XForCausalLM"], model_type: "x" };
+    await writeFile(join(large, "config.json"), JSON.stringify(config));
+    const values = Float32Array.of(1, 3.4e38);
+    await writeSafetensors(join(large, "model.safetensors"), [
+      { name: "w", shape: [2], dtype: "F32", values: () => values },
+    ]);
+    const averaging = averageCheckpoints({
+      members: [{ dir: large }],
+      out: join(root, "refused"),
+      dtype: "BF16",
+      rewardModels: false,
+    });
+    await expect(averaging).rejects.toThrow(/tensor "w" has values too large for BF16; save it as F32/);
+    expect(await readdir(root)).not.toContain("refused");
   });
 
   it("an exponential moving average is a weighted average", () => {

@@ -11,7 +11,7 @@ import type { FloatType } from "../model/config.js";
 import { formatJson, type Json } from "../model/json.js";
 import { type TensorSource, writeWeights } from "../model/safetensors.js";
 import type { Member } from "./member.js";
-import { isInteger, MemberSet, type MemberSource } from "./member-set.js";
+import { isInteger, MemberSet, type MemberSource, type SumChunk } from "./member-set.js";
 import { type CardDiagnostics, type LinearMerge, mergeCard } from "./mergekit.js";
 import { itemBytes } from "./weighted-sum.js";
 
@@ -78,16 +78,27 @@ export async function averageCheckpoints({
     const total = floats.reduce((sum, [, elements]) => sum + elements, 0);
     const chunks = set.sum(weights, floats);
     let done = 0;
-    async function* averaged(name: string, elements: number): AsyncGenerator<Float32Array> {
+    /** The chunks of one tensor, as the writer asks for them. */
+    async function* averaged<T>(
+      name: string,
+      elements: number,
+      take: (chunk: SumChunk) => T,
+    ): AsyncGenerator<T> {
       for (let written = 0; written < elements; ) {
         const { value } = await chunks.next();
         if (value?.name !== name) throw new Error(`the writer asked for "${name}" out of order`);
-        yield value.values;
+        yield take(value);
         written += value.elements;
         done += value.elements;
         onProgress?.(done, total);
       }
     }
+    const valuesOf = ({ values }: SumChunk) => values;
+    const bfloat16Of = ({ name, narrowed }: SumChunk) => {
+      const bytes = narrowed();
+      if (bytes) return bytes;
+      throw new UserError(`tensor "${name}" has values too large for BF16; save it as F32`);
+    };
     const sources: TensorSource[] = [
       ...[...first.tensors]
         .filter(([, info]) => isInteger(info.dtype))
@@ -97,12 +108,13 @@ export async function averageCheckpoints({
           dtype: type,
           bytes: () => first.readRaw(name),
         })),
-      ...floats.map(([name, elements]) => ({
-        name,
-        shape: first.tensors.get(name)!.shape,
-        dtype: typeOf(name),
-        values: () => averaged(name, elements),
-      })),
+      ...floats.map(([name, elements]): TensorSource => {
+        const { shape } = first.tensors.get(name)!;
+        const type = typeOf(name);
+        return type === "BF16"
+          ? { name, shape, dtype: type, bytes: () => averaged(name, elements, bfloat16Of) }
+          : { name, shape, dtype: type, values: () => averaged(name, elements, valuesOf) };
+      }),
     ];
     const merge: LinearMerge = {
       models: given.map(({ dir, weight = 1 }) => ({ model: dir, weight })),

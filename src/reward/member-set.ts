@@ -54,7 +54,7 @@ export class MemberSet {
   sum(
     weights: readonly number[],
     tensors: readonly (readonly [name: string, elements: number])[] = this.floats,
-  ): AsyncGenerator<Chunk & { values: Float32Array }> {
+  ): AsyncGenerator<SumChunk> {
     return sumChunks(inFixedOrder(this.members, weights), tensors);
   }
 
@@ -90,10 +90,17 @@ function inFixedOrder(members: readonly Member[], weights: readonly number[]): T
 const heldElements = 1 << 21;
 
 /** A part of one tensor, in row-major order. */
-export interface Chunk {
+interface Chunk {
   name: string;
   first: number;
   elements: number;
+}
+
+/** A part of the sum, valid until the next one is asked for. */
+export interface SumChunk extends Chunk {
+  values: Float32Array;
+  /** The same as the bytes of bfloat16 numbers; undefined where one is too large. Overwrites `values`. */
+  narrowed: () => Uint8Array | undefined;
 }
 
 function chunksOf(name: string, elements: number, size: number): Chunk[] {
@@ -107,7 +114,7 @@ function chunksOf(name: string, elements: number, size: number): Chunk[] {
 async function* sumChunks(
   terms: readonly Term[],
   tensors: readonly (readonly [name: string, elements: number])[],
-): AsyncGenerator<Chunk & { values: Float32Array }> {
+): AsyncGenerator<SumChunk> {
   const largest = tensors.reduce((max, [, elements]) => Math.max(max, elements), 0);
   const size = Math.min(largest, Math.ceil(heldElements / terms.length));
   const sum = new WeightedSum(terms.length, size);
@@ -131,7 +138,7 @@ async function* sumChunks(
     const typed = terms.map(({ member, weight }) => ({ type: member.storedType(name), weight }));
     const values = sum.of(index % 2, typed, elements);
     if (values === undefined) throw await nonFinite(terms, chunk);
-    yield { name, first, elements, values };
+    yield { name, first, elements, values, narrowed: () => sum.narrowed(elements) };
   }
 }
 

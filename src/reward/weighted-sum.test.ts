@@ -80,6 +80,30 @@ describe("a weighted sum", () => {
   });
 });
 
+describe("the sum as bfloat16", () => {
+  it("is that of float32ToBfloat16, half-way cases included", () => {
+    const halfWay = Float32Array.from({ length: 64 }, (_, i) => 1 + (2 * i + 1) / 256);
+    const values = Float32Array.of(...normals(3000), ...halfWay, -0, 1e-45, -3.3e38);
+    const expected = new Uint16Array(values.length);
+    float32ToBfloat16(values, expected);
+    const sum = new WeightedSum(1, values.length);
+    sum.input(0, 0, "F32", values.length).set(bytesOf(values));
+    expect(sum.of(0, [f32(values)], values.length)).toEqual(values);
+    expect(Buffer.compare(sum.narrowed(values.length)!, bytesOf(expected))).toBe(0);
+  });
+
+  it("tells when a number is too large", () => {
+    for (const at of [0, 40]) {
+      const values = new Float32Array(41);
+      values[at] = -3.4e38;
+      const sum = new WeightedSum(1, values.length);
+      sum.input(0, 0, "F32", values.length).set(bytesOf(values));
+      expect(sum.of(0, [f32(values)], values.length)).toEqual(values);
+      expect(sum.narrowed(values.length)).toBeUndefined();
+    }
+  });
+});
+
 it("keeps features by how many runs found them, squared, where an ensemble keeps them once (WARM, 4.3)", () => {
   // Orthonormal features z_j; run i finds feature j (f_ij = 1) with probability p_j, and its optimal head is
   // omega_i = sum_j f_ij z_j. On the input z_j it predicts omega_ij f_ij.

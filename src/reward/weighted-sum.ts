@@ -5,18 +5,20 @@ import type { FloatType } from "../model/config.js";
 import { kernelsBase64 } from "./weighted-sum-binary.js";
 
 interface Kernels {
-  clear(sum: number, groups: number): void;
+  sumF32(terms: number, termsEnd: number, to: number, groups: number): number;
+  sumBF16(terms: number, termsEnd: number, to: number, groups: number): number;
   widenF16(from: number, to: number, groups: number): void;
   widenBF16(from: number, to: number, groups: number): void;
-  add(sum: number, values: number, groups: number, weight: number): void;
-  round(sum: number, to: number, groups: number): number;
+  narrowBF16(from: number, to: number, groups: number): number;
 }
 
 const module = new WebAssembly.Module(Buffer.from(kernelsBase64, "base64"));
 
 export const itemBytes: Readonly<Record<FloatType, number>> = { F32: 4, F16: 2, BF16: 2 };
 
-/** Elements summed at a time: their float64 sums stay in the first-level cache while the members pass by. */
+/** Elements of one round of the kernels. */
+const groupElements = 16;
+/** Elements of each term that are widened at a time: few enough to stay in the cache until they are summed. */
 const tileElements = 2048;
 const pageBytes = 65536;
 const cacheLine = 64;
@@ -30,24 +32,27 @@ export class WeightedSum {
   private readonly kernels: Kernels;
   private readonly buffer: ArrayBuffer;
   private used = 0;
-  private readonly sum: number;
-  private readonly widened: number;
+  /** The kernels' table of terms. */
+  private readonly table: DataView;
+  /** float32 copies of a tile of every term. */
+  private readonly widened: readonly number[];
   private readonly inputs: readonly (readonly number[])[];
   private readonly result: number;
 
   /** Room for `terms` members and chunks of up to `elements`. */
   constructor(terms: number, elements: number) {
-    const input = aligned(4 * elements);
-    const bytes = aligned(8 * tileElements) + aligned(4 * tileElements) + (2 * terms + 1) * input;
+    const input = 4 * groupElements * Math.ceil(elements / groupElements);
+    const bytes = aligned(16 * terms) + terms * 4 * tileElements + (2 * terms + 1) * aligned(input);
     const pages = Math.ceil(bytes / pageBytes);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const instance = new WebAssembly.Instance(module, { env: { memory } });
     this.kernels = instance.exports as unknown as Kernels;
     this.buffer = memory.buffer;
-    this.sum = this.take(8 * tileElements);
-    this.widened = this.take(4 * tileElements);
+    this.table = new DataView(this.buffer, this.take(16 * terms), 16 * terms);
+    const perTerm = (size: number) => Array.from({ length: terms }, () => this.take(size));
+    this.widened = perTerm(4 * tileElements);
     this.result = this.take(input);
-    this.inputs = [0, 1].map(() => Array.from({ length: terms }, () => this.take(input)));
+    this.inputs = [perTerm(input), perTerm(input)];
   }
 
   private take(bytes: number): number {
@@ -60,7 +65,7 @@ export class WeightedSum {
   input(set: number, term: number, type: FloatType, elements: number): Uint8Array {
     const at = this.inputs[set]![term]!;
     const bytes = itemBytes[type] * elements;
-    new Uint8Array(this.buffer, at + bytes, itemBytes[type] * (-elements & 3)).fill(0);
+    new Uint8Array(this.buffer, at + bytes, itemBytes[type] * (-elements & (groupElements - 1))).fill(0);
     return new Uint8Array(this.buffer, at, bytes);
   }
 
@@ -69,23 +74,37 @@ export class WeightedSum {
    * its numbers is not finite, which any NaN or infinity among the terms makes it. Valid until the next call.
    */
   of(set: number, terms: readonly SumTerm[], elements: number): Float32Array | undefined {
-    const { kernels, sum, widened } = this;
+    const types = new Set(terms.map(({ type }) => type));
+    const [only] = types;
+    const isNative = types.size === 1 && only !== "F16";
+    const step = isNative ? elements : tileElements;
     let check = 0;
-    for (let first = 0; first < elements; first += tileElements) {
-      const groups = Math.ceil(Math.min(tileElements, elements - first) / 4);
-      kernels.clear(sum, groups);
-      for (let i = 0; i < terms.length; i++) {
-        const { type, weight } = terms[i]!;
+    for (let first = 0; first < elements; first += step) {
+      const groups = Math.ceil(Math.min(step, elements - first) / groupElements);
+      for (const [i, { type, weight }] of terms.entries()) {
         const at = this.inputs[set]![i]! + itemBytes[type] * first;
-        if (type === "F32") kernels.add(sum, at, groups, weight);
-        else {
-          kernels[type === "F16" ? "widenF16" : "widenBF16"](at, widened, groups);
-          kernels.add(sum, widened, groups, weight);
-        }
+        this.table.setUint32(16 * i, isNative ? at : this.asFloat32(i, type, at, groups), true);
+        this.table.setFloat64(16 * i + 8, weight, true);
       }
-      check += kernels.round(sum, this.result + 4 * first, groups);
+      const { byteOffset, byteLength } = this.table;
+      const sum = isNative && only === "BF16" ? this.kernels.sumBF16 : this.kernels.sumF32;
+      check += sum(byteOffset, byteOffset + byteLength, this.result + 4 * first, groups);
     }
     return check === 0 ? new Float32Array(this.buffer, this.result, elements) : undefined;
+  }
+
+  /** The sum that `of` returned last as bfloat16, in its place; undefined where a number is too large for it. */
+  narrowed(elements: number): Uint8Array | undefined {
+    const { result } = this;
+    const overflowed = this.kernels.narrowBF16(result, result, Math.ceil(elements / groupElements));
+    return overflowed ? undefined : new Uint8Array(this.buffer, result, itemBytes.BF16 * elements);
+  }
+
+  /** Where a tile of term `i` stands as float32. */
+  private asFloat32(i: number, type: FloatType, at: number, groups: number): number {
+    if (type === "F32") return at;
+    this.kernels[type === "F16" ? "widenF16" : "widenBF16"](at, this.widened[i]!, groups);
+    return this.widened[i]!;
   }
 }
 
