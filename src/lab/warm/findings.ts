@@ -98,6 +98,8 @@ export interface WinRow {
 
 export interface Claim {
   id: string;
+  /** A few words. */
+  title: string;
   claim: string;
   /** The figures that decide. */
   evidence: string;
@@ -220,6 +222,7 @@ export function findingsOf(
   const claims: Claim[] = [
     {
       id: "a",
+      title: "memorises wrong labels less",
       claim:
         "On flipped training pairs the average agrees with the wrong labels less than the mean member and less than the ensemble, while its held-out accuracy is at least the mean member's",
       evidence: `train-corrupt: WARM ${m} − mean member ${show(toSingle["train-corrupt"])}, WARM ${m} − ENS ${m} ${show(toEnsemble["train-corrupt"])}; validation: WARM ${m} − mean member ${show(toSingle.validation)}`,
@@ -230,25 +233,29 @@ export function findingsOf(
     },
     {
       id: "b",
+      title: "better under shift",
       claim: "On the shifted test set the average beats the mean member, interval excluding zero",
       evidence: `ood: WARM ${m} − mean member ${show(toSingle.ood)}`,
       reproduced: toSingle.ood.low > 0,
     },
     {
       id: "c",
+      title: "members are connected",
       claim: "Accuracy along the interpolation between two members lies on or above the chord",
       evidence: `accuracy minus chord, mean over the path: ${allPaths.map(({ name, path }) => `${name} ${show(path.excess)}`).join("; ")}; below the chord: ${below.length === 0 ? "none" : below.join(", ")}`,
       reproduced: below.length === 0,
     },
     ...finalWins.map(({ alpha, result }) => ({
       id: "d",
+      title: `wins under RL, alpha ${alpha}`,
       claim: `Under RL at equal steps (step ${finalStep}, alpha ${alpha}) the WARM ${m} policy wins against single-member policies more than half of the time, interval above 50 % (the paper: 79.4 %)`,
       evidence: percent(result),
       reproduced: result.low > 0.5,
     })),
     ...ensembleWins.map(({ alpha, result }) => ({
       id: "e",
-      claim: `The WARM ${m} policy is not worse than the ENS ${m} policy (step ${finalStep}, alpha ${alpha}) at about 1/${m} of its scoring cost`,
+      title: `as good as the ensemble, alpha ${alpha}`,
+      claim: `The WARM ${m} policy is not seen to be worse than the ENS ${m} policy (step ${finalStep}, alpha ${alpha}) at about 1/${m} of its scoring cost`,
       evidence: `win rate ${percent(result)}; scoring with the ensemble costs ${costs.scoreRatio.estimate.toFixed(2)} times the average, an RL step ${costs.stepRatio.estimate.toFixed(2)} times`,
       reproduced: result.high >= 0.5 && costs.scoreRatio.estimate > 0.8 * m,
     })),

@@ -28,9 +28,9 @@ const point = (x: number, y: Interval): Point => ({
 });
 
 const columnTitles: Record<Column, string> = {
-  "train-corrupt": "train, flipped (agreement with the wrong label)",
+  "train-corrupt": "train, flipped",
   "train-clean": "train, clean",
-  validation: "ID validation",
+  validation: "validation",
   select: "D_select",
   ood: "OOD",
   "ood same source": "OOD, same pool",
@@ -57,16 +57,15 @@ export function warmReport(findings: Findings, settings: WarmSettings): Report {
     summary: {
       headline: `${held} of ${claims.length} claims reproduced over ${seeds.length} seed${seeds.length === 1 ? "" : "s"}.`,
       highlights: [
-        ...claims.map(({ id, reproduced, claim }) => ({
-          label: `claim ${id}`,
-          value: reproduced ? "reproduced" : "not reproduced",
-          detail: claim,
+        ...claims.map(({ id, title, reproduced }) => ({
+          label: `(${id}) ${title}`,
+          value: reproduced ? "yes" : "no",
           tone: reproduced ? ("good" as const) : ("bad" as const),
         })),
         ...(win
           ? [
               {
-                label: `win rate of WARM ${settings.main} over single (alpha ${win.alpha})`,
+                label: `WARM ${settings.main} over single, alpha ${win.alpha}`,
                 value: `${(100 * win.result.estimate).toFixed(1)} %`,
                 detail: `the paper: ${100 * paperWinRate} %`,
               },
@@ -140,8 +139,11 @@ function accuracySection({ accuracy }: Findings): Section {
     kind: "table",
     title: "Accuracy",
     columns: ["reward", ...columns.map((column) => columnTitles[column])],
-    rows: accuracy.map(({ name, by }) => [name, ...columns.map((column) => percent(by[column]))]),
-    note: "RL drift: pairs of answers that two single-model policies gave to the same prompt at the same step of their runs. WCO and UWO on members' z-scores over SFT answers.",
+    rows: accuracy.map(({ name, by }) => [
+      name,
+      ...columns.map((column): Cell => ({ value: by[column].estimate, format: "percent" })),
+    ]),
+    note: "Train, flipped: agreement with the wrong labels, the lower the better. RL drift: pairs of answers that two single-model policies gave to the same prompt at the same step of their runs. WCO and UWO on members' z-scores over SFT answers.",
   };
 }
 
@@ -154,7 +156,7 @@ function differencesSection({ differences }: Findings): Section {
       name,
       ...columns.map((column) => cell(difference[column])),
     ]),
-    note: "Paired within a seed.",
+    note: "Paired within a seed; Student's intervals over seeds.",
   };
 }
 
