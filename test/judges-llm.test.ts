@@ -393,21 +393,26 @@ test("what was decided once is not asked again; what failed is", async () => {
   const baseUrl = await serve((_, response) =>
     isUp ? json(response, withProbabilities({ safe: 1 })) : json(response, {}, 404),
   );
-  const { judge } = await createMember(llm(baseUrl), { baseDir: "." });
-  expect(await verdictFrom(judge, sample("x"))).toMatchObject({ verdict: "failed" });
+  const mixture = await mixtureFrom([llm(baseUrl)], { baseDir: "." });
+  const judge = async (...inputs: JudgeInput[]) => {
+    const { results, metrics } = await judgeBatch(mixture, inputs);
+    return [results.map(({ feasible }) => feasible), metrics["judges/safety/cache_hits"], bodies.length];
+  };
+  expect(await judge(sample("x"))).toEqual([[undefined], 0, 1]);
   isUp = true;
-  const same = await Promise.all([1, 2, 3].map(() => verdictFrom(judge, sample("x"))));
-  expect(same.map((verdict) => verdict?.verdict)).toEqual(["satisfied", "satisfied", "satisfied"]);
-  await verdictFrom(judge, sample("x"));
-  expect(bodies).toHaveLength(2);
-  await verdictFrom(judge, sample("y"));
-  await verdictFrom(judge, sample("x", {}, "another prompt"));
-  expect(bodies).toHaveLength(4);
+  expect(await judge(sample("x"), sample("x"), sample("x"))).toEqual([[true, true, true], 2, 2]);
+  expect(await judge(sample("x"))).toEqual([[true], 1, 2]);
+  expect(await judge(sample("y"), sample("x", {}, "another prompt"))).toEqual([[true, true], 0, 4]);
 });
 
 test("the version names the prompt and the model", async () => {
   const { judge } = await createMember(llm("http://127.0.0.1:9/v1"), { baseDir: "." });
   expect(judge).toMatchObject({ kind: "llm", version: expect.stringMatching(/^1-[0-9a-f]{8}-guard-1b$/) });
+  const asking = async (question: string) => {
+    const entry = llm("http://127.0.0.1:9/v1", { kind: "yes_no", question });
+    return (await createMember(entry, { baseDir: "." })).judge.version;
+  };
+  expect(await asking("Is it short?")).not.toBe(await asking("Is it long?"));
 });
 
 describe("mistakes are sentences", () => {

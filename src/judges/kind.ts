@@ -20,6 +20,7 @@ export interface JudgeContext {
 export interface JudgeKind<Options extends z.ZodObject = z.ZodObject> {
   version: string;
   kind: Judge["kind"];
+  isCostly?: boolean;
   /** What a response that was cut at the token limit gets, unless the recipe says otherwise. */
   truncated: "violated" | "judge";
   /** In camel case; recipes write the same names in snake case. */

@@ -2,7 +2,8 @@
 // settles the sample. A judge that fails leaves the sample undecided, unless another judge finds a violation.
 
 import { UserError } from "../base/errors.js";
-import { type Judge, type JudgeInput, type Verdict, verdictFrom } from "./verdict.js";
+import { VerdictCache } from "./cache.js";
+import type { Judge, JudgeInput, Verdict } from "./verdict.js";
 
 /**
  * What a failed verdict does to its sample: `drop` leaves it undecided, `violate` counts it as a violation, `stop`
@@ -27,6 +28,8 @@ export interface MixtureOptions {
 export interface Mixture extends Required<MixtureOptions> {
   /** Rule judges before LLM judges, otherwise in the order given. */
   members: readonly MixtureMember[];
+  /** What costly judges have said so far. */
+  cache: VerdictCache;
 }
 
 export interface SampleJudgement {
@@ -41,7 +44,8 @@ export interface BatchJudgement {
   /**
    * `constraints/satisfied_rate` (of the decided samples), `constraints/dropped_rate` (undecided, of all samples),
    * and for every judge that ran `constraints/<judge>/violation_rate` (of its decided verdicts),
-   * `judges/<judge>/failed_rate` (of the samples it was asked about) and `judges/<judge>/latency` (mean, seconds).
+   * `judges/<judge>/failed_rate` (of the samples that it applies to) and `judges/<judge>/latency` (seconds, mean over the
+   * samples that it was asked about); for costly judges `judges/<judge>/cache_hits`, the verdicts that were known.
    */
   metrics: Record<string, number>;
 }
@@ -63,7 +67,7 @@ export function createMixture(
     names.add(judge.name);
   }
   const ofKind = (kind: Judge["kind"]) => members.filter(({ judge }) => judge.kind === kind);
-  return { members: [...ofKind("rule"), ...ofKind("llm")], runAll, concurrency };
+  return { members: [...ofKind("rule"), ...ofKind("llm")], runAll, concurrency, cache: new VerdictCache() };
 }
 
 /** What one judge did over one batch. */
@@ -71,14 +75,22 @@ interface Tally {
   satisfied: number;
   violated: number;
   failed: number;
+  hits: number;
   seconds: number;
   lastFailure: string;
 }
 
-const emptyTally = (): Tally => ({ satisfied: 0, violated: 0, failed: 0, seconds: 0, lastFailure: "" });
+const emptyTally = (): Tally => ({
+  satisfied: 0,
+  violated: 0,
+  failed: 0,
+  hits: 0,
+  seconds: 0,
+  lastFailure: "",
+});
 
 async function judgeSample(
-  { members, runAll }: Mixture,
+  { members, runAll, cache }: Mixture,
   input: JudgeInput,
   tallies: Map<string, Tally>,
   signal?: AbortSignal,
@@ -92,11 +104,12 @@ async function judgeSample(
       continue;
     }
     const start = performance.now();
-    const verdict = await verdictFrom(judge, input, signal);
+    const { verdict, isHit } = await cache.verdictFrom(judge, input, signal);
     verdicts[judge.name] = verdict ?? "inapplicable";
     if (!verdict) continue;
     const tally = tallies.get(judge.name)!;
-    tally.seconds += (performance.now() - start) / 1000;
+    if (isHit) tally.hits++;
+    else tally.seconds += (performance.now() - start) / 1000;
     tally[verdict.verdict]++;
     if (verdict.verdict === "failed") tally.lastFailure = verdict.reason;
     if (verdict.verdict === "violated" || (verdict.verdict === "failed" && onFailed === "violate")) {
@@ -110,19 +123,26 @@ async function judgeSample(
 
 const share = (part: number, whole: number) => (whole === 0 ? 0 : part / whole);
 
-function batchMetrics(results: readonly SampleJudgement[], tallies: ReadonlyMap<string, Tally>) {
+function batchMetrics(
+  results: readonly SampleJudgement[],
+  members: readonly MixtureMember[],
+  tallies: ReadonlyMap<string, Tally>,
+) {
   const decided = results.filter(({ feasible }) => feasible !== undefined);
   const feasible = decided.filter((result) => result.feasible);
   const metrics: Record<string, number> = {
     "constraints/satisfied_rate": share(feasible.length, decided.length),
     "constraints/dropped_rate": share(results.length - decided.length, results.length),
   };
-  for (const [name, { satisfied, violated, failed, seconds }] of tallies) {
-    const asked = satisfied + violated + failed;
-    if (asked === 0) continue;
+  for (const { judge } of members) {
+    const { name, isCostly } = judge;
+    const { satisfied, violated, failed, hits, seconds } = tallies.get(name)!;
+    const judged = satisfied + violated + failed;
+    if (judged === 0) continue;
     metrics[`constraints/${name}/violation_rate`] = share(violated, satisfied + violated);
-    metrics[`judges/${name}/failed_rate`] = share(failed, asked);
-    metrics[`judges/${name}/latency`] = share(seconds, asked);
+    metrics[`judges/${name}/failed_rate`] = share(failed, judged);
+    if (hits < judged) metrics[`judges/${name}/latency`] = seconds / (judged - hits);
+    if (isCostly) metrics[`judges/${name}/cache_hits`] = hits;
   }
   return metrics;
 }
@@ -157,5 +177,5 @@ export async function judgeBatch(
   };
   await Promise.all(Array.from({ length: Math.min(mixture.concurrency, samples.length) }, takeSamples));
   stopOnFailures(mixture.members, tallies);
-  return { results, metrics: batchMetrics(results, tallies) };
+  return { results, metrics: batchMetrics(results, mixture.members, tallies) };
 }

@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import { UserError } from "../base/errors.js";
 import { didYouMean } from "../base/suggest.js";
+import { limited } from "./applicability.js";
 import { instructionsJudge } from "./instructions/instructions.js";
 import type { JudgeContext, JudgeKind } from "./kind.js";
 import { factuality, falseRefusal, safety, style, yesNo } from "./llm/judges.js";
@@ -35,13 +36,18 @@ export const judgeKinds: Record<string, JudgeKind> = {
   yes_no: yesNo,
 };
 
+const columnValue = z.union([z.string(), z.number(), z.boolean()]);
+
 /** What every entry may say, whatever its kind. */
 const commonOptions = {
   name: z.string().min(1).optional(),
   onFailed: z.enum(["drop", "violate", "stop"]).default("drop"),
   maxFailedRate: z.number().min(0).max(1).default(0.1),
   truncated: z.enum(["violated", "judge"]).optional(),
+  appliesTo: z.record(z.string(), z.union([columnValue, z.array(columnValue).min(1)])).optional(),
 };
+
+type CommonOptions = z.output<z.ZodObject<typeof commonOptions>>;
 
 const moduleOptions = z.strictObject({
   ...commonOptions,
@@ -99,7 +105,14 @@ async function judgeFromModule(entry: Record<string, unknown>, { baseDir }: Judg
     throw new UserError(`judge module ${path} has no function as its export "${options.export}"`);
   }
   const { name = options.module, version, kind } = options;
-  const judge: Judge = { name, version, kind, applies: () => true, judge: exported as Judge["judge"] };
+  const judge: Judge = {
+    name,
+    version,
+    kind,
+    isCostly: kind === "llm",
+    applies: () => true,
+    judge: exported as Judge["judge"],
+  };
   return { judge, options };
 }
 
@@ -114,6 +127,20 @@ function violatedWhenTruncated(judge: Judge): Judge {
   };
 }
 
+/** A judge with what its entry says for every kind. */
+function memberOf(
+  judge: Judge,
+  options: CommonOptions,
+  truncatedByKind: JudgeKind["truncated"],
+): MixtureMember {
+  const { onFailed, maxFailedRate, truncated = truncatedByKind, appliesTo } = options;
+  return {
+    judge: limited(truncated === "violated" ? violatedWhenTruncated(judge) : judge, appliesTo),
+    onFailed,
+    maxFailedRate,
+  };
+}
+
 /** The judge that a recipe entry describes, with its policy for failures. */
 export async function createMember(
   entry: string | Readonly<Record<string, unknown>>,
@@ -122,25 +149,20 @@ export async function createMember(
   const fields: Record<string, unknown> = typeof entry === "string" ? { kind: entry } : entry;
   if (fields.module !== undefined) {
     const { judge, options } = await judgeFromModule(fields, context);
-    const { onFailed, maxFailedRate, truncated } = options;
-    return {
-      judge: truncated === "violated" ? violatedWhenTruncated(judge) : judge,
-      onFailed,
-      maxFailedRate,
-    };
+    return memberOf(judge, options, "judge");
   }
   const { kind: kindName, ...given } = fields;
   const kind = kindNamed(kindName);
   const label = String(given.name ?? kindName);
   const options = parseOptions(kind.options.extend(commonOptions), given, label);
-  const { onFailed, maxFailedRate, truncated = kind.truncated } = options as z.output<typeof moduleOptions>;
   const judge: Judge = {
     name: label,
     version: kind.version,
     kind: kind.kind,
+    isCostly: kind.isCostly ?? false,
     ...kind.create(options, context),
   };
-  return { judge: truncated === "violated" ? violatedWhenTruncated(judge) : judge, onFailed, maxFailedRate };
+  return memberOf(judge, options as CommonOptions, kind.truncated);
 }
 
 /** The mixture that a task's `judges:` list describes. */

@@ -29,8 +29,10 @@ export interface Judge {
   name: string;
   /** Changes whenever the same input may get another verdict. */
   version: string;
-  /** Rule judges are cheap and run first. */
+  /** Rule judges are quick and run first. */
   kind: "rule" | "llm";
+  /** Its verdicts are remembered, so they may depend on nothing but the input. */
+  isCostly?: boolean;
   /** A judge that does not apply to a prompt is neutral. */
   applies(metadata: JudgeInput["metadata"]): boolean;
   judge(input: JudgeInput, signal?: AbortSignal): Promise<Verdict> | Verdict;

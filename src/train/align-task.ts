@@ -5,6 +5,7 @@ import { RandomStream } from "../base/random.js";
 import { loadPrompts, PromptCursor } from "../data/index.js";
 import type { PromptRow } from "../data/rows.js";
 import type { LocalLanguageModel } from "../engine/local/index.js";
+import { checkNamedJudges } from "../judges/applicability.js";
 import type { Mixture } from "../judges/mixture.js";
 import { mixtureFrom } from "../judges/registry.js";
 import type { Outcome } from "../objectives/index.js";
@@ -69,6 +70,20 @@ export async function openTask(
   if (!("generations" in optimizer)) throw new UserError(`task ${name}: ${optimizer.name} does not sample`);
   const { rows, description } = await loadPrompts(recipe.prompts.path, recipe.prompts);
   context.reporter.note(`task ${name}: ${description}`);
+  const mixture = await mixtureFrom(
+    recipe.judges,
+    {
+      baseDir: context.baseDir ?? ".",
+      countTokens: (text) => codec.tokenizer.encode(text).length,
+      llm,
+      checkpoint: (model) => rewards.chatModels.checkpoint(model),
+    },
+    { runAll: recipe.runAllJudges },
+  );
+  checkNamedJudges(
+    rows,
+    mixture.members.map(({ judge }) => judge),
+  );
   return {
     recipe,
     optimizer,
@@ -77,16 +92,7 @@ export async function openTask(
     batch: [],
     random: new RandomStream(seed, `samples of ${name}`),
     reward: await rewards.open(recipe.reward, { name, rows, hasJudges: recipe.judges.length > 0 }),
-    mixture: await mixtureFrom(
-      recipe.judges,
-      {
-        baseDir: context.baseDir ?? ".",
-        countTokens: (text) => codec.tokenizer.encode(text).length,
-        llm,
-        checkpoint: (model) => rewards.chatModels.checkpoint(model),
-      },
-      { runAll: recipe.runAllJudges },
-    ),
+    mixture,
     baselines: new Map(),
   };
 }

@@ -74,8 +74,9 @@ export class JsonlWriter {
   }
 }
 
-/** Metrics that measure the machine, not the training: they go to timings.jsonl. */
-const isTiming = (key: string) => /(^|[/_])(time|seconds|latency|per_second|mb)$|^time\//.test(key);
+/** Metrics of this process, not of the training, which a resumed run does not repeat: they go to timings.jsonl. */
+const isTiming = (key: string) =>
+  /(^|[/_])(time|seconds|latency|per_second|mb|cache_hits)$|^time\//.test(key);
 
 /** One line: `step` first, then the keys in alphabetical order. A number that is not finite is an error. */
 export function metricsLine(step: number, metrics: Metrics): string {

@@ -1,7 +1,6 @@
 // Judges that are language models: false refusal, factuality and safety of CGPO (section 4.1.4, appendix B.2), a style
 // rubric, and any yes/no question. Whatever is not a clear label is a failure, never a verdict.
 
-import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../../base/errors.js";
@@ -10,7 +9,7 @@ import { hasColumn, type JudgeContext, type JudgeKind, judgeKind } from "../kind
 import { satisfied, type Verdict, violated } from "../verdict.js";
 import { type Decision, decide, decideByLabels, type Question } from "./decide.js";
 import { type Endpoint, type EndpointOptions, endpointFor } from "./endpoint.js";
-import { type ChatMessage, type Labels, readTemplate, render, shippedPrompt } from "./template.js";
+import { type ChatMessage, hash, type Labels, readTemplate, render, shippedPrompt } from "./template.js";
 
 const modelOptions = {
   /** A name under `llm:` in the recipe, or with `base_url` the name that the server knows. */
@@ -63,24 +62,6 @@ function judgeModelOf(
   );
 }
 
-const maxCached = 20_000;
-
-/** Decisions by what was asked; failures are not kept, and requests under way are shared. */
-class DecisionCache {
-  private readonly decisions = new Map<string, Promise<Decision>>();
-
-  decide(question: string, ask: () => Promise<Decision>): Promise<Decision> {
-    const key = createHash("sha256").update(question).digest("base64");
-    const known = this.decisions.get(key);
-    if (known) return known;
-    const decision = ask();
-    this.decisions.set(key, decision);
-    decision.catch(() => this.decisions.delete(key));
-    if (this.decisions.size > maxCached) this.decisions.delete(this.decisions.keys().next().value!);
-    return decision;
-  }
-}
-
 function asVerdict(
   { isViolated, by, probability, explanation }: Decision,
   labels: Labels,
@@ -101,6 +82,7 @@ function llmJudge<Extra extends Record<string, z.ZodType>>(
   return judgeKind({
     version: "1",
     kind: "llm",
+    isCostly: true,
     truncated: "judge",
     options: z.strictObject({ ...modelOptions, ...extra }),
     create(given, context) {
@@ -111,17 +93,15 @@ function llmJudge<Extra extends Record<string, z.ZodType>>(
       );
       const variables = variablesOf(options);
       const judgeModel = judgeModelOf(pickModel(options), context);
-      const cache = new DecisionCache();
-      const version = `${template.version}-${judgeModel.name}`;
       return {
-        version,
+        version: [template.version, judgeModel.name, ...Object.values(variables).map((v) => hash(v, 8))].join(
+          "-",
+        ),
         applies: (metadata) => template.needs.every((column) => hasColumn(column)(metadata)),
         async judge(input, signal) {
           const messages: readonly ChatMessage[] = render(template, input, variables);
           const { labels, answerTokens } = template;
-          const decision = await cache.decide(JSON.stringify([version, messages]), () =>
-            judgeModel.decide({ messages, labels, answerTokens }, signal),
-          );
+          const decision = await judgeModel.decide({ messages, labels, answerTokens }, signal);
           return asVerdict(decision, labels, model);
         },
       };

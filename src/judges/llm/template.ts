@@ -50,7 +50,7 @@ export interface Template {
   messages: readonly ChatMessage[];
 }
 
-const hash = (text: string, length: number) =>
+export const hash = (text: string, length: number) =>
   createHash("sha256").update(text).digest("hex").slice(0, length);
 
 export const sameWord = (a: string, b: string) => a.toLowerCase() === b.toLowerCase();

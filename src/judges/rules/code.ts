@@ -82,6 +82,7 @@ const runners: Record<Language, Runner> = {
 export const code = judgeKind({
   version: "2",
   kind: "rule",
+  isCostly: true,
   truncated: "violated",
   options: z.strictObject({
     language: z.enum(["javascript", "python"]).default("javascript"),
