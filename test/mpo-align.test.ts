@@ -321,6 +321,12 @@ describe("a killed run", () => {
     await expectSameRun(shop.path("resumed"), dir);
     // All that was asked twice is what was under way when the process died.
     expect(asked + resumed).toBe(server!.requests.length - before + 1);
+
+    const all = server!.requests.length;
+    const replayed = shop.path("replayed");
+    expect(await runCli([...argv, "-o", replayed, "--replay", dir])).toMatchObject({ code: 0, stderr: "" });
+    await expectSameRun(replayed, dir);
+    expect(server!.requests).toHaveLength(all);
   }, 120_000);
 });
 

@@ -39,10 +39,8 @@ export {
   rubricFromYaml,
   rubricToYaml,
   saveVersion,
-  writeRubric,
 } from "./rubric-file.js";
 export {
-  gateVerdicts,
   type ItemScore,
   type RewardSample,
   RubricReward,

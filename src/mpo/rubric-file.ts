@@ -96,9 +96,6 @@ async function readText(path: string): Promise<string> {
   }
 }
 
-export const writeRubric = (path: string, rubric: Rubric): Promise<void> =>
-  writeFileAtomic(path, rubricToYaml(rubric));
-
 /** A cluster's name as a part of file names. */
 const prefixOf = (cluster: string): string => (cluster === "" ? "" : `${encodeURIComponent(cluster)}.`);
 

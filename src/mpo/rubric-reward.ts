@@ -4,7 +4,6 @@
 import { RandomStream } from "../base/random.js";
 import { equivalent } from "../judges/rules/math/equivalent.js";
 import { finalAnswerSentence, lastBoxed, referenceAnswer } from "../judges/rules/math/extract.js";
-import { failed, satisfied, type Verdict, violated } from "../judges/verdict.js";
 import { type ChatClient, type ChatMessage, type ChatReply, type ChatRequest, endsRun } from "./client.js";
 import { stopMarker } from "./markup.js";
 import {
@@ -223,18 +222,6 @@ export function tossesReference(
   probability: number,
 ): boolean {
   return new RandomStream(seed, `answer-check/${promptId}/${update}`).uniform() < probability;
-}
-
-/** Verdicts of the gates of a rubric, for a mixture of judges. A failed scoring fails them all. */
-export function gateVerdicts(score: RubricScore, rubric: Rubric): Record<string, Verdict> {
-  const gates = rubric.items.filter(({ kind }) => kind === "gate");
-  const verdict = (name: string): Verdict => {
-    if (score.status === "failed") return failed(score.reason);
-    const item = score.items.find((item) => item.name === name);
-    if (!item) return failed("the response was not scored by the rubric");
-    return item.points === 1 ? satisfied(item.rationale) : violated(item.rationale);
-  };
-  return Object.fromEntries(gates.map(({ name }) => [name, verdict(name)]));
 }
 
 export class RubricReward {

@@ -4,38 +4,24 @@
 
 import { join } from "node:path";
 import { UserError } from "../base/errors.js";
-import { RandomStream } from "../base/random.js";
 import { mean } from "../base/statistics.js";
-import { loadPreferences } from "../data/index.js";
 import type { PromptRow } from "../data/rows.js";
-import { kMeans } from "../mpo/clusters.js";
-import { RubricHistory } from "../mpo/history.js";
-import { MpoHook, type MpoOptions } from "../mpo/hook.js";
-import { MetaRewardModel, type MetaRewardModelOptions } from "../mpo/meta-reward-model.js";
+import { type RoundRecord, RubricHistory } from "../mpo/history.js";
+import { MpoHook } from "../mpo/hook.js";
+import { MetaRewardModel } from "../mpo/meta-reward-model.js";
 import { openRubric } from "../mpo/open-rubric.js";
 import { type ChatMeter, type ChatUsage, usageSince } from "../mpo/recorded-client.js";
 import { type MpoRollout, normalised } from "../mpo/rollout.js";
 import type { Rubric } from "../mpo/rubric.js";
-import {
-  type RewardSample,
-  RubricReward,
-  type RubricRewardOptions,
-  type RubricScore,
-  tossesReference,
-} from "../mpo/rubric-reward.js";
-import {
-  faithfulMetaOptions,
-  faithfulRewardOptions,
-  metaOptions,
-  rewardOptions,
-  type TaskPreset,
-} from "../mpo/task.js";
-import type { Anchor } from "../mpo/validation.js";
+import { type RewardSample, RubricReward, type RubricScore, tossesReference } from "../mpo/rubric-reward.js";
+import type { TaskPreset } from "../mpo/task.js";
 import type { ChatModels } from "./chat-models.js";
 import type { Metrics } from "./metrics.js";
-import type { MetaRewardRecipe, RubricRewardRecipe } from "./recipe.js";
+import { clustersOf } from "./prompt-clusters.js";
+import type { RubricRewardRecipe } from "./recipe.js";
 import type { RewardInput, RewardSource, Scores } from "./rewards.js";
 import type { TaskRollouts } from "./rollout.js";
+import { given, revisionOptions, roundOptions, scoringOptions } from "./rubric-options.js";
 import { promptText } from "./text.js";
 
 export interface RubricSourceContext {
@@ -67,10 +53,7 @@ export async function openRubricSource(
   const options = { ...scoringOptions(recipe, task), client: judgeMeter, model: judge.model, seed };
   const reward = new RubricReward(options);
   const { meta } = recipe;
-  const isDepth = meta !== undefined && (meta.mode ?? task.mode) === "depth";
-  if (!isDepth && (recipe.clusterColumn !== undefined || recipe.clusters !== undefined))
-    throw new UserError(`task ${context.task}: cluster_column and clusters go with meta.mode: depth`);
-  const clusters = isDepth ? await clustersOf(recipe, context) : undefined;
+  const clusters = await clustersIn(recipe, task, context);
   const names = [...new Set(clusters?.values())].sort();
   const initial = clusters ? Object.fromEntries(names.map((name) => [name, rubric])) : rubric;
   const mrm = meta && (await models.open(meta.model));
@@ -104,124 +87,21 @@ export async function openRubricSource(
   });
 }
 
-type Given<T> = { [K in keyof T]?: T[K] | undefined };
-
-/** The entries that are there. */
-const given = <T extends object>(options: Given<T>): Partial<T> =>
-  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
-
-function scoringOptions(
-  {
-    scoring,
-    scale,
-    outOfRange,
-    showReference,
-    answerCheck,
-    attempts,
-    maxTokens,
-    faithful,
-  }: RubricRewardRecipe,
-  task: TaskPreset,
-): Omit<RubricRewardOptions, "client" | "model"> {
-  return {
-    ...(faithful ? faithfulRewardOptions(task) : rewardOptions(task)),
-    ...given<RubricRewardOptions>({
-      mode: scoring,
-      reward: scale,
-      outOfRange,
-      showReference,
-      attempts,
-      maxTokens,
-    }),
-    ...(answerCheck !== undefined && { answerCheck: { probability: answerCheck } }),
-    task,
-    // The log remembers every reply, and counts the same after a resume.
-    cacheSize: 0,
-  };
-}
-
-const roundOptions = (
-  { interval, triggers, cooldown, stopAfterUnchanged }: MetaRewardRecipe,
-  task: TaskPreset,
-): MpoOptions => ({
-  interval: interval ?? task.interval,
-  ...given<MpoOptions>({ triggers, cooldown, stopAfterUnchanged }),
-});
-
-async function revisionOptions(
-  meta: MetaRewardRecipe,
-  { faithful = false }: RubricRewardRecipe,
-  task: TaskPreset,
-): Promise<Omit<MetaRewardModelOptions, "client" | "model">> {
-  const { mode, samples, perTertile, sampling, refinement, mergeOverflow, maxTokens, shows, anchors } = meta;
-  const { flaggedScoreLower, copiedWords, allowLooserGates } = meta;
-  const base: Omit<MetaRewardModelOptions, "client" | "model"> = faithful
-    ? faithfulMetaOptions(task)
-    : metaOptions(task);
-  return {
-    ...base,
-    ...given<MetaRewardModelOptions>({
-      mode,
-      samples,
-      perTertile,
-      sampling,
-      refinement,
-      mergeOverflow,
-      maxTokens,
-      shows: shows && Object.fromEntries(shows.map((part) => [part, true])),
-    }),
-    validation: {
-      ...base.validation,
-      ...given<NonNullable<MetaRewardModelOptions["validation"]>>({
-        flaggedScoreLower,
-        copiedWords,
-        allowLooserGates,
-        anchors: anchors === undefined ? undefined : await readAnchors(anchors),
-      }),
-    },
-  };
-}
-
-/** Pairs of which the first response is the better one; the columns are those of preference data. */
-async function readAnchors(path: string): Promise<Anchor[]> {
-  const { rows } = await loadPreferences(path);
-  return rows.map(({ prompt, chosen, rejected }) => ({
-    prompt: promptText(prompt),
-    good: promptText(chosen),
-    bad: promptText(rejected),
-  }));
-}
-
-/**
- * The cluster of every row by its id (depth mode): what a column says, k-means over the embeddings of the prompts, or
- * both (the paper: 3 clusters in each of 7 subjects).
- */
-async function clustersOf(
-  { clusterColumn, clusters: k }: RubricRewardRecipe,
+/** The cluster of every prompt by its id in depth mode. */
+async function clustersIn(
+  { meta, clusterColumn: column, clusters: k }: RubricRewardRecipe,
+  { mode }: TaskPreset,
   { task, rows, seed, embed }: RubricSourceContext,
-): Promise<ReadonlyMap<string, string>> {
-  if (clusterColumn === undefined && k === undefined)
+): Promise<ReadonlyMap<string, string> | undefined> {
+  const isDepth = meta !== undefined && (meta.mode ?? mode) === "depth";
+  const areNamed = column !== undefined || k !== undefined;
+  if (isDepth && areNamed) return clustersOf(rows, { column, k, seed, embed });
+  if (isDepth)
     throw new UserError(
       `task ${task}: mode depth has a rubric for each cluster of prompts; give cluster_column, the column that names the cluster, or clusters, how many to find; or meta.mode: breadth`,
     );
-  const groups = new Map<string, PromptRow[]>();
-  for (const row of rows) {
-    const name = clusterColumn === undefined ? "prompts" : String(row.metadata[clusterColumn] ?? "");
-    if (name === "")
-      throw new UserError(`${row.id}: the row has no "${clusterColumn}", which names its cluster`);
-    groups.set(name, [...(groups.get(name) ?? []), row]);
-  }
-  const found = new Map<string, string>();
-  for (const [name, members] of groups) {
-    const places =
-      k === undefined
-        ? undefined
-        : kMeans(await embed(members), k, new RandomStream(seed, `clusters of ${task}, ${name}`)).assignment;
-    members.forEach(({ id }, i) => {
-      found.set(id, places ? `${name} ${places[i]! + 1}` : name);
-    });
-  }
-  return found;
+  if (areNamed) throw new UserError(`task ${task}: cluster_column and clusters go with meta.mode: depth`);
+  return undefined;
 }
 
 /** The reference answer that the data set gives, under any of its usual names. */
@@ -298,43 +178,46 @@ class RubricSource implements RewardSource {
   }
 
   async afterStep(step: number, rollouts: TaskRollouts): Promise<Metrics> {
-    const { hook, history, judge, meta, note } = this.parts;
+    const { hook, judge } = this.parts;
     const scores = this.scoresOf.get(rollouts.scores)!;
-    const scoredBy = hook.rubricMetrics();
-    const scoring = usageSince(judge.meter.usage(), this.usedBefore);
-    const metaBefore = meta?.meter.usage();
-    const round = await hook.onRollouts(step, this.evidence(step, rollouts, scores), {
-      kl: Number(rollouts.metrics.kl),
-    });
-    const metrics: Record<string, number | undefined> = {
-      ...scoredBy,
-      ...hook.roundMetrics(),
+    const used = usageSince(judge.meter.usage(), this.usedBefore);
+    const metrics = {
+      ...hook.rubricMetrics(),
       ...scoreMetrics(scores),
-      ...usageMetrics("rubric", scoring),
-      "rubric/calls_per_response": (scoring.calls + scoring.repeated) / Math.max(1, this.asked),
+      ...usageMetrics("rubric", used),
+      "rubric/calls_per_response": (used.calls + used.repeated) / Math.max(1, this.asked),
     };
-    if (round) {
-      const records = await history.record(round, hook.current());
-      for (const { cluster, outcome, version, reason } of records) {
-        const whose = cluster === "" ? "the rubric" : `the rubric of ${cluster}`;
-        note(
-          outcome === "published"
-            ? `${whose} is now version ${version}; ${reason}`
-            : `${whose} stays: ${reason}`,
-        );
-      }
-      const sum = (of: "sampled" | "flagged") => records.reduce((total, record) => total + record[of], 0);
-      Object.assign(metrics, usageMetrics("mpo", usageSince(meta!.meter.usage(), metaBefore!)), {
-        "mpo/sampled": sum("sampled"),
-        "mpo/flagged": sum("flagged"),
-        "mpo/published": records.filter(({ outcome }) => outcome === "published").length,
-        "mpo/validation_calls": judge.meter.usage().calls - this.usedBefore.calls - scoring.calls,
-      });
-    }
+    const revision = await this.revise(step, rollouts, scores);
     this.usedBefore = judge.meter.usage();
     this.asked = 0;
     this.update = step + 1;
-    return metrics;
+    return { ...metrics, ...revision };
+  }
+
+  /** A round, if it is time for one; it changes what scores from now on. */
+  private async revise(
+    step: number,
+    rollouts: TaskRollouts,
+    scores: readonly RubricScore[],
+  ): Promise<Metrics> {
+    const { hook, history, judge, meta } = this.parts;
+    const judgeBefore = judge.meter.usage();
+    const metaBefore = meta?.meter.usage();
+    const evidence = this.evidence(step, rollouts, scores);
+    const round = await hook.onRollouts(step, evidence, { kl: Number(rollouts.metrics.kl) });
+    if (!round) return hook.roundMetrics();
+    const records = await history.record(round, hook.current());
+    for (const record of records) this.parts.note(describeRound(record));
+    const sum = (of: (record: RoundRecord) => number) =>
+      records.reduce((total, record) => total + of(record), 0);
+    return {
+      ...hook.roundMetrics(),
+      ...usageMetrics("mpo", usageSince(meta!.meter.usage(), metaBefore!)),
+      "mpo/sampled": sum(({ sampled }) => sampled),
+      "mpo/flagged": sum(({ flagged }) => flagged),
+      "mpo/published": sum(({ outcome }) => Number(outcome === "published")),
+      "mpo/validation_calls": usageSince(judge.meter.usage(), judgeBefore).calls,
+    };
   }
 
   private evidence(
@@ -395,6 +278,13 @@ function noteOf(score: RubricScore, cluster: string | undefined): object {
   if (score.status === "failed") return { ...by, failed: score.reason };
   const { items, total, maxTotal, source } = score;
   return { ...by, source, total, max_total: maxTotal, items };
+}
+
+function describeRound({ cluster, outcome, version, reason }: RoundRecord): string {
+  const whose = cluster === "" ? "the rubric" : `the rubric of ${cluster}`;
+  return outcome === "published"
+    ? `${whose} is now version ${version}; ${reason}`
+    : `${whose} stays: ${reason}`;
 }
 
 function scoreMetrics(scores: readonly RubricScore[]): Metrics {
