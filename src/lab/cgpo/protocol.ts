@@ -159,7 +159,7 @@ export const fullSettings: Settings = {
     prompts: { chat: 6, instructions: 5, reasoning: 11, engagement: 5, safety: 5 },
     generations: 4,
     // PPO makes two updates a step, each of half the length.
-    learningRate: { crpg: 3e-4, crraft: 3e-4, codpo: 2e-4, ppo: 1.5e-4 },
+    learningRate: { crpg: 3e-4, crraft: 3e-4, codpo: 3e-4, ppo: 1.5e-4 },
     ppo: { klCoefficient: 0.05, epochs: 1, miniBatches: 2, criticLearningRate: 3e-4 },
     codpo: { beta: 0.1, lambda: 5 },
     evaluateEvery: 8,
