@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { hash32, uniformAt } from "../src/base/random.js";
+import type { LabelModel } from "../src/judges/llm/decide.js";
 import { shippedPrompt } from "../src/judges/llm/template.js";
 import { judgeBatch } from "../src/judges/mixture.js";
 import { createMember, mixtureFrom } from "../src/judges/registry.js";
@@ -143,6 +144,54 @@ describe("label probabilities", () => {
       reason: "guard-1b says True (probability 0.900)",
     });
     expect(bodies[0]!.max_tokens).toBe(1);
+  });
+});
+
+describe("a checkpoint in our own engine", () => {
+  /** Log-probabilities of the labels by what the response says. */
+  const checkpoint: LabelModel = {
+    async labelLogprobs(messages, labels) {
+      const { content } = messages.at(-1)!;
+      if (content.includes("too long")) throw new Error("the request has 300 tokens");
+      expect(labels).toEqual(["safe", "unsafe"]);
+      if (content.includes("bomb")) return [-9, -8.5];
+      return content.includes("tie") ? [-700, -700] : [-0.1, -3];
+    },
+  };
+  const opened: string[] = [];
+  const context = {
+    baseDir: ".",
+    llm: { guard: { model: "./guard-1b" } },
+    checkpoint: async (model: string) => {
+      opened.push(model);
+      return checkpoint;
+    },
+  };
+
+  test("P(violated) > P(satisfied) decides, a tie satisfies, and the checkpoint is opened once", async () => {
+    const mixture = await mixtureFrom([{ kind: "safety", model: "guard" }], context);
+    const texts = ["a bomb", "a tie", "a cake", "too long"];
+    const { results, metrics } = await judgeBatch(
+      mixture,
+      texts.map((text) => sample(text)),
+    );
+    expect(results.map(({ feasible }) => feasible)).toEqual([false, true, true, undefined]);
+    expect(results[0]!.verdicts.safety).toEqual({
+      verdict: "violated",
+      reason: "guard says unsafe (probability 0.622)",
+      evidence: { label: "unsafe", by: "logprobs", probability: expect.closeTo(0.6225, 4) },
+    });
+    expect(results[3]!.verdicts.safety).toEqual({ verdict: "failed", reason: "the request has 300 tokens" });
+    expect(metrics["judges/safety/failed_rate"]).toBe(0.25);
+    expect(opened).toEqual(["./guard-1b"]);
+  });
+
+  test("a judge with a base_url of its own asks that server", async () => {
+    const baseUrl = await serve((_, response) => json(response, withProbabilities({ safe: 1 })));
+    const entry = { kind: "safety", model: "guard-1b", base_url: baseUrl };
+    const { judge } = await createMember(entry, context);
+    expect(await verdictFrom(judge, sample("a bomb"))).toMatchObject({ verdict: "satisfied" });
+    expect(bodies).toHaveLength(1);
   });
 });
 
@@ -300,15 +349,14 @@ describe("servers that fail", () => {
     (response) => response.socket!.destroy(),
   ];
 
-  test("failures of 30 % of the requests change no verdict, and end no run", {
-    timeout: 60_000,
-  }, async () => {
+  /** Answers rightly, but for 30 % of the requests, which meet one fault after the other. */
+  const serveWithFaults = () => {
     const key = hash32("faults of the judge server");
     let draws = 0;
-    const baseUrl = await serve((body, response) => {
-      const draw = draws++;
-      if (uniformAt(key, 0, draw) < 0.3) {
-        faults[Math.floor(uniformAt(key, 1, draw) * faults.length)]!(response);
+    let met = 0;
+    return serve((body, response) => {
+      if (uniformAt(key, 0, draws++) < 0.3) {
+        faults[met++ % faults.length]!(response);
         return;
       }
       const text = body.messages.at(-1)!.content;
@@ -316,14 +364,35 @@ describe("servers that fail", () => {
       if (body.logprobs) json(response, withProbabilities(verdictOf(text)));
       else json(response, completion(body.response_format ? JSON.stringify({ reason: "r", label }) : label));
     });
-    const mixture = await mixtureFrom([llm(baseUrl, { timeout_seconds: 0.3 })], { baseDir: "." });
-    const { results, metrics } = await judgeBatch(mixture, inputs);
-    const decided = results.map(({ feasible }, i) => feasible === undefined || feasible === (i % 3 !== 0));
-    expect(decided).toEqual(inputs.map(() => true));
-    expect(metrics["judges/safety/failed_rate"]).toBeLessThan(0.05);
-    expect(metrics["constraints/safety/violation_rate"]).toBeCloseTo(1 / 3, 1);
-    expect(bodies.length).toBeGreaterThan(inputs.length);
-  });
+  };
+
+  test.each([
+    ["tried again", 4, 0, 0.1],
+    ["given up at once", 0, 0.1, 0.4],
+  ])(
+    "failures of 30 % of the requests, %s, change no verdict, end no run, and are counted",
+    {
+      timeout: 60_000,
+    },
+    async (_, max_retries, least, most) => {
+      const baseUrl = await serveWithFaults();
+      const mixture = await mixtureFrom([llm(baseUrl, { max_retries, timeout_seconds: 2 })], {
+        baseDir: ".",
+      });
+      const { results, metrics } = await judgeBatch(mixture, inputs);
+      const undecided = results.filter(({ feasible }) => feasible === undefined);
+      const right = results.map(({ feasible }, i) => feasible === undefined || feasible === (i % 3 !== 0));
+      expect(right).toEqual(inputs.map(() => true));
+      expect(metrics["judges/safety/failed_rate"]).toBe(undecided.length / inputs.length);
+      expect(metrics["constraints/dropped_rate"]).toBe(undecided.length / inputs.length);
+      expect(undecided.length / inputs.length).toBeGreaterThanOrEqual(least);
+      expect(undecided.length / inputs.length).toBeLessThanOrEqual(most);
+      // What failed is asked again, and in the end everything is decided.
+      for (let round = 0; round < 20; round++) await judgeBatch(mixture, inputs);
+      const { results: last } = await judgeBatch(mixture, inputs);
+      expect(last.map(({ feasible }) => feasible)).toEqual(inputs.map((_, i) => i % 3 !== 0));
+    },
+  );
 
   test("a server that is down fails every sample and drops it", async () => {
     const baseUrl = await serve((_, response) => json(response, { error: { message: "down" } }, 503));

@@ -97,6 +97,13 @@ describe("replies", () => {
   });
 });
 
+/** A judge's prompt within the window of the small model. */
+const shortPrompt = {
+  version: "1",
+  labels: { satisfied: "Yes", violated: "No" },
+  messages: [{ role: "user", content: "Good? {{response}}" }],
+};
+
 describe("labels", () => {
   it("have the probability of their tokens after the prompt", async () => {
     const { policy, codec } = opened;
@@ -121,13 +128,25 @@ describe("labels", () => {
     expect(other[0]).toBeCloseTo(no!, 5);
   });
 
+  it("a question beyond the window fails by itself", async () => {
+    const [good, bad] = await Promise.allSettled([
+      chat.labelLogprobs([{ role: "user", content: "Good?" }], ["Yes", "No"]),
+      chat.labelLogprobs([{ role: "user", content: "word ".repeat(300) }], ["Yes", "No"]),
+    ]);
+    expect(good.status).toBe("fulfilled");
+    expect(String((bad as PromiseRejectedResult).reason)).toMatch(
+      /has \d+ tokens, and the model's window is 256/,
+    );
+  });
+
   it("decide for a judge", async () => {
+    const prompt = await shop.recipe("short.yaml", shortPrompt);
     const context = { baseDir: ".", llm: { guard: { model: "here" } }, checkpoint: async () => chat };
-    const mixture = await mixtureFrom([{ kind: "yes_no", model: "guard", question: "Good?" }], context);
+    const mixture = await mixtureFrom([{ kind: "style", model: "guard", prompt }], context);
     const { results } = await judgeBatch(mixture, [
       { prompt: "Hi.", response: "Hello.", truncated: false, metadata: {} },
     ]);
-    const verdict = results[0]!.verdicts.yes_no;
+    const verdict = results[0]!.verdicts.style;
     expect(verdict).toMatchObject({
       verdict: expect.stringMatching(/^(satisfied|violated)$/),
       evidence: { by: "logprobs", probability: expect.any(Number) },
@@ -140,6 +159,7 @@ describe("labels", () => {
 
 describe("in align", () => {
   const align = async (model: string, dir = shop.path("run")) => {
+    await shop.recipe("short.yaml", shortPrompt);
     await shop.recipe("rubric.yaml", { items: [gradeItem("Effort", [6, "long"], [0, "short"])] });
     const recipe = {
       output_dir: dir,
@@ -152,7 +172,7 @@ describe("in align", () => {
           name: "writing",
           prompts: shop.data("prompts/writing.jsonl"),
           reward: { rubric: shop.path("rubric.yaml"), judge_model: "local", max_tokens: 8, attempts: 1 },
-          judges: [{ kind: "yes_no", model: "local", question: "Good?" }],
+          judges: [{ kind: "style", model: "local", prompt: shop.path("short.yaml") }],
           optimizer: { name: "rloo", generations: 2, batch_prompts: 2, max_new_tokens: 4 },
         },
       ],
@@ -167,7 +187,8 @@ describe("in align", () => {
     expect(row).toMatchObject({
       "tasks/writing/rubric/failed_rate": 1,
       "tasks/writing/rubric/calls": 4,
-      "tasks/writing/judges/yes_no/failed_rate": expect.any(Number),
+      "tasks/writing/judges/style/failed_rate": 0,
+      "tasks/writing/constraints/style/violation_rate": expect.any(Number),
       grad_norm: 0,
     });
   });

@@ -1,6 +1,7 @@
 // A checkpoint in our own engine as a language model to talk to: replies through its chat template, and the probabilities
 // of given replies in one forward pass. What waits is answered in one batch; an answer depends on its own request only.
 
+import type { Sequence } from "../engine/contract.js";
 import { type ChatClient, ChatError, type ChatReply, type ChatRequest } from "../mpo/client.js";
 import type { OpenedPolicy } from "./models.js";
 
@@ -23,7 +24,7 @@ export function localChatClient(engine: ChatEngine): LocalChat {
   promptOf([{ role: "user", content: "Hello." }], engine);
   const turn = oneAtATime();
   const reply = gathering(turn, (requests: ChatRequest[]) => replyTo(requests, engine));
-  const score = gathering(turn, (questions: LabelQuestion[]) => scoreLabels(questions, engine));
+  const score = gathering(turn, (questions: Sequence[][]) => scoreSequences(questions, engine));
   return {
     async chat(request, signal) {
       signal?.throwIfAborted();
@@ -31,7 +32,7 @@ export function localChatClient(engine: ChatEngine): LocalChat {
       if (answer instanceof ChatError) throw answer;
       return answer;
     },
-    labelLogprobs: (messages, labels) => score({ messages, labels }),
+    labelLogprobs: async (messages, labels) => await score(labelSequences(messages, labels, engine)),
   };
 }
 
@@ -66,6 +67,9 @@ function gathering<Job, Result>(
   };
 }
 
+const tooLong = (length: number, window: number) =>
+  new ChatError(`the request has ${length} tokens, and the model's window is ${window}`);
+
 const promptOf = (messages: ChatRequest["messages"], { codec }: ChatEngine): number[] =>
   codec.prompt(messages.map((message) => ({ ...message })));
 
@@ -82,10 +86,7 @@ async function replyTo(
     const { temperature = 0, stop = [] } = requests[i]!;
     return JSON.stringify([limitOf(i), temperature, stop]);
   };
-  const replies = prompts.map(
-    ({ length }): ChatReply | ChatError =>
-      new ChatError(`the request has ${length} tokens, and the model's window is ${window}`),
-  );
+  const replies = prompts.map(({ length }): ChatReply | ChatError => tooLong(length, window));
   const possible = [...requests.keys()].filter((i) => limitOf(i) > 0);
   for (const kind of new Set(possible.map(kindOf))) {
     const chosen = possible.filter((i) => kindOf(i) === kind);
@@ -120,25 +121,27 @@ function cutAt(stop: readonly string[], text: string): string {
   return text.slice(0, Math.min(text.length, ...ends));
 }
 
-interface LabelQuestion {
-  messages: ChatRequest["messages"];
-  labels: readonly string[];
+/** Every label as the reply to the messages. A question that the model cannot read fails by itself. */
+function labelSequences(
+  messages: ChatRequest["messages"],
+  labels: readonly string[],
+  engine: ChatEngine,
+): Sequence[] {
+  const { policy, codec } = engine;
+  const prompt = promptOf(messages, engine);
+  const window = policy.config.maxPositionEmbeddings;
+  return labels.map((label) => {
+    const tokens = [...prompt, ...codec.tokenizer.encode(label, { addSpecialTokens: false })];
+    if (tokens.length > window) throw tooLong(tokens.length, window);
+    return { tokens, promptLength: prompt.length };
+  });
 }
 
-async function scoreLabels(
-  questions: readonly LabelQuestion[],
-  { policy, codec }: ChatEngine,
-): Promise<number[][]> {
-  const sequences = questions.map(({ messages, labels }) => {
-    const prompt = promptOf(messages, { policy, codec });
-    return labels.map((label) => ({
-      tokens: [...prompt, ...codec.tokenizer.encode(label, { addSpecialTokens: false })],
-      promptLength: prompt.length,
-    }));
-  });
-  const logprobs = await policy.logprobs(sequences.flat());
+/** The log-probability of each sequence's completion. */
+async function scoreSequences(questions: readonly Sequence[][], { policy }: ChatEngine): Promise<number[][]> {
+  const logprobs = await policy.logprobs(questions.flat());
   let next = 0;
-  return sequences.map((labels) =>
-    labels.map(() => logprobs[next++]!.reduce((sum, logprob) => sum + logprob, 0)),
+  return questions.map((sequences) =>
+    sequences.map(() => logprobs[next++]!.reduce((sum, logprob) => sum + logprob, 0)),
   );
 }
