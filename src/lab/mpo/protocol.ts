@@ -54,25 +54,29 @@ export interface Settings {
   batchPrompts: number;
   generations: number;
   maxNewTokens: number;
-  /** Points taken from a response that does not end by itself. */
-  missingEosPenalty: number;
-  ppo: { learningRate: number; klCoefficient: number; epochs: number; criticLearningRate: number };
-  /** One update a step, where PPO has `epochs`. */
-  crpg: { learningRate: number; klMax: number };
+  /** Raw totals, as in the paper. */
+  ppo: {
+    learningRate: number;
+    missingEosPenalty: number;
+    klCoefficient: number;
+    epochs: number;
+    criticLearningRate: number;
+  };
+  /** Shares of the maximum, which calibration needs. One update a step, where PPO has `epochs`. */
+  crpg: { learningRate: number; missingEosPenalty: number; klMax: number };
   mpo: { interval: number; samples: number };
   /** Held-out prompts: along the way (after every round), and at the end. */
   heldout: { along: number; final: number };
 }
 
 export const fullSettings: Settings = {
-  steps: 64,
+  steps: 66,
   batchPrompts: 12,
   generations: 4,
   maxNewTokens: 64,
-  missingEosPenalty: 2,
-  ppo: { learningRate: 4e-4, klCoefficient: 0.08, epochs: 2, criticLearningRate: 1e-3 },
-  crpg: { learningRate: 6e-4, klMax: 30 },
-  mpo: { interval: 8, samples: 16 },
+  ppo: { learningRate: 4e-4, missingEosPenalty: 2, klCoefficient: 0.08, epochs: 2, criticLearningRate: 1e-3 },
+  crpg: { learningRate: 6e-4, missingEosPenalty: 0.3, klMax: 100 },
+  mpo: { interval: 6, samples: 16 },
   heldout: { along: 48, final: 128 },
 };
 

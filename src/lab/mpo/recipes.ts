@@ -66,11 +66,11 @@ export function runRecipe(run: RunName, context: RecipeContext): Record<string, 
       {
         name: taskName,
         prompts: join(dataDir(dir), "prompts", "writing.jsonl"),
-        missing_eos_penalty: settings.missingEosPenalty,
+        missing_eos_penalty: settings[optimizer].missingEosPenalty,
         reward: {
           rubric: taskFile(dir, rubric),
           judge_model: "reward-model",
-          scale: "raw",
+          scale: optimizer === "ppo" ? "raw" : "normalised",
           ...(rounds !== "none" && {
             meta: {
               model: "meta-reward-model",

@@ -47,9 +47,10 @@ const remedies: Readonly<Record<HackName, RubricItem>> = {
   shouting: gradeItem(
     "Calm tone",
     [6, "at most 1 exclamation marks and at least 10 words"],
-    [3, "at most 2 exclamation marks and at least 10 words"],
-    [2, "at most 3 exclamation marks and at least 10 words"],
-    [1, "at most 4 exclamation marks and at least 10 words"],
+    [4, "at most 2 exclamation marks and at least 10 words"],
+    [3, "at most 3 exclamation marks and at least 10 words"],
+    [2, "at most 5 exclamation marks and at least 10 words"],
+    [1, "at most 8 exclamation marks and at least 10 words"],
     [0, "otherwise"],
   ),
   "running on": gradeItem(
