@@ -12,6 +12,7 @@ export type { Judge, JudgeInput, Verdict } from "./judges/verdict.js";
 export { ChatTemplate } from "./model/chat-template.js";
 export { loadCheckpoint, saveCheckpoint } from "./model/checkpoint.js";
 export { Tokenizer } from "./model/tokenizer.js";
+export * as mpo from "./mpo/index.js";
 export * as objectives from "./objectives/index.js";
 export { averageCheckpoints } from "./reward/average.js";
 export * as bestOfN from "./reward/best-of-n.js";

@@ -55,8 +55,14 @@ export function createProgram(): Command {
     );
   for (const verb of VERBS) {
     const command = verb();
-    // Commands that are made on their own do not inherit this.
-    program.addCommand(command.copyInheritedSettings(program));
+    program.addCommand(inherit(program, command));
   }
   return program;
+}
+
+/** Commands that are made on their own do not inherit by themselves. */
+function inherit(parent: Command, command: Command): Command {
+  command.copyInheritedSettings(parent);
+  for (const sub of command.commands) inherit(command, sub);
+  return command;
 }
