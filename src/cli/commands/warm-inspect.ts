@@ -6,7 +6,7 @@ import { didYouMean } from "../../base/suggest.js";
 import { formatNumber, formatPercent } from "../../dashboard/numbers.js";
 import { connectionSentences } from "../../reward/diagnostics/connectivity.js";
 import type { DeltaGeometry } from "../../reward/diagnostics/deltas.js";
-import type { Inspection } from "../../reward/diagnostics/inspect.js";
+import { type Inspection, meanAccuracy } from "../../reward/diagnostics/inspect.js";
 import type { RunContext } from "../../train/context.js";
 import { printResult, withContext } from "../context.js";
 import { limitOf } from "../model-flags.js";
@@ -223,11 +223,9 @@ export function describe({
   deltas,
 }: InspectionReport): string[] {
   const lines = splits.flatMap(({ split, pairs, corrupted, gain, overEnsemble }, s) => {
-    const accuracies = members.map((member) => member.splits[s]!.accuracy.estimate);
-    const mean = accuracies.reduce((sum, x) => sum + x, 0) / accuracies.length;
     const { estimate, low, high } = average.splits[s]!.accuracy;
     return [
-      `${split} (${pairs} pairs${corrupted ? ", wrong labels: lower is better" : ""}): average ${percent(estimate)} (${percent(low)} to ${percent(high)}), members ${percent(mean)}, ensemble ${percent(ensemble.splits[s]!.accuracy.estimate)}`,
+      `${split} (${pairs} pairs${corrupted ? ", wrong labels: lower is better" : ""}): average ${percent(estimate)} (${percent(low)} to ${percent(high)}), members ${percent(meanAccuracy(members, s))}, ensemble ${percent(ensemble.splits[s]!.accuracy.estimate)}`,
       `  points over the members' mean ${points(gain.estimate)} (${points(gain.low)} to ${points(gain.high)}), over the ensemble ${points(overEnsemble.estimate)} (${points(overEnsemble.low)} to ${points(overEnsemble.high)})`,
     ];
   });

@@ -4,7 +4,7 @@ import { mean } from "../../base/statistics.js";
 import { formatNumber, formatPercent } from "../../dashboard/numbers.js";
 import { type Bar, type Cell, renderReport, type Section, type Series } from "../../dashboard/report.js";
 import { connectionSentences } from "../../reward/diagnostics/connectivity.js";
-import type { Arm } from "../../reward/diagnostics/inspect.js";
+import { type Arm, meanAccuracy } from "../../reward/diagnostics/inspect.js";
 import type { InspectionReport } from "./warm-inspect.js";
 
 const percentCell = (value: number, interval?: readonly [number, number]): Cell => ({
@@ -21,9 +21,7 @@ function accuracyTable(report: InspectionReport): Section {
     ["ensemble of predictions", report.ensemble],
     ...report.members.map((arm, i): [string, Arm] => [`${memberNames(report)[i]}: ${arm.name}`, arm]),
   ];
-  const singles: Cell[] = report.splits.map((_, s) =>
-    percentCell(mean(report.members.map(({ splits }) => splits[s]!.accuracy.estimate))),
-  );
+  const singles: Cell[] = report.splits.map((_, s) => percentCell(meanAccuracy(report.members, s)));
   return {
     kind: "table",
     title: "Accuracy",

@@ -52,7 +52,7 @@ describe("inspecting members", () => {
     expect(clean!.overEnsemble.estimate).toBe(0);
     expect(clean!.firstOrderGap).toBeCloseTo(0, 6);
     expect(clean!.gain.estimate).toBeCloseTo(
-      result.average.splits[0]!.accuracy.estimate - meanAccuracy(result, 0),
+      result.average.splits[0]!.accuracy.estimate - meanAccuracy(result.members, 0),
       12,
     );
     expect(clean!.gain.low).toBeGreaterThan(0);

@@ -268,5 +268,5 @@ function labelLeanings(split: SplitFacts): { feature: ShallowFeature; correlatio
 }
 
 /** Mean accuracy of the members on the split of that place. */
-export const meanAccuracy = ({ members }: Inspection, split: number): number =>
+export const meanAccuracy = (members: readonly Arm[], split: number): number =>
   mean(members.map(({ splits }) => splits[split]!.accuracy.estimate));
