@@ -1,7 +1,7 @@
 // Final answers: numbers, fractions, percentages, units, algebra, tuples, intervals, sets, matrices, equations,
 // inequalities and words, read from LaTeX or plain text.
 
-import type { Expression } from "./expression.js";
+import { type Expression, variablesOf } from "./expression.js";
 import { parseExpression } from "./parse.js";
 import { isUnit } from "./units.js";
 
@@ -163,7 +163,10 @@ function parseValue(text: string): Answer {
       text,
     );
   if (measured && isUnit(measured[2]!)) {
-    return { kind: "value", expression: parseExpression(measured[1]!), unit: unitNamed(measured[2]!) };
+    const expression = parseExpression(measured[1]!);
+    // The h of \pi r^2 h is no hour.
+    const isFactor = measured[2]!.length === 1 && variablesOf(expression).size > 0;
+    if (!isFactor) return { kind: "value", expression, unit: unitNamed(measured[2]!) };
   }
   return { kind: "value", expression: parseExpression(text), unit: "" };
 }

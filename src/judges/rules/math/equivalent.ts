@@ -25,15 +25,18 @@ const points = Array.from({ length: 8 }, (_, k) => (variable: string) => {
 
 const isNumber = ({ re, im }: Complex) => !Number.isNaN(re) && !Number.isNaN(im);
 
-/** Both have a value at the same points, at least two of them, and the values agree. */
+/**
+ * Both have a value at the same points, at least two of them, and the values agree. A point where one of them alone is
+ * real is outside its domain: ln(xy) is ln x + ln y where both logarithms are.
+ */
 function agreeAtPoints(a: Expression, b: Expression): boolean {
   let compared = 0;
   for (const point of points) {
     const [x, y] = [valueAt(a, point), valueAt(b, point)];
     if (isNumber(x) !== isNumber(y)) return false;
     if (!isNumber(x)) continue;
-    if (!isClose(x, y)) return false;
-    compared++;
+    if (isClose(x, y)) compared++;
+    else if ((x.im === 0) === (y.im === 0)) return false;
   }
   return compared >= 2;
 }

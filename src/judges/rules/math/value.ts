@@ -101,8 +101,24 @@ function power(a: Complex, b: Complex): Complex {
   return exp(multiply(b, log(a)));
 }
 
+/** Coefficients of Lanczos' approximation for g = 7, good to 15 digits. */
+const lanczos = [
+  0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
+  12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
+];
+
+/** Gamma(x + 1), so that factorials of variables can be compared at points. */
 function factorial(x: number): number {
-  if (!Number.isInteger(x) || x < 0 || x > 170) return Number.NaN;
+  if (x > 170 || (x < 0 && Number.isInteger(x))) return Number.NaN;
+  if (!Number.isInteger(x)) {
+    if (x < -0.5) return Math.PI / Math.sin(-Math.PI * x) / factorial(-x - 1);
+    const t = x + 7.5;
+    const series = lanczos.reduce(
+      (sum, coefficient, k) => sum + (k === 0 ? coefficient : coefficient / (x + k)),
+      0,
+    );
+    return Math.sqrt(2 * Math.PI) * t ** (x + 0.5) * Math.exp(-t) * series;
+  }
   let product = 1;
   for (let k = 2; k <= x; k++) product *= k;
   return product;
