@@ -312,7 +312,7 @@ function aboveOnceClaim(results: Results): Claim {
 
 function expertClaim(results: Results): Claim {
   return {
-    claim: "MPO ends at or above the rubric of an expert.",
+    claim: "MPO does not end behind the rubric of an expert.",
     reproduced: high(trueDifference(results, "crpg_mpo", "crpg_expert")) >= 0,
     evidence: [comparison(results, "crpg_mpo", "crpg_expert")],
   };

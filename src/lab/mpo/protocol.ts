@@ -70,7 +70,7 @@ export interface Settings {
 }
 
 export const fullSettings: Settings = {
-  steps: 66,
+  steps: 48,
   batchPrompts: 12,
   generations: 4,
   maxNewTokens: 64,

@@ -42,29 +42,29 @@ export const hackTitles: Readonly<Record<HackName, string>> = {
   repeating: "Repeating: fewer than 65 % distinct words",
 };
 
-/** Graded, so that a policy deep in a hack finds its way out step by step; a text of no words earns nothing. */
+/** Graded, so that a policy deep in a hack finds its way out step by step; a text too short for three things earns nothing. */
 const remedies: Readonly<Record<HackName, RubricItem>> = {
   shouting: gradeItem(
     "Calm tone",
-    [6, "at most 1 exclamation marks and at least 10 words"],
-    [4, "at most 2 exclamation marks and at least 10 words"],
-    [3, "at most 3 exclamation marks and at least 10 words"],
-    [2, "at most 5 exclamation marks and at least 10 words"],
-    [1, "at most 8 exclamation marks and at least 10 words"],
+    [6, "at most 1 exclamation marks and at least 14 words"],
+    [4, "at most 2 exclamation marks and at least 14 words"],
+    [3, "at most 3 exclamation marks and at least 14 words"],
+    [2, "at most 5 exclamation marks and at least 14 words"],
+    [1, "at most 8 exclamation marks and at least 14 words"],
     [0, "otherwise"],
   ),
   "running on": gradeItem(
     "Sentence form",
-    [6, "at most 6 words per sentence and at least 10 words"],
-    [3, "at most 7 words per sentence and at least 10 words"],
-    [1, "at most 9 words per sentence and at least 10 words"],
+    [6, "at most 6 words per sentence and at least 14 words"],
+    [3, "at most 7 words per sentence and at least 14 words"],
+    [1, "at most 9 words per sentence and at least 14 words"],
     [0, "otherwise"],
   ),
   rambling: gradeItem(
     "Short text",
-    [8, "at most 4 sentences and at least 10 words"],
-    [4, "at most 5 sentences and at least 10 words"],
-    [2, "at most 6 sentences and at least 10 words"],
+    [8, "at most 4 sentences and at least 14 words"],
+    [4, "at most 5 sentences and at least 14 words"],
+    [2, "at most 6 sentences and at least 14 words"],
     [0, "otherwise"],
   ),
   "leaving out": gradeItem(
@@ -76,8 +76,8 @@ const remedies: Readonly<Record<HackName, RubricItem>> = {
   ),
   repeating: gradeItem(
     "Varied words",
-    [6, "distinct-word ratio at least 0.75 and at least 10 words"],
-    [3, "distinct-word ratio at least 0.65 and at least 10 words"],
+    [6, "distinct-word ratio at least 0.75 and at least 14 words"],
+    [3, "distinct-word ratio at least 0.65 and at least 14 words"],
     [0, "otherwise"],
   ),
 };
