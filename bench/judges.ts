@@ -8,6 +8,8 @@ export interface JudgeResult {
   /** Samples judged at the same time. */
   concurrency: number;
   verdicts_per_second: number;
+  /** Processor time of a verdict, the sandbox's threads included, ms. */
+  cpu_ms: number;
   /** Of the first verdict, which loads and compiles what the judge needs, ms. */
   first_ms: number;
 }
@@ -35,6 +37,12 @@ const unitTests = [
   "assert.deepEqual(sorted([]), [])",
   { call: "sorted", args: [[10, 9]], expected: [9, 10] },
 ];
+const pythonProgram = "```python\ndef ordered(numbers):\n    return sorted(numbers)\n```";
+const pythonTests = [
+  "assert ordered([3, 1, 2]) == [1, 2, 3]",
+  "assert ordered([]) == []",
+  { call: "ordered", args: [[10, 9]], expected: [9, 10] },
+];
 const endless = "```js\nfunction sorted() { for (;;); }\n```";
 
 const cases: readonly JudgeCase[] = [
@@ -56,6 +64,12 @@ const cases: readonly JudgeCase[] = [
     metadata: { unit_tests: unitTests },
     expected: "satisfied",
     concurrency: 8,
+  },
+  {
+    judge: { kind: "code", name: "code, Python", language: "python" },
+    response: pythonProgram,
+    metadata: { unit_tests: pythonTests },
+    expected: "satisfied",
   },
   {
     judge: { kind: "code", name: "code, endless loop", fuel: 200 },
@@ -80,17 +94,18 @@ export async function benchJudges(seconds: number, onResult: (result: JudgeResul
     const start = performance.now();
     await once();
     const firstMs = performance.now() - start;
-    const rate = await verdictsPerSecond(once, concurrency, seconds);
-    onResult({ judge: judge.name, concurrency, verdicts_per_second: rate, first_ms: firstMs });
+    const measured = await measure(once, concurrency, seconds);
+    onResult({ judge: judge.name, concurrency, ...measured, first_ms: firstMs });
   }
 }
 
 /** `concurrency` loops of `once` side by side until the time is up. */
-async function verdictsPerSecond(
+async function measure(
   once: () => Promise<void>,
   concurrency: number,
   seconds: number,
-): Promise<number> {
+): Promise<Pick<JudgeResult, "verdicts_per_second" | "cpu_ms">> {
+  const cpu = process.cpuUsage();
   const start = performance.now();
   const end = start + 1000 * seconds;
   let count = 0;
@@ -101,5 +116,9 @@ async function verdictsPerSecond(
     } while (performance.now() < end);
   };
   await Promise.all(Array.from({ length: concurrency }, loop));
-  return (1000 * count) / (performance.now() - start);
+  const { user, system } = process.cpuUsage(cpu);
+  return {
+    verdicts_per_second: (1000 * count) / (performance.now() - start),
+    cpu_ms: (user + system) / 1000 / count,
+  };
 }

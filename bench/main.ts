@@ -1,5 +1,5 @@
-// The benchmarks' command line: `npm run bench -- engine | judges | average | reward | align [--json
-// file]`. Tables go to stdout as results come in.
+// The benchmarks' command line: `npm run bench -- engine | judges | sandbox | average | reward | align
+// [--json file]`. Tables go to stdout as results come in.
 
 import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,7 @@ import type { AlignBenchResult } from "./align.js";
 import type { AverageResult } from "./average.js";
 import type { CellResult } from "./engine.js";
 import type { JudgeResult } from "./judges.js";
+import type { SandboxResult } from "./sandbox.js";
 import { generateBatches, shapes, type Work, works } from "./workload.js";
 
 interface EngineFlags {
@@ -135,15 +136,31 @@ async function engine(flags: EngineFlags): Promise<void> {
 
 async function judges({ json, seconds }: { json?: string; seconds: string }): Promise<void> {
   const { benchJudges } = await import("./judges.js");
-  const widths = [-20, 11, 12, 9];
-  print(row(["judge", "concurrency", "verdicts/s", "first ms"], widths));
+  const widths = [-20, 11, 12, 9, 9];
+  print(row(["judge", "concurrency", "verdicts/s", "CPU ms", "first ms"], widths));
   const results: JudgeResult[] = [];
   await benchJudges(realNumber(seconds, "--seconds"), (result) => {
     results.push(result);
-    const { judge, concurrency, verdicts_per_second, first_ms } = result;
-    print(row([judge, concurrency, whole(verdicts_per_second), first_ms.toFixed(1)], widths));
+    const { judge, concurrency, verdicts_per_second, cpu_ms, first_ms } = result;
+    const cells = [judge, concurrency, whole(verdicts_per_second), cpu_ms.toFixed(3), first_ms.toFixed(1)];
+    print(row(cells, widths));
   });
   await save(json, { benchmark: "judges", date: new Date().toISOString(), machine: machine(), results });
+}
+
+async function sandbox({ json, programs }: { json?: string; programs: string }): Promise<void> {
+  const { benchSandbox } = await import("./sandbox.js");
+  const widths = [-10, 8, 12, 12, 14, 14];
+  print(row(["language", "programs", "MB at first", "at the end", "CPU ms at first", "at the end"], widths));
+  const results: SandboxResult[] = [];
+  await benchSandbox(wholeNumber(programs, "--programs", 100), (result) => {
+    results.push(result);
+    const { language, programs: count, mb, cpu_ms } = result;
+    const memory = [mb[0]!, mb.at(-1)!].map(whole);
+    const times = [cpu_ms[0]!, cpu_ms.at(-1)!].map((ms) => ms.toFixed(1));
+    print(row([language, count, ...memory, ...times], widths));
+  });
+  await save(json, { benchmark: "sandbox", date: new Date().toISOString(), machine: machine(), results });
 }
 
 interface AverageFlags {
@@ -274,6 +291,12 @@ function createBench(): Command {
     .option("--json <file>", "where to write the results")
     .option("--seconds <s>", "measuring time of one judge", "2")
     .action(judges);
+  bench
+    .command("sandbox")
+    .description("memory and time of many programs in a row, hostile ones among them")
+    .option("--json <file>", "where to write the results")
+    .option("--programs <n>", "programs of each language, in hundreds", "1000")
+    .action(sandbox);
   bench
     .command("average")
     .description("weight averaging against sequential reading and writing")

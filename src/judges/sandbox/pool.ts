@@ -70,7 +70,8 @@ interface ThreadKind {
   data: () => Promise<unknown>;
 }
 
-const threads = (most: number) => Math.max(1, Math.min(most, availableParallelism() - 1));
+/** One for each core: the rest of the process waits for the verdicts. */
+const threads = (most: number) => Math.min(most, availableParallelism());
 
 class ThreadPool<P extends { tests: readonly unknown[] }> {
   private data: Promise<unknown> | undefined;
