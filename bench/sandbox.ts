@@ -27,7 +27,7 @@ const javascript = [
   "function add() { return add(); }",
   "try { Array.prototype.secret = 1; } catch {} globalThis.secret = 1; for (;;) {}",
   "const add = (a, b) => { const memo = new Map(); for (let i = 0; i < 1000; i++) memo.set(i, [i]); return a + b; };",
-  "let x = []; for (let i = 0; i < 2e4; i++) x = [x]; JSON.stringify(x);",
+  "let x = []; for (let i = 0; i < 2e4; i++) x = [x]; x.flat(1e9);",
   "throw new Proxy({}, { get() { throw 1; } });",
   "const add = (a, b) => typeof secret === 'undefined' ? a + b : 0;",
 ];

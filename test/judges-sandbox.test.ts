@@ -171,6 +171,7 @@ describe("programs that are wrong or hostile", () => {
     ],
     ["endless toString", "function add() { throw { toString() { for (;;) {} } }; }", ""],
     ["process", "process.exit(0);", "'process' is not defined"],
+    ["environment", "function add() { return process.env.PATH; }", "'process' is not defined"],
     [
       "process through a constructor",
       "this.constructor.constructor('return process')().exit(0);",
