@@ -322,8 +322,7 @@ stages:
       tasks: [{ name: "pairs", optimizer: { name: "dpo" } }],
     });
     expect(cgpo).toMatchObject({ learningRate: 1e-6, warmupSteps: 7, tasks: [{ name: "math", weight: 2 }] });
-    for (const one of [warmup!, cgpo!])
-      expect(parseRecipe("align", toYaml(one), FILE)).toEqual(one);
+    for (const one of [warmup!, cgpo!]) expect(parseRecipe("align", toYaml(one), FILE)).toEqual(one);
     expect(parseRecipe("align", toYaml(recipe), FILE)).toEqual(recipe);
     expect(tasksOf(recipe).map(({ name }) => name)).toEqual(["pairs", "math"]);
   });
