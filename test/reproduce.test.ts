@@ -1,0 +1,53 @@
+// The harness of `touchstone reproduce`: seeds in processes of their own, finished ones kept, settings never mixed.
+
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { runCli } from "./support/cli.js";
+
+const dir = mkdtempSync(join(tmpdir(), "reproduce-"));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+const out = join(dir, "mpo");
+
+const reproduce = (...flags: string[]) =>
+  runCli(["reproduce", "mpo", "--seeds", "1", "--out", out, ...flags]);
+
+describe("touchstone reproduce", () => {
+  it("runs a seed in its own process, keeps it, and never mixes settings", async () => {
+    const first = await reproduce("--quick", "--quiet", "--json", join(dir, "mpo.json"));
+    expect(first).toMatchObject({ code: 0 });
+    const document = JSON.parse(readFileSync(join(dir, "mpo.json"), "utf8"));
+    expect(document).toMatchObject({ experiment: "mpo", quick: true, seeds: [{ seed: 1 }] });
+    expect(readFileSync(join(out, "results.json"), "utf8")).toBe(readFileSync(join(dir, "mpo.json"), "utf8"));
+    expect(readFileSync(join(out, "report.html"), "utf8")).toContain("<html");
+
+    const result = join(out, "seed-1", "result.json");
+    const made = statSync(result).mtimeMs;
+    const again = await reproduce("--quick", "--quiet");
+    expect(again.code).toBe(2);
+    expect(again.stderr).toContain("--resume");
+    const resumed = await reproduce("--quick", "--quiet", "--resume");
+    expect(resumed.code).toBe(0);
+    expect(resumed.stdout).toContain("report:");
+    expect(statSync(result).mtimeMs).toBe(made);
+
+    const other = await reproduce("--quiet", "--resume");
+    expect(other.code).toBe(2);
+    expect(other.stderr).toContain("another experiment");
+  }, 300_000);
+
+  it("ends with one sentence when a seed cannot run", async () => {
+    const failed = await reproduce(
+      "--quick",
+      "--quiet",
+      "--base-url",
+      "http://127.0.0.1:9/v1",
+      "--out",
+      join(dir, "x"),
+    );
+    expect(failed.code).toBe(2);
+    expect(failed.stderr.trim().split("\n")).toHaveLength(1);
+    expect(failed.stderr).toContain("seed 1");
+  });
+});
