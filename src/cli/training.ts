@@ -6,6 +6,7 @@ import type { RunContext } from "../train/context.js";
 import type { RecipeOf } from "../train/recipe.js";
 import type { Override } from "../train/recipe-file.js";
 import { type ContextFlags, printResult, withContext } from "./context.js";
+import { repeated } from "./values.js";
 
 type TrainingVerb = "sft" | "reward" | "align";
 
@@ -68,8 +69,6 @@ const RECIPE_FLAGS: readonly RecipeFlag[] = [
   { flags: "--save-steps <n>", description: "steps between checkpoints", key: "save_steps" },
 ];
 
-const collect = (value: string, previous: readonly string[] = []) => [...previous, value];
-
 interface TrainingFlags extends ContextFlags {
   config?: string;
   set?: string[];
@@ -104,7 +103,7 @@ export function trainingCommand<V extends TrainingVerb, Result extends object>(
   for (const [flag, about] of ownFlags) command.option(flag, about);
   const example = verb === "align" ? "policy.lora.alpha=64" : "lora.alpha=64";
   command
-    .option("--set <key=value>", `any key of the recipe, for example --set ${example}`, collect)
+    .option("--set <key=value>", `any key of the recipe, for example --set ${example}`, repeated)
     .option("--resume", "continue the run that output_dir holds")
     .option("--quiet", "no progress")
     .option("--json", "the result as one JSON object on stdout; no progress")

@@ -2,6 +2,9 @@
 
 import { UserError } from "../base/errors.js";
 
+/** Collects the values of a flag that may be given several times. */
+export const repeated = (value: string, previous: readonly string[] = []) => [...previous, value];
+
 export function wholeNumber(text: string, flag: string, min = 0): number {
   const value = Number(text);
   if (text.trim() !== "" && Number.isSafeInteger(value) && value >= min) return value;

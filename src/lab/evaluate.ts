@@ -30,17 +30,26 @@ export interface EvaluateOptions {
   rows: readonly PromptRow[];
 }
 
+/** What a policy says to a prompt. */
+export interface Said {
+  text: string;
+  /** Of the answer. */
+  tokens: number;
+  /** Tokens of prompt and answer. */
+  sequence: number[];
+  /** log(pi/pi_ref) of the answer, nats. */
+  logRatio: number;
+}
+
 /**
  * One answer to every prompt at temperature 1. The seed belongs to the prompt, so policies that are compared answer the
  * same prompts with the same random numbers.
  */
-export async function evaluatePolicy({
-  policy,
-  reference,
-  codec,
-  proxy,
-  rows,
-}: EvaluateOptions): Promise<Answer[]> {
+export async function answer(
+  { policy, reference, codec }: Pick<EvaluateOptions, "policy" | "reference" | "codec">,
+  rows: readonly PromptRow[],
+  maxNewTokens: number,
+): Promise<Said[]> {
   const prompts = rows.map((row) => codec.prompt([{ role: "user", content: row.prompt }]));
   const completions = await policy.sample(prompts, {
     maxNewTokens,
@@ -52,18 +61,26 @@ export async function evaluatePolicy({
     promptLength: prompts[i]!.length,
   }));
   const [own, start] = [await policy.logprobs(sequences), await reference.logprobs(sequences)];
-  const proxies = await proxy(sequences.map(({ tokens }) => tokens));
-  return completions.map(({ tokens }, i) => {
-    const text = codec.decode(tokens);
-    return {
-      row: rows[i]!,
-      text,
-      tokens: tokens.length,
-      gold: gold(rows[i]!, text).score,
-      proxy: proxies[i]!,
-      logRatio: own[i]!.reduce((sum, logprob, t) => sum + logprob - start[i]![t]!, 0),
-    };
-  });
+  return completions.map(({ tokens }, i) => ({
+    text: codec.decode(tokens),
+    tokens: tokens.length,
+    sequence: sequences[i]!.tokens,
+    logRatio: own[i]!.reduce((sum, logprob, t) => sum + logprob - start[i]![t]!, 0),
+  }));
+}
+
+/** `answer`, with the true reward and the proxy of every answer. */
+export async function evaluatePolicy({ proxy, rows, ...models }: EvaluateOptions): Promise<Answer[]> {
+  const said = await answer(models, rows, maxNewTokens);
+  const proxies = await proxy(said.map(({ sequence }) => sequence));
+  return said.map(({ text, tokens, logRatio }, i) => ({
+    row: rows[i]!,
+    text,
+    tokens,
+    gold: gold(rows[i]!, text).score,
+    proxy: proxies[i]!,
+    logRatio,
+  }));
 }
 
 /** Means over answers, per family and overall, as metrics; `lab/` marks what training never sees. */

@@ -3,6 +3,7 @@
 // in one step.
 
 import { basename, join } from "node:path";
+import { mean } from "../base/statistics.js";
 import type { AdamOptions } from "../engine/contract.js";
 import type { LocalLanguageModel } from "../engine/local/index.js";
 import type { Surroundings, TaskContext } from "./align-task.js";
@@ -165,8 +166,7 @@ function overall(tasks: readonly Learner[], metrics: Metrics): Metrics {
   }).flatMap(([name, key]): [string, number | undefined][] => {
     const keys = tasks.map((task) => `tasks/${task.name}/${key}`).filter((full) => full in metrics);
     const values = keys.flatMap((full) => metrics[full] ?? []).map(Number);
-    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    return keys.length === 0 ? [] : [[name, values.length > 0 ? mean : undefined]];
+    return keys.length === 0 ? [] : [[name, values.length > 0 ? mean(values) : undefined]];
   });
   return Object.fromEntries(means);
 }

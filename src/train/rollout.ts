@@ -3,6 +3,7 @@
 
 import { NonFiniteError, UserError } from "../base/errors.js";
 import { hash32 } from "../base/random.js";
+import { mean } from "../base/statistics.js";
 import type { PromptRow } from "../data/rows.js";
 import type { Completion, Sequence } from "../engine/contract.js";
 import { judgeBatch, type SampleJudgement } from "../judges/mixture.js";
@@ -307,8 +308,4 @@ function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let sum = 0;
   for (let t = 0; t < a.length; t++) sum += a[t]! - b[t]!;
   return sum;
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 }

@@ -4,7 +4,7 @@ import { addEndpointFlags, type EndpointFlags, endpointOf } from "../chat-endpoi
 import { printResult, withContext } from "../context.js";
 import { limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
 import type { Player, TournamentResult } from "../tournament.js";
-import { realNumber, wholeNumber } from "../values.js";
+import { realNumber, repeated, wholeNumber } from "../values.js";
 
 interface EloFlags extends EndpointFlags, Omit<ModelFlags, "model"> {
   model: string[];
@@ -14,8 +14,6 @@ interface EloFlags extends EndpointFlags, Omit<ModelFlags, "model"> {
   topP: string;
   seed: string;
 }
-
-const repeated = (value: string, previous: readonly string[] = []) => [...previous, value];
 
 export const eloCommand = () =>
   addEndpointFlags(new Command("elo"), "the model that compares")

@@ -6,7 +6,7 @@ import type { Metric, TaskResult } from "../../eval/summary.js";
 import type { Comparator, WinRateResult } from "../../eval/win-rate.js";
 import { printResult, withContext } from "../context.js";
 import { limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
-import { realNumber, wholeNumber } from "../values.js";
+import { realNumber, repeated, wholeNumber } from "../values.js";
 
 interface EvalFlags extends ModelFlags {
   task?: string[];
@@ -25,8 +25,6 @@ interface EvalFlags extends ModelFlags {
   judgeModel?: string;
   judgeKeyEnv?: string;
 }
-
-const repeated = (value: string, previous: readonly string[] = []) => [...previous, value];
 
 export const evalCommand = () =>
   new Command("eval")

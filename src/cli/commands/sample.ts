@@ -5,7 +5,7 @@ import type { Combine } from "../best-of.js";
 import { withContext } from "../context.js";
 import { addModelFlags, limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
 import { writeRows } from "../rows.js";
-import { realNumber, wholeNumber } from "../values.js";
+import { realNumber, repeated, wholeNumber } from "../values.js";
 
 interface SampleFlags extends ModelFlags {
   prompt?: string;
@@ -25,8 +25,6 @@ interface SampleFlags extends ModelFlags {
   curve?: string;
   report?: string;
 }
-
-const repeated = (value: string, previous: readonly string[] = []) => [...previous, value];
 
 export const sampleCommand = () =>
   addModelFlags(new Command("sample"), "the model to sample from")

@@ -25,8 +25,6 @@ export const addOutputFlags = (command: Command): Command =>
 
 export const choiceOf = (model: string, flags: EngineFlags): ModelChoice => modelChoice({ ...flags, model });
 
-export const collect = (value: string, previous: readonly string[] = []) => [...previous, value];
-
 /** Keys as files have them. Strings, such as the names of splits, are values here and stay as they are. */
 export function snakeKeys(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(snakeKeys);

@@ -10,12 +10,11 @@ import { type Inspection, meanAccuracy } from "../../reward/diagnostics/inspect.
 import type { RunContext } from "../../train/context.js";
 import { printResult, withContext } from "../context.js";
 import { limitOf } from "../model-flags.js";
-import { wholeNumber } from "../values.js";
+import { repeated, wholeNumber } from "../values.js";
 import {
   addEngineFlags,
   addOutputFlags,
   choiceOf,
-  collect,
   type EngineFlags,
   percentOf,
   snakeKeys,
@@ -49,17 +48,17 @@ export const inspectCommand = () => {
     )
     .argument("<members...>", "reward model directories or LoRA adapters")
     .requiredOption("--data <file or Hub name>", "held-out preference pairs; they rank the members")
-    .option("--split <name=file>", "further pairs under a name, as often as needed", collect)
+    .option("--split <name=file>", "further pairs under a name, as often as needed", repeated)
     .option(
       "--init <dir>",
       "where all members began, or once for each member: shows the weight deltas",
-      collect,
+      repeated,
     )
     .option("--select <name>", "the split that ranks the members (default: the first that is not corrupted)")
     .option(
       "--path <i,j>",
       "members to interpolate between, counted from 1, as often as needed (default: the best two)",
-      collect,
+      repeated,
     )
     .option("--all-paths", "interpolate between all pairs of members")
     .option("--flipped <column>", "the column that is true where a label is known to be wrong", "flipped")

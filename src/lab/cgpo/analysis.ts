@@ -1,7 +1,8 @@
 // From the results of all seeds to figures: means with 95 % Student intervals over seeds, and the four claims.
 
-import { mean, tInterval, winRate } from "../../base/statistics.js";
+import { mean, winRate } from "../../base/statistics.js";
 import type { SeedResult as Seeded } from "../reproduce/experiment.js";
+import { type Claim, type Figure, figure, high, low } from "../reproduce/figures.js";
 import type { Scores, TaskMeans } from "./measure.js";
 import {
   byRun,
@@ -18,20 +19,6 @@ import {
 import type { PromptFacts, SeedResult } from "./seed.js";
 
 export type Results = readonly Seeded<SeedResult>[];
-
-/** A mean over seeds; the ends of its interval are absent for a single seed. */
-export interface Figure {
-  value: number;
-  interval?: readonly [low: number, high: number];
-}
-
-function figure(values: readonly number[]): Figure {
-  const { estimate, low, high } = tInterval(values);
-  return values.length < 2 ? { value: estimate } : { value: estimate, interval: [low, high] };
-}
-
-const low = ({ value, interval }: Figure) => interval?.[0] ?? value;
-const high = ({ value, interval }: Figure) => interval?.[1] ?? value;
 
 type Selection = (prompt: PromptFacts) => boolean;
 const ofTask =
@@ -91,12 +78,6 @@ export interface RunFigures {
   overall: TaskFigures;
   /** Win rates by the true reward over all prompts of a task. */
   against: Record<"warmup" | "ppo", Record<TaskName, Figure>>;
-}
-
-export interface Claim {
-  claim: string;
-  reproduced: boolean;
-  evidence: string[];
 }
 
 export interface Curve {

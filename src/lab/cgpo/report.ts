@@ -1,14 +1,9 @@
 // The page and the lines of `reproduce cgpo`.
 
 import type { Cell, LineChartSection, NumberCell, Report, Section } from "../../dashboard/report.js";
-import { type Analysis, analyse, benchmarks, type Curve, type Figure, type Results } from "./analysis.js";
+import { cell, chartPoints, claimLines, claimsTable, type Figure } from "../reproduce/figures.js";
+import { type Analysis, analyse, benchmarks, type Curve, type Results } from "./analysis.js";
 import { type RunName, rewardNames, runNames, type TaskName, taskNames, tasks, titles } from "./protocol.js";
-
-const cell = (figure: Figure, format?: NumberCell["format"]): NumberCell => ({
-  value: figure.value,
-  ...(format && { format }),
-  ...(figure.interval && { interval: figure.interval }),
-});
 
 /** Marks the best of a column: the greatest or the least. */
 function markBest(column: readonly NumberCell[], isLower = false): NumberCell[] {
@@ -40,11 +35,7 @@ function chart(title: string, y: string, curves: readonly Curve[]): LineChartSec
       name: titles[run],
       color: colours.indexOf(run),
       style: run === "ppo" || run === "crpg_unjudged" ? "dashed" : run === "dpo" ? "dotted" : "solid",
-      points: points.map(({ step, figure: { value, interval } }) => ({
-        x: step,
-        y: value,
-        ...(interval && { low: interval[0], high: interval[1] }),
-      })),
+      points: chartPoints(points),
     })),
   };
 }
@@ -80,13 +71,7 @@ export function cgpoReport(results: Results): { json: unknown; report: Report; s
       sections: sections(analysis, results),
       footer: `seeds ${results.map(({ seed }) => seed).join(", ")}`,
     },
-    summary: [
-      headline,
-      ...claims.flatMap(({ claim, reproduced, evidence }) => [
-        `${reproduced ? "reproduced:    " : "not reproduced:"} ${claim}`,
-        ...evidence.map((line) => `  ${line}`),
-      ]),
-    ].join("\n"),
+    summary: [headline, ...claimLines(claims)].join("\n"),
   };
 }
 
@@ -135,17 +120,10 @@ function sections({ runs, claims, curves }: Analysis, results: Results): Section
         "the others follow the reward models for helpfulness, engagement and safety.\n\n" +
         "The true reward is a program that training cannot reach; it is only measured here, on held-out prompts.",
     },
-    {
-      kind: "table",
-      title: "The claims",
-      columns: ["claim", "verdict", "evidence"],
-      rows: claims.map(({ claim, reproduced, evidence }) => [
-        claim,
-        reproduced ? "reproduced" : "not reproduced",
-        evidence.join("; "),
-      ]),
-      note: `Differences are paired by seed; a difference counts where its 95 % Student interval over ${results.length} seeds leaves out 0. A collapse: less than half of the warm-up's true reward is left.`,
-    },
+    claimsTable(
+      claims,
+      `Differences are paired by seed; a difference counts where its 95 % Student interval over ${results.length} seeds leaves out 0. A collapse: less than half of the warm-up's true reward is left.`,
+    ),
     {
       kind: "table",
       title: "In the shape of the paper's Table 2",

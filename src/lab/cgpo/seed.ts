@@ -2,8 +2,7 @@
 // on disk, and a restart goes on from there.
 
 import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
-import { dirname, join, relative, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { stringify } from "yaml";
 import { writeFileAtomic } from "../../base/atomic.js";
 import { runAlign } from "../../train/align.js";
@@ -15,6 +14,7 @@ import { runReward } from "../../train/reward-model.js";
 import { lastValues, type RewardFunction } from "../../train/rewards.js";
 import { baseModelDir } from "../quickstart.js";
 import type { SeedContext } from "../reproduce/experiment.js";
+import { kept } from "../reproduce/kept.js";
 import { drawWorld, writeData } from "./data.js";
 import { writeJudgeModules } from "./judge-modules.js";
 import {
@@ -152,15 +152,6 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
     runs,
     recipes,
   };
-}
-
-/** What `make` gives, kept in `file` for the next time. */
-async function kept<T>(file: string, make: () => Promise<T>): Promise<T> {
-  if (existsSync(file)) return JSON.parse(await readFile(file, "utf8")) as T;
-  const made = await make();
-  await mkdir(dirname(file), { recursive: true });
-  await writeFileAtomic(file, JSON.stringify(made));
-  return made;
 }
 
 /** Four decimals are enough for a file that people may read. */

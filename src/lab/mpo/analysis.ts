@@ -1,28 +1,15 @@
 // From the results of all seeds to figures: means with 95 % Student intervals over seeds, and the claims.
 
 import { RandomStream } from "../../base/random.js";
-import { hierarchicalBootstrap, mean, tInterval } from "../../base/statistics.js";
+import { hierarchicalBootstrap, mean } from "../../base/statistics.js";
 import { diffRubrics } from "../../mpo/diff.js";
 import type { SeedResult as Seeded } from "../reproduce/experiment.js";
+import { type Claim, type Figure, figure, high, low } from "../reproduce/figures.js";
 import { byRun, definitions, pairs, type RunName, runNames, titles } from "./protocol.js";
 import { byHack, type HackName, hackNames } from "./reviewer.js";
 import type { CurvePoint, RunResult, SeedResult } from "./seed.js";
 
 export type Results = readonly Seeded<SeedResult>[];
-
-/** A mean over seeds; the ends of its interval are absent for a single seed. */
-export interface Figure {
-  value: number;
-  interval?: readonly [low: number, high: number];
-}
-
-function figure(values: readonly number[]): Figure {
-  const { estimate, low, high } = tInterval(values);
-  return values.length < 2 ? { value: estimate } : { value: estimate, interval: [low, high] };
-}
-
-export const low = ({ value, interval }: Figure) => interval?.[0] ?? value;
-export const high = ({ value, interval }: Figure) => interval?.[1] ?? value;
 
 /** Mean over seeds of `value(seed)`. */
 const over = (results: Results, value: (result: SeedResult) => number): Figure =>
@@ -107,12 +94,6 @@ export interface RunFigures {
 export interface Curve {
   run: RunName;
   points: { step: number; figure: Figure }[];
-}
-
-export interface Claim {
-  claim: string;
-  reproduced: boolean;
-  evidence: string[];
 }
 
 export interface Analysis {

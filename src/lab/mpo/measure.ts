@@ -1,9 +1,9 @@
 // Measuring a policy: the true reward, the proxy by the flawed rubric, hacks, and distance from the start, on held-out
 // prompts.
 
-import { hash32 } from "../../base/random.js";
 import { mean } from "../../base/statistics.js";
 import type { ObservedModels } from "../../train/align.js";
+import { answer } from "../evaluate.js";
 import { gold } from "../world/gold.js";
 import type { PromptRow } from "../world/world.js";
 import { byHack, type HackName, signs } from "./reviewer.js";
@@ -28,30 +28,20 @@ export interface Means {
 
 export type Proxy = (samples: readonly { prompt: string; response: string }[]) => Promise<number[]>;
 
-/** One answer to every prompt at temperature 1. The seed belongs to the prompt, so policies answer with the same chance. */
+/** One answer to every prompt, as `answer` gives it, and what can be said of it. */
 export async function measure(
-  { policy, reference, codec }: ObservedModels,
+  models: ObservedModels,
   rows: readonly PromptRow[],
   proxy: Proxy,
   maxNewTokens: number,
 ): Promise<Measured> {
-  const prompts = rows.map((row) => codec.prompt([{ role: "user", content: row.prompt }]));
-  const completions = await policy.sample(prompts, {
-    maxNewTokens,
-    stopIds: [codec.endId],
-    seeds: rows.map(({ id }) => hash32(`evaluation ${id}`)),
-  });
-  const sequences = completions.map(({ tokens }, i) => ({
-    tokens: [...prompts[i]!, ...tokens],
-    promptLength: prompts[i]!.length,
-  }));
-  const [own, start] = [await policy.logprobs(sequences), await reference.logprobs(sequences)];
-  const answers = completions.map(({ tokens }) => codec.decode(tokens));
+  const said = await answer(models, rows, maxNewTokens);
+  const answers = said.map(({ text }) => text);
   return {
     answers,
     trueReward: answers.map((text, i) => gold(rows[i]!, text).score),
     proxy: await proxy(answers.map((response, i) => ({ prompt: rows[i]!.prompt, response }))),
-    logRatio: own.map((row, i) => row.reduce((sum, x, t) => sum + x - start[i]![t]!, 0)),
+    logRatio: said.map(({ logRatio }) => logRatio),
     hacks: byHack((name) => answers.map((text, i) => signs[name](text, rows[i]!.prompt))),
   };
 }

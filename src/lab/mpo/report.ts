@@ -1,19 +1,15 @@
 // The page and the lines of `reproduce mpo`.
 
-import type { Cell, LineChartSection, NumberCell, Report, Section } from "../../dashboard/report.js";
+import { mean } from "../../base/statistics.js";
+import type { Cell, LineChartSection, Report, Section } from "../../dashboard/report.js";
 import { diffRubrics, renderChange } from "../../mpo/diff.js";
 import { renderItem } from "../../mpo/rubric-text.js";
 import type { Findings } from "../reproduce/experiment.js";
-import { type Analysis, analyse, type Curve, type Figure, low, type Results, swaps } from "./analysis.js";
+import { cell, chartPoints, claimLines, claimsTable, low } from "../reproduce/figures.js";
+import { type Analysis, analyse, type Curve, type Results, swaps } from "./analysis.js";
 import { definitions, optimizers, pairs, type RunName, runNames, titles } from "./protocol.js";
 import { hackNames, hackTitles } from "./reviewer.js";
 import type { Version } from "./rounds.js";
-
-const cell = (figure: Figure, format?: NumberCell["format"]): NumberCell => ({
-  value: figure.value,
-  ...(format && { format }),
-  ...(figure.interval && { interval: figure.interval }),
-});
 
 /** Colours stay with the run over all charts; fixed rubrics are dashed, baselines dotted. */
 const style = (run: RunName): "solid" | "dashed" | "dotted" => {
@@ -31,11 +27,7 @@ function chart(title: string, y: LineChartSection["y"], curves: readonly Curve[]
       name: titles[run],
       color: runNames.indexOf(run),
       style: style(run),
-      points: points.map(({ step, figure: { value, interval } }) => ({
-        x: step,
-        y: value,
-        ...(interval && { low: interval[0], high: interval[1] }),
-      })),
+      points: chartPoints(points),
     })),
   };
 }
@@ -89,13 +81,7 @@ export function mpoReport(results: Results): Findings {
       sections: sections(analysis, results),
       footer: `seeds ${results.map(({ seed }) => seed).join(", ")}; ${models}`,
     } satisfies Report,
-    summary: [
-      headline,
-      ...claims.flatMap(({ claim, reproduced, evidence }) => [
-        `${reproduced ? "reproduced:    " : "not reproduced:"} ${claim}`,
-        ...evidence.map((line) => `  ${line}`),
-      ]),
-    ].join("\n"),
+    summary: [headline, ...claimLines(claims)].join("\n"),
   };
 }
 
@@ -136,17 +122,10 @@ function sections({ start, runs, claims, curves }: Analysis, results: Results): 
         `version.\n\n${models(results)}` +
         "The true reward is a program that neither training nor the models can reach; it is only measured here, on held-out prompts.",
     },
-    {
-      kind: "table",
-      title: "The claims",
-      columns: ["claim", "verdict", "evidence"],
-      rows: claims.map(({ claim, reproduced, evidence }) => [
-        claim,
-        reproduced ? "reproduced" : "not reproduced",
-        evidence.join("; "),
-      ]),
-      note: `95 % Student intervals over ${results.length} seeds; differences are paired by seed. A loophole: a hack that at least 30 % of the answers show at some evaluation; it is closed by the version under which the rate halves for good.`,
-    },
+    claimsTable(
+      claims,
+      `95 % Student intervals over ${results.length} seeds; differences are paired by seed. A loophole: a hack that at least 30 % of the answers show at some evaluation; it is closed by the version under which the rate halves for good.`,
+    ),
     {
       kind: "table",
       title: "Where the runs end",
@@ -252,10 +231,10 @@ function sections({ start, runs, claims, curves }: Analysis, results: Results): 
           titles[run],
           rounds.length,
           rounds.filter(({ outcome }) => outcome === "published").length,
-          rounds.length > 0 ? average(rounds.map(({ calls }) => calls)) : null,
-          rounds.length > 0 ? average(rounds.map(({ expectedCalls }) => expectedCalls)) : null,
-          average(training.map(({ callsPerResponse }) => callsPerResponse)),
-          { value: average(training.map(({ failedRate }) => failedRate)), format: "percent" },
+          rounds.length > 0 ? mean(rounds.map(({ calls }) => calls)) : null,
+          rounds.length > 0 ? mean(rounds.map(({ expectedCalls }) => expectedCalls)) : null,
+          mean(training.map(({ callsPerResponse }) => callsPerResponse)),
+          { value: mean(training.map(({ failedRate }) => failedRate)), format: "percent" },
         ];
       }),
       note: "A round asks for an analysis, a number of items and the items of every sample, then for those of the merged rubric: sum(2 + N_i) + 1 + N. A response is scored in one reply.",
@@ -290,7 +269,6 @@ function sections({ start, runs, claims, curves }: Analysis, results: Results): 
   ];
 }
 
-const average = (values: readonly number[]) => values.reduce((sum, x) => sum + x, 0) / values.length;
 const percent = (share: number | null) => (share === null ? "-" : `${(100 * share).toFixed(0)} %`);
 
 /** Every version with its reason; after the first, what changed. */

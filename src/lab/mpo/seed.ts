@@ -1,9 +1,7 @@
 // One seed of `reproduce mpo`: prompts, every run, every measurement. A run that is finished is on disk, and a restart goes
 // on from there.
 
-import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { stringify } from "yaml";
 import { writeFileAtomic } from "../../base/atomic.js";
 import { taskToYaml } from "../../mpo/task.js";
@@ -14,6 +12,7 @@ import { openPolicy } from "../../train/models.js";
 import { parseRecipe } from "../../train/recipe.js";
 import { baseModelDir } from "../quickstart.js";
 import type { SeedContext } from "../reproduce/experiment.js";
+import { kept } from "../reproduce/kept.js";
 import { writeWorld } from "../world/files.js";
 import { buildWorld } from "../world/world.js";
 import { type Means, type Measured, meansOf, measure } from "./measure.js";
@@ -116,15 +115,6 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
   } finally {
     await models.close();
   }
-}
-
-/** What `make` gives, kept in `file` for the next time. */
-async function kept<T>(file: string, make: () => Promise<T>): Promise<T> {
-  if (existsSync(file)) return JSON.parse(await readFile(file, "utf8")) as T;
-  const made = await make();
-  await mkdir(dirname(file), { recursive: true });
-  await writeFileAtomic(file, JSON.stringify(made));
-  return made;
 }
 
 const hackMetric = (name: string) => `lab/hacks/${name.replace(" ", "_")}`;

@@ -1,0 +1,57 @@
+// What the analyses and pages of the experiments have in common: figures over seeds, claims, and how both are shown.
+
+import { tInterval } from "../../base/statistics.js";
+import type { NumberCell, Point, Section } from "../../dashboard/report.js";
+
+/** A mean over seeds; the ends of its 95 % Student interval are absent for a single seed. */
+export interface Figure {
+  value: number;
+  interval?: readonly [low: number, high: number];
+}
+
+export function figure(values: readonly number[]): Figure {
+  const { estimate, low, high } = tInterval(values);
+  return values.length < 2 ? { value: estimate } : { value: estimate, interval: [low, high] };
+}
+
+export const low = ({ value, interval }: Figure) => interval?.[0] ?? value;
+export const high = ({ value, interval }: Figure) => interval?.[1] ?? value;
+
+export interface Claim {
+  claim: string;
+  reproduced: boolean;
+  evidence: string[];
+}
+
+export const cell = (figure: Figure, format?: NumberCell["format"]): NumberCell => ({
+  value: figure.value,
+  ...(format && { format }),
+  ...(figure.interval && { interval: figure.interval }),
+});
+
+/** A curve over steps as a chart draws it. */
+export const chartPoints = (points: readonly { step: number; figure: Figure }[]): Point[] =>
+  points.map(({ step, figure: { value, interval } }) => ({
+    x: step,
+    y: value,
+    ...(interval && { low: interval[0], high: interval[1] }),
+  }));
+
+export const claimsTable = (claims: readonly Claim[], note: string): Section => ({
+  kind: "table",
+  title: "The claims",
+  columns: ["claim", "verdict", "evidence"],
+  rows: claims.map(({ claim, reproduced, evidence }) => [
+    claim,
+    reproduced ? "reproduced" : "not reproduced",
+    evidence.join("; "),
+  ]),
+  note,
+});
+
+/** The claims with their evidence, for the terminal. */
+export const claimLines = (claims: readonly Claim[]): string[] =>
+  claims.flatMap(({ claim, reproduced, evidence }) => [
+    `${reproduced ? "reproduced:    " : "not reproduced:"} ${claim}`,
+    ...evidence.map((line) => `  ${line}`),
+  ]);
