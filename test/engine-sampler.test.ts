@@ -135,6 +135,17 @@ describe("sample", () => {
     expect(new Set(together.map(([, reason]) => reason))).toContain("length");
   });
 
+  it("computes the same bits whether equal prompts are one array or several", async () => {
+    const model = await LocalLanguageModel.load(join(import.meta.dirname, "../lab/model"), { frozen: true });
+    const lengths = [3, 9, 5];
+    const distinct = lengths.map((length, i) => Array.from({ length }, (_, t) => 20 + 31 * t + i));
+    const sample = (copy: (prompt: number[]) => number[]) => {
+      const given = Array.from({ length: 24 }, (_, i) => copy(distinct[i % distinct.length]!));
+      return model.sample(given, { ...options, seeds: [...given.keys()] });
+    };
+    expect(await sample((prompt) => [...prompt])).toEqual(await sample((prompt) => prompt));
+  });
+
   it("draws every completion of a prompt from a stream of its own", async () => {
     const model = await LocalLanguageModel.load(dir, { frozen: true });
     const completions = await model.sample([prompts[0]!], { ...options, n: 6, seeds: [1] });

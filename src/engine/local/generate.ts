@@ -172,29 +172,32 @@ class Wave {
   private async prefill(): Promise<void> {
     const { model } = this;
     const { vocabSize } = model.config;
-    const sharing = new Map<TokenIds, Row[]>();
+    // By content: whether two prompts are one array or two must not decide which rows stand where.
+    const sharing = new Map<string, Row[]>();
     for (const row of this.rows) {
-      const rows = sharing.get(row.prompt);
+      const key = row.prompt.join();
+      const rows = sharing.get(key);
       if (rows) rows.push(row);
-      else sharing.set(row.prompt, [row]);
+      else sharing.set(key, [row]);
     }
-    const prompts = [...sharing.keys()];
+    const groups = [...sharing.values()];
     const batches = bucketByLength(
-      prompts.map((prompt) => prompt.length),
+      groups.map(([row]) => row!.prompt.length),
       model.tokenBudget.forward,
-    ).map((batch) => batch.map((i) => prompts[i]!));
+    ).map((batch) => batch.map((i) => groups[i]!));
     // Rows take the order in which their prompts run, so that each batch fills the slots that follow the last.
-    this.rows = batches.flat().flatMap((prompt) => sharing.get(prompt)!);
+    this.rows = batches.flat(2);
     const program = model.programs.prefill(this.tempered);
     let b = 0;
     for (const batch of batches) {
-      const width = Math.max(...batch.map((prompt) => prompt.length));
+      const prompts = batch.map(([row]) => row!.prompt);
+      const width = Math.max(...prompts.map((prompt) => prompt.length));
       const binding = model.bind(program);
       this.bindTemperature(binding);
       model.bindSequences(
         binding,
-        batch,
-        batch.map((prompt) => [prompt.length - 1]),
+        prompts,
+        prompts.map((prompt) => [prompt.length - 1]),
       );
       const out = (columns: number) => Tensor.zeros("float32", [batch.length, columns]);
       const [logits, probabilities, normaliser] = [out(vocabSize), out(vocabSize), out(1)];
@@ -205,8 +208,8 @@ class Wave {
       this.cache.bindPrefill(binding, batch.length, width);
       await binding.run();
       binding.dispose();
-      const copies = batch.map((prompt) => sharing.get(prompt)!.length);
-      this.cache.append({ lengths: batch.map((prompt) => prompt.length), copies, width });
+      const copies = batch.map((rows) => rows.length);
+      this.cache.append({ lengths: prompts.map((prompt) => prompt.length), copies, width });
       copies.forEach((count, i) => {
         const span = [i * vocabSize, (i + 1) * vocabSize] as const;
         for (let k = 0; k < count; k++, b++) {
