@@ -1,4 +1,4 @@
-import { Argument, Command } from "commander";
+import { Argument, Command, Option } from "commander";
 import { writeFileAtomic } from "../../base/atomic.js";
 import type { ExperimentName } from "../../lab/reproduce/experiment.js";
 import { type ContextFlags, withContext } from "../context.js";
@@ -14,6 +14,7 @@ interface ReproduceFlags extends Omit<ContextFlags, "json"> {
   baseUrl?: string;
   model?: string;
   apiKeyEnv?: string;
+  world?: string;
 }
 
 const number = (flag: string) => (text: string) => wholeNumber(text, flag);
@@ -31,14 +32,13 @@ export const reproduceCommand = () =>
     .addArgument(new Argument("<experiment>", "what to repeat").choices(["warm", "cgpo", "mpo"]))
     .option("--seeds <S>", "how many seeds", number("--seeds"), 5)
     .option("--first-seed <n>", "the first of them", number("--first-seed"), 1)
-    .option(
-      "--jobs <n>",
-      "seeds at a time, each in its own process (default: one for each core)",
-      number("--jobs"),
-    )
+    .option("--jobs <n>", "processes at a time (default: one for each core)", number("--jobs"))
     .option("-o, --out <dir>", "where everything goes (default: runs/reproduce-<experiment>)")
     .option("--json <file>", "also write the figures here; - is stdout")
     .option("--quick", "a miniature of the experiment, to see that it runs; its figures mean nothing")
+    .addOption(
+      new Option("--world <size>", "warm: how large a world (default: small)").choices(["small", "large"]),
+    )
     .option("--base-url <url>", "mpo: a real model instead of the scripted one (OpenAI-compatible endpoint)")
     .option("--model <name>", "mpo: the model at --base-url")
     .option("--api-key-env <name>", "mpo: the environment variable that holds its key")
@@ -60,9 +60,12 @@ export const reproduceCommand = () =>
         baseUrl,
         model,
         apiKeyEnv,
+        world,
       } = flags;
       const options = Object.fromEntries(
-        Object.entries({ baseUrl, model, apiKeyEnv }).filter((entry) => entry[1] !== undefined),
+        Object.entries({ baseUrl, model, apiKeyEnv, world: world === "small" ? undefined : world }).filter(
+          (entry) => entry[1] !== undefined,
+        ),
       ) as Record<string, string>;
       const quiet = flags.quiet || flags.json === "-";
       const result = await withContext({ resume: flags.resume ?? false, quiet }, (context) =>

@@ -37,11 +37,22 @@ export interface Findings {
   summary: string;
 }
 
+/** A piece of a seed's work that may run in a process of its own, beside others. */
+export interface Part {
+  name: string;
+  /** The parts of the same seed that must be finished first. */
+  after?: readonly string[];
+}
+
 /** `R` is plain JSON: it is written to disk and read back. */
 export interface Experiment<R> {
   name: string;
   /** Makes what all seeds share; does nothing when it is there. */
   prepare(context: SharedContext): Promise<void>;
+  /** What can be done ahead of `runSeed`, which then makes only what is missing. Default: nothing. */
+  parts?(context: Pick<SharedContext, "quick" | "options">): readonly Part[];
+  /** Leaves what the part makes in the seed's directory. */
+  runPart?(seed: number, part: string, context: SeedContext): Promise<void>;
   runSeed(seed: number, context: SeedContext): Promise<R>;
   report(results: readonly SeedResult<R>[], context: { sharedDir: string }): Findings;
 }

@@ -1,5 +1,5 @@
-// Runs an experiment over seeds: each seed in a process of its own, finished seeds kept, then one page and one JSON
-// document made of all of them.
+// Runs an experiment over seeds: each seed, or each part of one, in a process of its own, finished seeds kept, then one
+// page and one JSON document made of all of them.
 
 import { mkdir, readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
@@ -10,14 +10,15 @@ import { UserError } from "../../base/errors.js";
 import { renderReport } from "../../dashboard/report.js";
 import { runInChild } from "../../train/child.js";
 import { InterruptedError, type RunContext } from "../../train/context.js";
-import { type ExperimentName, loadExperiment, type SeedResult } from "./experiment.js";
+import { type ExperimentName, loadExperiment, type Part, type SeedResult } from "./experiment.js";
+import { runGraph } from "./graph.js";
 import type { SeedJob } from "./worker.js";
 
 export interface ReproduceOptions extends RunContext {
   experiment: ExperimentName;
   out: string;
   seeds: readonly number[];
-  /** Seeds at a time. Default: one for each core. */
+  /** Processes at a time. Default: one for each core. */
   jobs?: number;
   quick?: boolean;
   options?: Readonly<Record<string, string>>;
@@ -35,16 +36,23 @@ const worker = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, impo
 /** A seed's result.json. */
 interface Stored {
   seed: number;
+  /** Of all its processes together. */
   seconds: number;
   result: unknown;
+}
+
+/** A process: the whole of a seed after its parts, or one of them. */
+interface Work {
+  name: string;
+  after: readonly string[];
+  seed: number;
+  part?: string;
 }
 
 /** Runs the seeds that `out` does not hold yet and writes report.html and results.json over all of `seeds`. */
 export async function reproduce(given: ReproduceOptions): Promise<ReproduceResult> {
   const { experiment: name, out, seeds, quick = false, options = {}, reporter, signal } = given;
   const cores = availableParallelism();
-  const jobs = Math.min(given.jobs ?? cores, seeds.length);
-  const threads = Math.max(1, Math.floor(cores / jobs));
   const experiment = await loadExperiment(name);
   await claim(out, { experiment: name, quick, options }, given.resume);
 
@@ -59,38 +67,36 @@ export async function reproduce(given: ReproduceOptions): Promise<ReproduceResul
     const earlier = await readJson<Stored>(join(seedDir(out, seed), "result.json"));
     if (earlier) stored.set(seed, earlier);
   }
-  const waiting = seeds.filter((seed) => !stored.has(seed));
-  const stop = new AbortController();
-  const either = AbortSignal.any([stop.signal, ...(signal ? [signal] : [])]);
-  let failure: unknown;
-  const lane = async (): Promise<void> => {
-    for (let seed = waiting.shift(); seed !== undefined && !either.aborted; seed = waiting.shift()) {
+  const parts = experiment.parts?.({ quick, options }) ?? [];
+  const work = seeds.filter((seed) => !stored.has(seed)).flatMap((seed) => workOf(seed, parts));
+  const jobs = Math.max(1, Math.min(given.jobs ?? cores, work.length));
+  const threads = Math.max(1, Math.floor(cores / jobs));
+  const seconds = new Map<number, number>();
+  let done = 0;
+  reporter.begin(`reproduce ${name}`, work.length, done);
+  try {
+    await runGraph(work, { lanes: jobs, signal }, async ({ name: label, seed, part }, stop) => {
       const dir = seedDir(out, seed);
       const result = join(dir, "result.json");
-      const job: SeedJob = { experiment: name, seed, dir, sharedDir, threads, quick, options, result };
-      const onMessage = (line: string) => reporter.note(`seed ${seed}: ${line}`);
-      try {
-        await runInChild<SeedJob, string, undefined>(worker, job, {
-          name: `seed ${seed}`,
-          onMessage,
-          signal: either,
-        });
-        stored.set(seed, (await readJson<Stored>(result))!);
-        reporter.step(stored.size);
-      } catch (error) {
-        failure ??= error;
-        stop.abort();
-      }
-    }
-  };
-  reporter.begin(`reproduce ${name}, seeds`, seeds.length, stored.size);
-  try {
-    await Promise.all(Array.from({ length: jobs }, lane));
+      const secondsBefore = seconds.get(seed) ?? 0;
+      const shared = { experiment: name, seed, dir, sharedDir, threads, quick, options };
+      const job: SeedJob = { ...shared, result, secondsBefore, ...(part === undefined ? {} : { part }) };
+      const took = await runInChild<SeedJob, string, number>(worker, job, {
+        name: label,
+        onMessage: (line) => reporter.note(`seed ${seed}: ${line}`),
+        signal: stop,
+      });
+      seconds.set(seed, secondsBefore + took);
+      if (part === undefined) stored.set(seed, (await readJson<Stored>(result))!);
+      reporter.step(++done);
+    });
+  } catch (error) {
+    if (signal?.aborted) throw interrupted();
+    throw error;
   } finally {
     reporter.end();
   }
   if (signal?.aborted) throw interrupted();
-  if (failure) throw failure;
 
   const results = seeds.map((seed) => stored.get(seed)!);
   const findings = experiment.report(
@@ -109,6 +115,21 @@ export async function reproduce(given: ReproduceOptions): Promise<ReproduceResul
   await writeFileAtomic(paths.report, renderReport(findings.report));
   await writeFileAtomic(paths.json, `${JSON.stringify(document, undefined, 1)}\n`);
   return { ...paths, summary: findings.summary, document };
+}
+
+/** The parts of a seed, and then the seed. */
+function workOf(seed: number, parts: readonly Part[]): Work[] {
+  const whole = `seed ${seed}`;
+  const named = (part: string) => `${whole}, ${part}`;
+  return [
+    ...parts.map(({ name, after = [] }) => ({
+      name: named(name),
+      after: after.map(named),
+      seed,
+      part: name,
+    })),
+    { name: whole, after: parts.map(({ name }) => named(name)), seed },
+  ];
 }
 
 const seedDir = (out: string, seed: number) => join(out, `seed-${seed}`);

@@ -1,4 +1,4 @@
-// The process of one seed (harness.ts).
+// The process of one seed, or of a part of it (harness.ts).
 
 import { mkdir } from "node:fs/promises";
 import { writeFileAtomic } from "../../base/atomic.js";
@@ -8,16 +8,27 @@ import { type ExperimentName, loadExperiment, type SeedContext } from "./experim
 export interface SeedJob extends Omit<SeedContext, "log" | "signal"> {
   experiment: ExperimentName;
   seed: number;
-  /** Where the result goes. */
+  /** Default: the whole seed. */
+  part?: string;
+  /** Where the result of the whole seed goes. */
   result: string;
+  /** That its parts have taken. */
+  secondsBefore: number;
 }
 
-serveJob<SeedJob, string, undefined>(async ({ experiment, seed, result: path, ...job }, log, signal) => {
+/** Answers with the seconds it took. */
+serveJob<SeedJob, string, number>(async (job, log, signal) => {
+  const { experiment: name, seed, part, result: path, secondsBefore, ...rest } = job;
   const started = performance.now();
-  await mkdir(job.dir, { recursive: true });
-  const { runSeed } = await loadExperiment(experiment);
-  const result = await runSeed(seed, { ...job, log, signal });
-  const seconds = Math.round((performance.now() - started) / 1000);
-  await writeFileAtomic(path, `${JSON.stringify({ seed, seconds, result })}\n`);
-  return undefined;
+  const seconds = () => (performance.now() - started) / 1000;
+  await mkdir(rest.dir, { recursive: true });
+  const experiment = await loadExperiment(name);
+  const context = { ...rest, log, signal };
+  if (part !== undefined) await experiment.runPart!(seed, part, context);
+  else {
+    const result = await experiment.runSeed(seed, context);
+    const stored = { seed, seconds: Math.round(secondsBefore + seconds()), result };
+    await writeFileAtomic(path, `${JSON.stringify(stored)}\n`);
+  }
+  return seconds();
 });

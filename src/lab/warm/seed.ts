@@ -1,17 +1,16 @@
 // One seed of the experiment: its preference data, members, averages, best-of-N and policies. Every finished piece is
-// on disk, so that a restart goes on from there.
+// on disk, so that a restart goes on from there and parts of the seed can run in processes of their own.
 
-import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { writeFileAtomic } from "../../base/atomic.js";
 import { RandomStream } from "../../base/random.js";
 import { mean, standardDeviation } from "../../base/statistics.js";
 import type { TokenIds } from "../../engine/contract.js";
 import { LocalLanguageModel } from "../../engine/local/index.js";
 import { emaWeights } from "../../reward/average.js";
-import type { SeedContext } from "../reproduce/experiment.js";
+import type { Part, SeedContext } from "../reproduce/experiment.js";
+import { kept } from "../reproduce/kept.js";
 import {
   armAccuracy,
   type Deltas,
@@ -22,19 +21,20 @@ import {
   pairAccuracy,
   pairSequences,
   type SplitAccuracy,
+  type SplitIndex,
   splitsOf,
 } from "./accuracy.js";
 import { type BestOfNResult, bestOfNResult } from "./best-of-n.js";
 import { gold } from "./gold.js";
-import type { KeysWorld } from "./keys-world.js";
+import type { KeysWorld, Prompt } from "./keys-world.js";
 import type { LanguageModels } from "./language.js";
 import { planSuites, probeHead, type SuiteName, trainMember } from "./members.js";
 import { type PolicyRun, trainPolicy } from "./policies.js";
 import { makePreferences, type Pair, type Preferences } from "./preferences.js";
 import { average, openReward, scoreWith } from "./rewards.js";
-import { sampleAnswers, sampleGroups, sequenceOf } from "./sampling.js";
-import type { WarmSettings } from "./settings.js";
-import { type Models, makeArms, modelDirs, type ScoresByModel } from "./suites.js";
+import { type Answer, sampleAnswers, sampleGroups, sequenceOf } from "./sampling.js";
+import type { RlArm, RlSettings, WarmSettings } from "./settings.js";
+import { type Arm, type Models, makeArms, modelDirs, type ScoresByModel } from "./suites.js";
 
 export interface AccuracyResult {
   arms: { name: string; accuracy: SplitAccuracy }[];
@@ -67,7 +67,7 @@ export interface WarmResult {
   bestOfN: BestOfNResult;
   policies: PolicyResult[];
   costs: Costs;
-  /** Wall time of every piece that this run made, seconds. */
+  /** Wall time of every piece, seconds. */
   seconds: Record<string, number>;
 }
 
@@ -81,133 +81,198 @@ export interface SeedOptions {
   context: Pick<SeedContext, "dir" | "log" | "signal">;
 }
 
-export async function runWarmSeed(options: SeedOptions): Promise<WarmResult> {
-  const { seed, world, language, settings, context } = options;
-  const { dir, log, signal } = context;
-  const scratch = join(dir, "scratch");
-  await mkdir(scratch, { recursive: true });
-  const seconds: Record<string, number> = {};
-  const sftDir = language.sft.at(-1)!;
-  const sft = await LocalLanguageModel.load(sftDir, { frozen: true });
+/** What every part of a seed works with: its data, its models, and the pieces on disk. */
+interface Bench extends SeedOptions {
+  sft: LocalLanguageModel;
+  scratch: string;
+  preferences: Preferences;
+  models: Models;
+  index: SplitIndex;
+  /** SFT answers that set the scale of every reward. */
+  scale: { prompts: Prompt[]; answers: Answer[]; sequences: number[][] };
+  armsOver(sequences: readonly TokenIds[]): Promise<Arm[]>;
+  piece: Pieces["piece"];
+}
+
+/** Finished pieces of a seed's directory, each with the seconds that it took. */
+class Pieces {
+  readonly seconds: Record<string, number> = {};
+
+  constructor(private readonly context: SeedOptions["context"]) {}
 
   /** What `make` gives, from disk where an earlier run has made it. */
-  const piece = async <T>(name: string, make: () => Promise<T>): Promise<T> => {
-    const file = join(dir, `${name}.json`);
-    if (existsSync(file)) return JSON.parse(await readFile(file, "utf8"));
-    signal?.throwIfAborted();
-    const began = performance.now();
-    const made = await make();
-    await writeFileAtomic(file, JSON.stringify(made));
-    seconds[name] = (performance.now() - began) / 1000;
-    log(`${name}: ${seconds[name]!.toFixed(1)} s`);
+  readonly piece = async <T>(name: string, make: () => Promise<T>): Promise<T> => {
+    const { dir, log, signal } = this.context;
+    let isNew = false;
+    const { seconds, made } = await kept(join(dir, `${name}.json`), async () => {
+      signal?.throwIfAborted();
+      isNew = true;
+      const began = performance.now();
+      return { made: await make(), seconds: (performance.now() - began) / 1000 };
+    });
+    this.seconds[name] = seconds;
+    if (isNew) log(`${name}: ${seconds.toFixed(1)} s`);
     return made;
   };
+}
 
-  const preferences = await piece("preferences", async () => {
-    const pretrained = await LocalLanguageModel.load(language.pretrained, { frozen: true });
-    const made = await makePreferences({ world, settings, seed, pretrained, sft });
-    pretrained.dispose();
-    return made;
+/** The parts of a seed that may run side by side. */
+export const warmParts = ({ rl }: WarmSettings): Part[] => [
+  { name: "members" },
+  ...["accuracy", "best-of-n", ...policiesOf(rl).map(policyPiece)].map((name) => ({
+    name,
+    after: ["members"],
+  })),
+];
+
+export async function runWarmPart(part: string, options: SeedOptions): Promise<void> {
+  await onBench(options, new Pieces(options.context), async (bench) => {
+    if (part === "accuracy") await accuracyOf(bench);
+    if (part === "best-of-n") await bestOfNOf(bench);
+    const policy = policiesOf(options.settings.rl).find((one) => policyPiece(one) === part);
+    if (policy) await policyOf(bench, policy);
   });
-  const models = await piece("members", () => makeModels(options, preferences));
-  const index = indexSplits(splitsOf(preferences));
-  const prompts = preferences.train.map(({ prompt }) => prompt);
-  const random = new RandomStream(seed, "scale");
-  const scalePrompts = Array.from({ length: settings.rl.scaleSamples }, () => random.choice(prompts));
-  const scaleAnswers = await sampleAnswers(sft, scalePrompts, { random });
-  const reference = scaleAnswers.map((answer, i) => sequenceOf(scalePrompts[i]!, answer));
-  const referenceScores = await scoreAll(modelDirs(models), reference);
-  const armsOver = async (sequences: readonly TokenIds[]) =>
-    makeArms(models, await scoreAll(modelDirs(models), sequences), referenceScores, settings);
+}
 
-  const accuracy = await piece("accuracy", async (): Promise<AccuracyResult> => {
+export async function runWarmSeed(options: SeedOptions): Promise<WarmResult> {
+  const { settings } = options;
+  const pieces = new Pieces(options.context);
+  return onBench(options, pieces, async (bench) => {
+    const { preferences, models, index, armsOver, piece } = bench;
+    const accuracy = await accuracyOf(bench);
+    const bestOfN = await bestOfNOf(bench);
+    const policies: PolicyRun[] = [];
+    for (const policy of policiesOf(settings.rl)) policies.push(await policyOf(bench, policy));
+    const drift = await piece("drift", async () => {
+      const pairs = driftPairs(policies, preferences.heldOut);
+      const arms = await armsOver(pairSequences(pairs));
+      return {
+        pairs: pairs.length,
+        arms: arms.map(({ name, rewards }) => ({ name, accuracy: mean(rewards.map(pairAccuracy)) })),
+      };
+    });
+    const costs = await piece("costs", () => measureCosts(models, settings.main, index.sequences));
+    return {
+      settings,
+      accuracy,
+      drift,
+      bestOfN,
+      policies: policies.map(({ points, ...run }) => ({
+        ...run,
+        points: points.map(({ answers: _, ...point }) => point),
+      })),
+      costs,
+      seconds: pieces.seconds,
+    };
+  });
+}
+
+/** Opens the seed, making its data and its members where they are missing. */
+async function onBench<T>(
+  options: SeedOptions,
+  { piece }: Pieces,
+  work: (bench: Bench) => Promise<T>,
+): Promise<T> {
+  const { seed, world, language, settings, context } = options;
+  const scratch = join(context.dir, "scratch");
+  await mkdir(scratch, { recursive: true });
+  const sft = await LocalLanguageModel.load(language.sft.at(-1)!, { frozen: true });
+  try {
+    const preferences = await piece("preferences", async () => {
+      const pretrained = await LocalLanguageModel.load(language.pretrained, { frozen: true });
+      const made = await makePreferences({ world, settings, seed, pretrained, sft });
+      pretrained.dispose();
+      return made;
+    });
+    const models = await piece("members", () => makeModels(options, preferences));
+    const random = new RandomStream(seed, "scale");
+    const all = preferences.train.map(({ prompt }) => prompt);
+    const prompts = Array.from({ length: settings.rl.scaleSamples }, () => random.choice(all));
+    const answers = await sampleAnswers(sft, prompts, { random });
+    const sequences = answers.map((answer, i) => sequenceOf(prompts[i]!, answer));
+    const armsOver = async (of: readonly TokenIds[]) => {
+      const dirs = modelDirs(models);
+      return makeArms(models, await scoreAll(dirs, of), await scoreAll(dirs, sequences), settings);
+    };
+    const index = indexSplits(splitsOf(preferences));
+    const scale = { prompts, answers, sequences };
+    return await work({ ...options, sft, scratch, preferences, models, index, scale, armsOver, piece });
+  } finally {
+    sft.dispose();
+  }
+}
+
+const accuracyOf = ({
+  world,
+  language,
+  settings,
+  scratch,
+  preferences,
+  models,
+  index,
+  scale,
+  armsOver,
+  piece,
+}: Bench) =>
+  piece("accuracy", async (): Promise<AccuracyResult> => {
     const arms = await armsOver(index.sequences);
-    const suites = [models.diverse, models.same, models.baklava];
+    const { diverse, same, baklava } = models;
     const path = (dirs: readonly string[]) => interpolate([dirs[0]!, dirs[1]!], lambdas, index, scratch);
-    const copy = await average(
-      new Array<string>(settings.main).fill(models.diverse[0]!),
-      join(scratch, "copies"),
-    );
+    const deltas = (dirs: readonly string[]) => deltasOf(dirs, language.sft.at(-1)!);
+    const copy = await average(new Array<string>(settings.main).fill(diverse[0]!), join(scratch, "copies"));
     const file = "model.safetensors";
-    const golds = scaleAnswers.map((answer, i) => gold(world, scalePrompts[i]!, answer));
+    const golds = scale.answers.map((answer, i) => gold(world, scale.prompts[i]!, answer));
     return {
       arms: arms.map((arm) => ({ name: arm.name, accuracy: armAccuracy(arm, index) })),
-      paths: {
-        diverse: await path(suites[0]!),
-        same: await path(suites[1]!),
-        baklava: await path(suites[2]!),
-      },
-      deltas: {
-        diverse: await deltasOf(models.diverse, sftDir),
-        same: await deltasOf(models.same, sftDir),
-        baklava: await deltasOf(models.baklava, sftDir),
-      },
+      paths: { diverse: await path(diverse), same: await path(same), baklava: await path(baklava) },
+      deltas: { diverse: await deltas(diverse), same: await deltas(same), baklava: await deltas(baklava) },
       copiesAreIdentical: isDeepStrictEqual(
         await readFile(join(copy, file)),
-        await readFile(join(models.diverse[0]!, file)),
+        await readFile(join(diverse[0]!, file)),
       ),
       flippedShare: preferences.train.filter(({ flipped }) => flipped).length / preferences.train.length,
       start: { mean: mean(golds), deviation: standardDeviation(golds) },
     };
   });
 
-  const bestOfN = await piece("best-of-n", async () => {
+const bestOfNOf = ({ seed, world, settings, sft, preferences, armsOver, piece }: Bench) =>
+  piece("best-of-n", async () => {
     const chosen = preferences.heldOut.slice(0, settings.bestOfN.prompts);
-    const answers = await sampleGroups(
-      sft,
-      chosen,
-      settings.bestOfN.answers,
-      new RandomStream(seed, "best of n"),
-    );
+    const random = new RandomStream(seed, "best of n");
+    const answers = await sampleGroups(sft, chosen, settings.bestOfN.answers, random);
     const sequences = answers.flatMap((group, p) => group.map((answer) => sequenceOf(chosen[p]!, answer)));
     return bestOfNResult({ world, prompts: chosen, answers }, await armsOver(sequences));
   });
 
-  const policies: PolicyRun[] = [];
-  for (const { alpha, arms } of settings.rl.arms)
-    for (const arm of arms)
-      policies.push(
-        await piece(`policy-${arm}-alpha-${alpha}`, () =>
-          trainPolicy({
-            world,
-            models,
-            sft: sftDir,
-            arm,
-            alpha,
-            prompts,
-            heldOut: preferences.heldOut,
-            reference,
-            seed,
-            settings: settings.rl,
-            scratch,
-            signal,
-          }),
-        ),
-      );
-
-  const drift = await piece("drift", async () => {
-    const pairs = driftPairs(policies, preferences.heldOut);
-    const arms = await armsOver(pairSequences(pairs));
-    return {
-      pairs: pairs.length,
-      arms: arms.map(({ name, rewards }) => ({ name, accuracy: mean(rewards.map(pairAccuracy)) })),
-    };
-  });
-  const costs = await piece("costs", () => measureCosts(models, settings.main, index.sequences));
-  sft.dispose();
-  return {
-    settings,
-    accuracy,
-    drift,
-    bestOfN,
-    policies: policies.map(({ points, ...run }) => ({
-      ...run,
-      points: points.map(({ answers: _, ...point }) => point),
-    })),
-    costs,
-    seconds,
-  };
+interface Policy {
+  alpha: number;
+  arm: RlArm;
 }
+
+const policiesOf = ({ arms }: RlSettings): Policy[] =>
+  arms.flatMap(({ alpha, arms: of }) => of.map((arm) => ({ alpha, arm })));
+
+const policyPiece = ({ alpha, arm }: Policy): string => `policy-${arm}-alpha-${alpha}`;
+
+const policyOf = (
+  { seed, world, language, settings, context, scratch, models, preferences, scale, piece }: Bench,
+  policy: Policy,
+) =>
+  piece(policyPiece(policy), () =>
+    trainPolicy({
+      ...policy,
+      world,
+      models,
+      sft: language.sft.at(-1)!,
+      prompts: preferences.train.map(({ prompt }) => prompt),
+      heldOut: preferences.heldOut,
+      reference: scale.sequences,
+      seed,
+      settings: settings.rl,
+      scratch,
+      signal: context.signal,
+    }),
+  );
 
 /** Trains all suites, ranks the diverse one on D_select, and averages. */
 async function makeModels(

@@ -145,6 +145,29 @@ export const fullSettings: WarmSettings = {
   },
 };
 
+/**
+ * A larger world: twice the words, four keys, three times the language model, twice the preference data. One KL
+ * strength and no suite of one configuration, so that a seed takes no longer than it must.
+ */
+export const largeSettings: WarmSettings = {
+  ...fullSettings,
+  world: { content: 40, flair: 4, keys: 4, successors: 4 },
+  language: {
+    hidden: 96,
+    layers: 3,
+    heads: 3,
+    pretraining: { texts: 80_000, steps: 6500, batch: 128, learningRate: 1.5e-3, minLrRatio: 0.1 },
+    sft: { ...fullSettings.language.sft, texts: 8000 },
+  },
+  preferences: { ...fullSettings.preferences, train: 6000 },
+  members: { ...fullSettings.members, steps: 500, diverse: 6, trajectory: [300, 400, 500] },
+  averages: [1, 2, 4, 6],
+  rl: {
+    ...fullSettings.rl,
+    arms: [{ alpha: 0.003, arms: ["single-1", "single-3", "single-5", "warm-6", "ens-6"] }],
+  },
+};
+
 /** Small enough for a minute on one thread: everything runs, nothing is learned well. */
 export const quickSettings: WarmSettings = {
   ...fullSettings,
