@@ -1,5 +1,5 @@
-// The benchmarks' formats and graders: against lm-eval on the same answers (test/oracle/eval_lmeval.py), and on samples of
-// our own in each published format.
+// The benchmarks' formats and graders: against lm-eval on the same answers (test/oracle/eval_lmeval.py and
+// eval_lmeval_math_code.py), and on samples of our own in each published format.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,9 +9,10 @@ import { readItem, recognises } from "../src/eval/benchmark.js";
 import { arc } from "../src/eval/benchmarks/arc.js";
 import { gsm8k } from "../src/eval/benchmarks/gsm8k.js";
 import { benchmarkOf, benchmarks } from "../src/eval/benchmarks/index.js";
-import { finalAnswer } from "../src/eval/benchmarks/math.js";
+import { finalAnswer, math } from "../src/eval/benchmarks/math.js";
 import { normalised, triviaqa } from "../src/eval/benchmarks/triviaqa.js";
 import { choiceLogprobs } from "../src/eval/choices.js";
+import { cutAtStop } from "../src/eval/prompts.js";
 import { builtInShots } from "../src/eval/shots.js";
 import { loadTask } from "../src/eval/task.js";
 import { refusalIn } from "../src/judges/rules/refusal.js";
@@ -26,7 +27,39 @@ interface Oracle {
   choice_logprobs: number[][];
 }
 
-const oracle = JSON.parse(readFileSync(join(FIXTURES, "lmeval.json"), "utf8")) as Oracle;
+const read = (name: string) => JSON.parse(readFileSync(join(FIXTURES, name), "utf8"));
+
+const oracle: Oracle = read("lmeval.json");
+
+const mathGraders = ["minerva", "math_verify", "hendrycks"] as const;
+
+type MathCase = Record<(typeof mathGraders)[number], number> & {
+  name: string;
+  response: string;
+  solution: string;
+  right?: boolean;
+};
+
+const mathCases: MathCase[] = read("lmeval-math.json").cases;
+
+interface CodeCase {
+  name: string;
+  benchmark: "humaneval" | "mbpp";
+  task: string;
+  isChat: boolean;
+  reply: string;
+  passed: number;
+}
+
+const code: { tasks: Record<string, Item["values"]>; cases: CodeCase[] } = read("lmeval-code.json");
+
+/** The answers on which we differ from each grader of lm-eval, by the reason why. */
+const differences: Record<string, Record<string, string[]>> = read("lmeval-differences.json");
+
+/** The names of the answers that are judged otherwise by us are exactly those that have a reason. */
+function expectDifferences(grader: string, names: readonly string[]): void {
+  expect(names.toSorted()).toEqual(Object.values(differences[grader]!).flat().toSorted());
+}
 
 /** Milliseconds: starting the Python sandbox takes long where other work has the processors. */
 const pythonStart = 600_000;
@@ -64,6 +97,42 @@ describe("against lm-eval on the same answers", () => {
       expect(arc.grade({ question: "?", texts, answer: gold }, logprobs)).toEqual({ acc, acc_norm });
     expect(oracle.arc.some(({ acc, acc_norm }) => acc !== acc_norm)).toBe(true);
   });
+
+  it("math: minerva_math and hendrycks_math, but for the differences that have a reason", async () => {
+    const graded = await Promise.all(
+      mathCases.map(async (row) => {
+        const item = { problem: "?", solution: row.solution };
+        const { accuracy } = await math.grade(item, text(row.response), context);
+        return { ...row, accuracy };
+      }),
+    );
+    for (const { name, right, accuracy } of graded)
+      if (right !== undefined) expect(accuracy === 1, name).toBe(right);
+    for (const grader of mathGraders) {
+      const differing = graded.filter((row) => row.accuracy !== row[grader]);
+      expectDifferences(
+        grader,
+        differing.map(({ name }) => name),
+      );
+    }
+    expect(graded.length).toBeGreaterThan(600);
+  });
+
+  it(
+    "humaneval and mbpp: pass@1, but for the differences that have a reason",
+    async () => {
+      const differing: string[] = [];
+      for (const { name, benchmark, task, isChat, reply, passed } of code.cases) {
+        const { grade, stop } = benchmarks[benchmark] as GenerativeBenchmark<unknown>;
+        const answer = isChat ? reply : cutAtStop(reply, stop);
+        const scores = await grade(code.tasks[task], text(answer, isChat), context);
+        if (scores["pass@1"] !== passed) differing.push(name);
+      }
+      expectDifferences("code", differing);
+      expect(code.cases.length).toBeGreaterThan(100);
+    },
+    pythonStart,
+  );
 
   it("the log-probabilities of choices, tokenised as lm-eval does", async () => {
     const { items } = await loadTask(file("arc"));

@@ -24,9 +24,9 @@ type Row = z.output<typeof row>;
 
 const reference = ({ answer, solution }: Row) => answer ?? referenceAnswer(solution);
 
-/** The answer of Minerva's closing sentence. */
+/** The answer of Minerva's closing sentence; an earlier mention of the final answer is no part of it. */
 const minervaAnswer = (text: string) =>
-  /final answer is:?\s*(.*?)\.?\s*I hope it is correct/is.exec(text)?.[1];
+  /final answer is:?\s*((?:(?!final answer is).)*?)\.?\s*I hope it is correct/is.exec(text)?.[1];
 
 /** The final answer of a response: Minerva's sentence, a box, or "... final answer is X" at the end. */
 export function finalAnswer(text: string): string | undefined {

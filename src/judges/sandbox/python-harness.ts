@@ -191,7 +191,9 @@ def ask(request):
                 except Exception: continue
                 error.touchstone = answer["error"]
                 raise error
-        raise RuntimeError("the program raises " + answer["error"])
+        error = RuntimeError("the program raises " + answer["error"])
+        error.touchstone = answer["error"]
+        raise error
     return answer
 
 def arrive(body): return Remote(*body)
@@ -271,7 +273,11 @@ def begin(request):
     hides = lambda name: hasattr(builtins, name)
     if any(name in used and not hides(name) for name in names): names = {k: v for k, v in names.items() if not hides(k)}
     scope.update(names)
-    exec(compile(request["setup"], "setup", "exec"), scope)
+    try:
+        exec(compile(request["setup"], "setup", "exec"), scope)
+    except Exception as error:
+        if isinstance(error, NameError) or hasattr(error, "touchstone"): return {"error": described(error)}
+        raise
     return {}
 
 def call(test):

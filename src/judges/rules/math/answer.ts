@@ -87,7 +87,7 @@ function canonicalSpelling(text: string): string {
     ["\\[", "\\]"],
   ] as const) {
     const isWrapped = out.startsWith(open) && out.endsWith(close) && out.length >= open.length + close.length;
-    if (isWrapped && !out.slice(open.length, -close.length).includes(close)) {
+    if (isWrapped && !out.slice(open.length, -close.length).replaceAll("\\$", "").includes(close)) {
       out = out.slice(open.length, -close.length);
       break;
     }
@@ -145,7 +145,9 @@ const unitNamed = (text: string) =>
     .toLowerCase()
     .replace(/\s+/g, " ")
     .replace(/[{}\s]*\^[{}\s]*/g, "^")
-    .replace(/\}$/, "");
+    .replace(/\}$/, "")
+    .replace(/^(?:square|sq) (.+)$/, "$1^2")
+    .replace(/^cubic (.+)$/, "$1^3");
 
 /** An expression with an optional currency before it or unit after it. */
 function parseValue(text: string): Answer {

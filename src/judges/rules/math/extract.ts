@@ -1,10 +1,12 @@
 // Where the final answer of a response, or of a worked reference solution, stands.
 
-/** Contents of the last `\boxed{...}` (or `\fbox{...}`) with balanced braces. */
+/** Contents of the last `\boxed{...}` (or `\fbox{...}`) with balanced braces, or of `\boxed 2` to its formula's end. */
 export function lastBoxed(text: string): string | undefined {
-  const start = Math.max(text.lastIndexOf("\\boxed{"), text.lastIndexOf("\\fbox{"));
-  if (start < 0) return undefined;
-  const open = text.indexOf("{", start);
+  const box = [...text.matchAll(/\\(?:boxed|fbox)(?:\s*\{| *(?=[-+.\d\\([]))/g)].at(-1);
+  if (!box) return undefined;
+  const open = box.index + box[0].length - 1;
+  if (text[open] !== "{")
+    return /^[^$\n]*?(?=\$|\n|\\\)|\\\]|$)/.exec(text.slice(open + 1))![0].trim() || undefined;
   let depth = 0;
   for (let i = open; i < text.length; i++) {
     if (text[i] === "\\") i++;

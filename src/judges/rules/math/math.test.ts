@@ -21,6 +21,10 @@ test("the last boxed answer counts, with balanced braces", () => {
   expect(lastBoxed("\\boxed{1} then \\boxed{\\frac{1}{\\sqrt{2}}}.")).toBe("\\frac{1}{\\sqrt{2}}");
   expect(lastBoxed("\\boxed{\\{1, 2\\}}")).toBe("\\{1, 2\\}");
   expect(lastBoxed("\\boxed{1")).toBeUndefined();
+  expect(lastBoxed("\\boxed {1}")).toBe("1");
+  expect(lastBoxed("so $x = \\boxed 24$, as $1 < 2$")).toBe("24");
+  expect(lastBoxed("\\[\\boxed\\frac{1}{2}\\]")).toBe("\\frac{1}{2}");
+  expect(lastBoxed("a \\boxed answer")).toBeUndefined();
   expect(lastBoxed("1")).toBeUndefined();
 });
 
@@ -47,6 +51,10 @@ const equal: [string, string][] = [
   ["5 m", "500 cm"],
   ["90^\\circ", "90"],
   ["27 cm^2", "27"],
+  ["27\\text{ cm}^2", "27 square centimeters"],
+  ["1\\text{ m}^2", "10000\\text{ cm}^2"],
+  ["$\\$18.90$", "18.9"],
+  ["\\frac{5!}{2!3!}", "10"],
   ["x=5", "5"],
   ["x = 1 or x = 2", "1,2"],
   ["\\pm 2", "2,-2"],
@@ -97,6 +105,7 @@ const different: [string, string][] = [
   ["\\infty", "-\\infty"],
   ["5 cm", "5 kg"],
   ["5 m", "5 cm"],
+  ["27 cm^2", "27 cm^3"],
   ["x", "y"],
   ["2x", "x^2"],
   ["|x|", "x"],

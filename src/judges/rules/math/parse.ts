@@ -134,7 +134,8 @@ class Parser {
       const isPart = value !== undefined && value.n > 0n && value.n < value.d;
       return isPart ? mixed(fraction) : call("multiply", left, fraction);
     }
-    if (token.type === "number") {
+    const isAfterFactorial = this.tokens[this.at - 1]!.text === "!";
+    if (token.type === "number" && !isAfterFactorial) {
       const [slash, below] = [this.tokens[this.at + 1], this.tokens[this.at + 2]];
       if (!isWhole || !token.spaced || slash?.text !== "/" || below?.type !== "number") {
         throw new NotAnExpression("two numbers in a row");

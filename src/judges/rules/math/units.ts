@@ -40,8 +40,11 @@ const units = new Map(
 export function conversion(from: string, to: string): number | undefined {
   const singular = (unit: string) => unit.replace(/\b(\w{3,}?)s\b/g, "$1");
   if (from === "" || to === "" || singular(from) === singular(to)) return 1;
-  const [a, b] = [units.get(from), units.get(to)];
-  return a && b && a.dimension === b.dimension ? a.factor / b.factor : undefined;
+  const [[base, power = "1"], [otherBase, otherPower = "1"]] = [from.split("^"), to.split("^")];
+  const [a, b] = [units.get(base!), units.get(otherBase!)];
+  if (!a || !b || a.dimension !== b.dimension || power !== otherPower) return undefined;
+  const isPower = power !== "1";
+  return isPower && a.dimension !== "length" ? undefined : (a.factor / b.factor) ** Number(power);
 }
 
 /** A known unit, or words that are too long to be variables. */
