@@ -218,6 +218,23 @@ describe("one seed in miniature", () => {
     expect(await metrics()).toBe(before);
   });
 
+  it("gives the same result from its parts, whatever their order", async () => {
+    const other = await mkdtemp(join(tmpdir(), "cgpo-parts-"));
+    try {
+      const context = { dir: other, sharedDir: dir, threads: 1, quick: true, options: {}, log: () => {} };
+      const parts = cgpoExperiment.parts!(context);
+      const [first, later] = [parts.filter(({ after }) => !after), parts.filter(({ after }) => after)];
+      expect(later.map(({ name }) => name)).toEqual(["dpo", ...onlineRuns]);
+      for (const { name } of [...first.toReversed(), ...later.toReversed()])
+        await cgpoExperiment.runPart!(3, name, context);
+      const whole = await cgpoExperiment.runSeed(3, context);
+      const { recipes: _, ...figures } = JSON.parse(JSON.stringify(whole)) as SeedResult;
+      expect(result).toMatchObject(figures);
+    } finally {
+      await rm(other, { recursive: true });
+    }
+  });
+
   it("makes a page and a document of it", () => {
     const { report, json, summary } = cgpoExperiment.report([{ seed: 3, result }], { sharedDir: dir });
     const page = renderReport(report);

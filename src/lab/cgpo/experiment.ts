@@ -2,12 +2,14 @@
 
 import type { Experiment } from "../reproduce/experiment.js";
 import { cgpoReport } from "./report.js";
-import { runSeed, type SeedResult } from "./seed.js";
+import { cgpoParts, runPart, runSeed, type SeedResult } from "./seed.js";
 
 export const cgpoExperiment: Experiment<SeedResult> = {
   name: "cgpo",
   // Everything comes from the seed and from the base model that the repository carries.
   prepare: async () => {},
+  parts: cgpoParts,
+  runPart,
   runSeed,
   report: cgpoReport,
 };

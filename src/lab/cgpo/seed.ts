@@ -1,5 +1,5 @@
 // One seed of `reproduce cgpo`: data, reward models, warm-up, every run, every measurement. A piece that is finished is
-// on disk, and a restart goes on from there.
+// on disk: a restart goes on from there, and pieces run in processes of their own.
 
 import { existsSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
@@ -13,8 +13,9 @@ import { parseRecipe, type Verb } from "../../train/recipe.js";
 import { runReward } from "../../train/reward-model.js";
 import { lastValues, type RewardFunction } from "../../train/rewards.js";
 import { baseModelDir } from "../quickstart.js";
-import type { SeedContext } from "../reproduce/experiment.js";
+import type { Part, SeedContext } from "../reproduce/experiment.js";
 import { kept } from "../reproduce/kept.js";
+import type { World } from "../world/world.js";
 import { drawWorld, writeData } from "./data.js";
 import { writeJudgeModules } from "./judge-modules.js";
 import {
@@ -30,17 +31,25 @@ import {
 import {
   byTask,
   fullSettings,
-  onlineRuns,
   quickSettings,
   type RewardName,
   type RunName,
   rewardNames,
   runNames,
+  type Settings,
   type TaskName,
   taskNames,
   titles,
 } from "./protocol.js";
-import { dataDir, dpoRecipe, finalModel, onlineRecipe, rewardModelDir, rewardRecipe } from "./recipes.js";
+import {
+  dataDir,
+  dpoRecipe,
+  finalModel,
+  onlineRecipe,
+  type RecipeContext,
+  rewardModelDir,
+  rewardRecipe,
+} from "./recipes.js";
 import { type Fooled, foolRates } from "./reward-flaws.js";
 
 /** What the report needs to know of a held-out prompt. */
@@ -72,78 +81,138 @@ export interface SeedResult {
   recipes: Record<string, string>;
 }
 
-export async function runSeed(seed: number, context: SeedContext): Promise<SeedResult> {
-  const { threads, signal, log } = context;
+/** What every piece of a seed works with. */
+interface Bench {
+  dir: string;
+  settings: Settings;
+  recipeContext: RecipeContext;
+  context: SeedContext;
+  run: RunContext;
+  world: World;
+  /** Texts of the recipes, by name. */
+  recipes: Record<string, string>;
+}
+
+async function openBench(seed: number, context: SeedContext): Promise<Bench> {
+  const { threads, signal } = context;
   const dir = resolve(context.dir);
   const settings = context.quick ? quickSettings : fullSettings;
   const recipeContext = { baseModel: relative(dir, baseModelDir), seed, threads, settings };
-  const run: RunContext = { reporter: silent, resume: true, signal };
   const world = drawWorld(seed, settings);
   await writeData(world, join(dir, dataDir));
   await writeJudgeModules(dir);
-  const recipes: Record<string, string> = {};
-  const write = async <V extends Verb>(verb: V, name: string, recipe: object) => {
-    recipes[name] = stringify(recipe);
-    const file = join(dir, `${name}.yaml`);
-    await writeFileAtomic(file, recipes[name]);
-    return parseRecipe(verb, recipes[name], file);
-  };
+  const run = { reporter: silent, resume: true, signal };
+  return { dir, settings, recipeContext, context, run, world, recipes: {} };
+}
 
-  const engine = { kind: "local", device: "cpu", maxBatchTokens: 4096, threads } as const;
+/** The recipe as a user would run it, beside its data. */
+async function write<V extends Verb>({ dir, recipes }: Bench, verb: V, name: string, recipe: object) {
+  recipes[name] = stringify(recipe);
+  const file = join(dir, `${name}.yaml`);
+  await writeFileAtomic(file, recipes[name]);
+  return parseRecipe(verb, recipes[name], file);
+}
+
+/** Trains the reward model unless it is there; its directory. */
+async function trainReward(bench: Bench, name: RewardName): Promise<string> {
+  const recipe = await write(bench, "reward", rewardPart(name), rewardRecipe(name, bench.recipeContext));
+  const trained = join(bench.dir, finalModel(rewardModelDir(name)));
+  if (!existsSync(trained)) {
+    bench.context.log(`reward model: ${name}`);
+    await runReward(recipe, bench.run);
+    stopIfAsked(bench);
+  }
+  return trained;
+}
+
+/** Makes the warm-up model unless it is there; its directory. */
+async function warmUp(bench: Bench): Promise<string> {
+  const recipe = await write(bench, "align", "warmup", dpoRecipe("warmup", bench.recipeContext));
+  const trained = join(bench.dir, finalModel("warmup"));
+  if (!existsSync(trained)) {
+    bench.context.log(titles.warmup);
+    await runAlign(recipe, bench.run);
+    stopIfAsked(bench);
+  }
+  return trained;
+}
+
+function stopIfAsked({ context: { signal } }: Bench): void {
+  if (signal?.aborted) throw new InterruptedError("stopped; the same command continues");
+}
+
+/** Opens reward models and the warm-up model, making what is missing. */
+async function openMeter(bench: Bench): Promise<Meter> {
+  const engine = engineOf(bench);
   const rewards = {} as Record<RewardName, RewardFunction>;
   for (const name of rewardNames) {
-    log(`reward model: ${name}`);
-    const recipe = await write("reward", `reward-${name}`, rewardRecipe(name, recipeContext));
-    const trained = join(dir, finalModel(rewardModelDir(name)));
-    if (!existsSync(trained)) await runReward(recipe, run);
-    const model = await openRewardModel(trained, { engine, frozen: true });
+    const model = await openRewardModel(await trainReward(bench, name), { engine, frozen: true });
     rewards[name] = (sequences) => lastValues(model, sequences);
   }
+  const { policy: reference, codec } = await openPolicy(await warmUp(bench), { engine, frozen: true });
+  return { rewards, mixtures: await openMixtures(bench.dir, codec), reference, codec };
+}
 
-  log(titles.warmup);
-  const warmup = await runAlign(await write("align", "warmup", dpoRecipe("warmup", recipeContext)), run);
-  const { policy: reference, codec } = await openPolicy(warmup.model, { engine, frozen: true });
-  const meter: Meter = { rewards, mixtures: await openMixtures(dir, codec), reference, codec };
+const engineOf = ({ context: { threads } }: Bench) =>
+  ({ kind: "local", device: "cpu", maxBatchTokens: 4096, threads }) as const;
+
+/** Trains the policy unless it is there, and measures it along the way and at the end. */
+async function alignAndMeasure(bench: Bench, name: RunName, meter: Meter): Promise<RunResult> {
+  const { dir, settings, recipeContext, context, run, world } = bench;
+  const along = heldOut(world, settings.heldout.along);
+  const observe = async (step: number, { policy }: { policy: Meter["reference"] }) =>
+    step % settings.online.evaluateEvery === 0
+      ? curveMetrics(taskMeans((await measure(policy, along, meter)).scores, along))
+      : {};
+  let model = name === "sft" ? baseModelDir : join(dir, finalModel(name));
+  const isStart = name === "sft" || name === "warmup";
+  if (!isStart) {
+    context.log(titles[name]);
+    const recipe = name === "dpo" ? dpoRecipe(name, recipeContext) : onlineRecipe(name, recipeContext);
+    const resolved = await write(bench, "align", name, recipe);
+    ({ model } = await runAlign(resolved, { ...run, baseDir: dir, observe }));
+    stopIfAsked(bench);
+  }
+  return kept(join(dir, "measured", `${name}.json`), async () => {
+    const { policy } = await openPolicy(model, { engine: engineOf(bench), frozen: true });
+    const { scores, answers } = await measure(policy, heldOut(world, settings.heldout.final), meter);
+    policy.dispose();
+    const curve = isStart ? [] : readCurve(await readJsonl(join(dir, name, "metrics.jsonl")));
+    return { curve, final: rounded(scores), answers: answers.map(({ text }) => text) };
+  });
+}
+
+const rewardPart = (name: RewardName): string => `reward-${name}`;
+
+/** The reward models and the warm-up do not need each other; every other run needs all of them. */
+export function cgpoParts(): Part[] {
+  const first = [...rewardNames.map(rewardPart), "warmup"];
+  const runs = runNames.filter((name) => name !== "sft" && name !== "warmup");
+  return [...first.map((name) => ({ name })), ...runs.map((name) => ({ name, after: first }))];
+}
+
+export async function runPart(seed: number, part: string, context: SeedContext): Promise<void> {
+  const bench = await openBench(seed, context);
+  const reward = rewardNames.find((name) => rewardPart(name) === part);
+  if (reward) await trainReward(bench, reward);
+  else if (part === "warmup") await warmUp(bench);
+  else await alignAndMeasure(bench, part as RunName, await openMeter(bench));
+}
+
+export async function runSeed(seed: number, context: SeedContext): Promise<SeedResult> {
+  const bench = await openBench(seed, context);
+  const { dir, settings, world, recipes } = bench;
+  const meter = await openMeter(bench);
   const rewardModels = {} as SeedResult["rewardModels"];
   for (const name of rewardNames)
-    rewardModels[name] = await kept(join(dir, "measured", `reward-${name}.json`), () =>
-      foolRates(world.validation, name, rewards[name], codec),
+    rewardModels[name] = await kept(join(dir, "measured", `${rewardPart(name)}.json`), () =>
+      foolRates(world.validation, name, meter.rewards[name], meter.codec),
     );
-
-  const along = heldOut(world, settings.heldout.along);
-  const final = heldOut(world, settings.heldout.final);
-  const align = async (name: RunName, recipe: object): Promise<string> => {
-    log(titles[name]);
-    const resolved = await write("align", name, recipe);
-    const observe = async (step: number, { policy }: { policy: Meter["reference"] }) =>
-      step % settings.online.evaluateEvery === 0
-        ? curveMetrics(taskMeans((await measure(policy, along, meter)).scores, along))
-        : {};
-    const { model } = await runAlign(resolved, { ...run, baseDir: dir, observe });
-    if (signal?.aborted) throw new InterruptedError("stopped; the same command continues");
-    return model;
-  };
-  const models: Record<string, string> = { sft: baseModelDir, warmup: warmup.model };
-  models.dpo = await align("dpo", dpoRecipe("dpo", recipeContext));
-  for (const name of onlineRuns) models[name] = await align(name, onlineRecipe(name, recipeContext));
-
   const runs = {} as SeedResult["runs"];
-  for (const name of runNames) {
-    log(`measuring ${titles[name]}`);
-    runs[name] = await kept(join(dir, "measured", `${name}.json`), async () => {
-      const { policy } = await openPolicy(models[name]!, { engine, frozen: true });
-      const { scores, answers } = await measure(policy, final, meter);
-      policy.dispose();
-      const curve =
-        name === "sft" || name === "warmup"
-          ? []
-          : readCurve(await readJsonl(join(dir, name, "metrics.jsonl")));
-      return { curve, final: rounded(scores), answers: answers.map(({ text }) => text) };
-    });
-  }
+  for (const name of runNames) runs[name] = await alignAndMeasure(bench, name, meter);
   return {
     rewardModels,
-    prompts: final.map(({ task, row }) => ({
+    prompts: heldOut(world, settings.heldout.final).map(({ task, row }) => ({
       task,
       family: row.family,
       prompt: row.prompt,
