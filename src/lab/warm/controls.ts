@@ -38,6 +38,7 @@ export const controlsFile = (sharedDir: string) => join(sharedDir, "controls.jso
 export async function makeControls(sharedDir: string, options: ControlOptions): Promise<void> {
   const { world, language, settings, log, signal } = options;
   if (existsSync(controlsFile(sharedDir))) return;
+  if (!settings.controls) return writeFileAtomic(controlsFile(sharedDir), "[]");
   const dir = join(sharedDir, "controls");
   await mkdir(dir, { recursive: true });
   const [pretrained, sft] = [

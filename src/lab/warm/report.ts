@@ -79,7 +79,7 @@ export function warmReport(findings: Findings, settings: WarmSettings): Report {
       accuracySection(findings),
       differencesSection(findings),
       ...pathSections(findings),
-      controlsSection(findings),
+      ...(findings.controls.length > 0 ? [controlsSection(findings)] : []),
       ...bestOfNSections(findings, settings),
       ...policySections(findings),
       winSection(findings),

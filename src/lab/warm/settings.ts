@@ -87,6 +87,8 @@ export interface WarmSettings {
   uncertaintyWeight: number;
   bestOfN: BestOfNSettings;
   rl: RlSettings;
+  /** Whether the controls of linear mode connectivity are run, once for all seeds. */
+  controls: boolean;
 }
 
 export const fullSettings: WarmSettings = {
@@ -143,11 +145,12 @@ export const fullSettings: WarmSettings = {
       { alpha: 0.03, arms: ["single-1", "single-3", "single-5", "warm-6", "ens-6"] },
     ],
   },
+  controls: true,
 };
 
 /**
- * A larger world: twice the words, four keys, three times the language model, twice the preference data. One KL
- * strength and no suite of one configuration, so that a seed takes no longer than it must.
+ * A larger world: twice the words, four keys, three times the language model, twice the preference data. Six diverse
+ * members, one KL strength and no controls, so that a seed takes no longer than it must.
  */
 export const largeSettings: WarmSettings = {
   ...fullSettings,
@@ -160,12 +163,13 @@ export const largeSettings: WarmSettings = {
     sft: { ...fullSettings.language.sft, texts: 8000 },
   },
   preferences: { ...fullSettings.preferences, train: 6000 },
-  members: { ...fullSettings.members, steps: 500, diverse: 6, trajectory: [300, 400, 500] },
+  members: { ...fullSettings.members, diverse: 6 },
   averages: [1, 2, 4, 6],
   rl: {
     ...fullSettings.rl,
-    arms: [{ alpha: 0.003, arms: ["single-1", "single-3", "single-5", "warm-6", "ens-6"] }],
+    arms: [{ alpha: 0.003, arms: ["single-1", "single-3", "warm-6", "ens-6"] }],
   },
+  controls: false,
 };
 
 /** Small enough for a minute on one thread: everything runs, nothing is learned well. */

@@ -14,7 +14,7 @@ import { buildKeysWorld, drawPrompts, promptOf, special, writeAnswer } from "./k
 import { planSuites } from "./members.js";
 import { flip, type Pair } from "./preferences.js";
 import type { PolicyResult, WarmResult } from "./seed.js";
-import { fullSettings, quickSettings } from "./settings.js";
+import { fullSettings, largeSettings, quickSettings } from "./settings.js";
 import { LinearValue } from "./value.js";
 import { atKl, atPeak, atPlateau, nestedWinRate, wins } from "./win-rates.js";
 
@@ -120,6 +120,19 @@ describe("value baseline", () => {
     }
     expect(value.at(states)[0]).toBeCloseTo(3, 1);
     expect(value.at(states)[2]).toBeCloseTo(1.5, 1);
+  });
+});
+
+describe("the larger world", () => {
+  it("has a model, arms and averages that its members can fill", () => {
+    const { members, averages, main, rl, language } = largeSettings;
+    expect(Math.max(...averages)).toBe(members.diverse);
+    expect(averages).toContain(main);
+    expect((language.hidden / language.heads) % 8).toBe(0);
+    for (const { arms } of rl.arms)
+      for (const arm of arms) expect(Number(arm.split("-")[1])).toBeLessThanOrEqual(members.diverse);
+    const parts = warmExperiment.parts!({ quick: false, options: { world: "large" } });
+    expect(parts).toHaveLength(3 + rl.arms[0]!.arms.length);
   });
 });
 
