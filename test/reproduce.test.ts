@@ -37,6 +37,21 @@ describe("touchstone reproduce", () => {
     expect(other.stderr).toContain("another experiment");
   }, 300_000);
 
+  it("runs the parts of a seed side by side and goes on from those that are finished", async () => {
+    const at = join(dir, "cgpo");
+    const flags = ["reproduce", "cgpo", "--seeds", "1", "--quick", "--jobs", "2", "--out", at];
+    const first = await runCli(flags);
+    expect(first).toMatchObject({ code: 0 });
+    expect(first.stderr).toContain("reproduce cgpo: 13/13");
+    const result = join(at, "seed-1", "result.json");
+    const made = readFileSync(result, "utf8");
+    rmSync(result);
+    rmSync(join(at, "seed-1", "measured", "crpg.json"));
+    expect(await runCli([...flags, "--resume", "--quiet"])).toMatchObject({ code: 0 });
+    const figures = (text: string) => ({ ...JSON.parse(text), seconds: 0 });
+    expect(figures(readFileSync(result, "utf8"))).toEqual(figures(made));
+  }, 300_000);
+
   it("ends with one sentence when a seed cannot run", async () => {
     const failed = await reproduce(
       "--quick",
