@@ -25,13 +25,16 @@ const latin = [
   "tgl",
 ];
 
+let detector: Promise<typeof import("eld/small")> | undefined;
+
 /** The ISO 639-1 code of the text's language; undefined when nothing can be told (no letters, say). */
 export async function languageOf(text: string): Promise<string | undefined> {
   if (/\p{Script=Devanagari}/u.test(text)) {
     return devanagari[franc(text, { only: Object.keys(devanagari), minLength: 1 })];
   }
-  // The tables of the detector take a quarter of a second to load.
-  const { eld } = await import("eld/small");
+  // Its tables take a quarter of a second to load. Under a TypeScript loader importing it again costs more than using it.
+  detector ??= import("eld/small");
+  const { eld } = await detector;
   const { language } = eld.detect(text);
   const mayBeSwahili = /[a-z]/i.test(text) && language !== "en";
   if (mayBeSwahili && franc(text, { only: latin, minLength: 1 }) === "swh") return "sw";
