@@ -32,7 +32,7 @@ export async function languageOf(text: string): Promise<string | undefined> {
   if (/\p{Script=Devanagari}/u.test(text)) {
     return devanagari[franc(text, { only: Object.keys(devanagari), minLength: 1 })];
   }
-  // Its tables take a quarter of a second to load. Under a TypeScript loader importing it again costs more than using it.
+  // Its tables take a quarter of a second to load.
   detector ??= import("eld/small");
   const { eld } = await detector;
   const { language } = eld.detect(text);
