@@ -2,7 +2,7 @@
 // (REINFORCE, no judges), on the lab's world and model. With a learning rate of 0 both draw the very same samples, so
 // that nothing else is different. Whole runs take turns; a step counts with the median of its repetitions.
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
@@ -34,6 +34,8 @@ export interface AlignBenchResult {
   cpu_overhead: number;
   /** The same where every prompt is new, so that its baseline response is sampled, judged and scored. */
   first_visit_cpu_overhead: number;
+  /** The same where the data brings the baseline response, so that it is only judged and scored. */
+  dataset_first_visit_cpu_overhead: number;
 }
 
 const judges = {
@@ -52,6 +54,10 @@ const [generations, batchPrompts, epochs] = [4, 16, 4];
 /** Two steps see every prompt once. */
 const prompts = 2 * batchPrompts;
 
+/** No judges, or judges and rewards calibrated against a response of pi_ref or of the data. */
+type Side = "plain" | "reference" | "dataset";
+const sides: readonly Side[] = ["plain", "reference", "dataset"];
+
 /** Seconds of one step. */
 interface StepTimes {
   wall: number;
@@ -68,7 +74,7 @@ export async function benchAlign(
     await writeWorld(
       buildWorld(1, {
         families: names,
-        sizes: { corpus: 1, sft: 1, prompts, heldout: 1, preferences: 1, validation: 1, shifted: 1 },
+        sizes: { corpus: 1, sft: prompts, prompts, heldout: 1, preferences: 1, validation: 1, shifted: 1 },
       }),
       join(root, "data"),
     );
@@ -80,16 +86,15 @@ export async function benchAlign(
       baseModelDir,
     );
     for (const task of names) {
-      const run = (judged: boolean) => timesOf(root, task, reward, judged, threads);
-      const sides: Record<"plain" | "judged", StepTimes[][]> = { plain: [], judged: [] };
-      for (let i = 0; i < repeat; i++) {
-        for (const side of i % 2 === 0 ? (["plain", "judged"] as const) : (["judged", "plain"] as const))
-          sides[side].push(await run(side === "judged"));
-      }
-      const meanOf = (side: "plain" | "judged", of: keyof StepTimes, steps: number[]): number =>
-        mean(steps.map((step) => median(sides[side].map((times) => times[step]![of]))));
-      const overhead = (of: keyof StepTimes, steps: number[]): number =>
-        meanOf("judged", of, steps) / meanOf("plain", of, steps) - 1;
+      await addResponses(root, task);
+      const runs: Record<Side, StepTimes[][]> = { plain: [], reference: [], dataset: [] };
+      for (let i = 0; i < repeat; i++)
+        for (const side of i % 2 === 0 ? sides : sides.toReversed())
+          runs[side].push(await timesOf(root, task, reward, side, threads));
+      const meanOf = (side: Side, of: keyof StepTimes, steps: number[]): number =>
+        mean(steps.map((step) => median(runs[side].map((times) => times[step]![of]))));
+      const overhead = (of: keyof StepTimes, steps: number[], side: Side = "reference"): number =>
+        meanOf(side, of, steps) / meanOf("plain", of, steps) - 1;
       const perEpoch = prompts / batchPrompts;
       const all = Array.from({ length: perEpoch * epochs }, (_, step) => step);
       const [first, later] = [all.slice(0, perEpoch), all.slice(perEpoch)];
@@ -98,10 +103,11 @@ export async function benchAlign(
         judges: judges[task].map(({ kind }) => kind),
         samples_per_step: batchPrompts * generations,
         plain_seconds: meanOf("plain", "wall", later),
-        judged_seconds: meanOf("judged", "wall", later),
+        judged_seconds: meanOf("reference", "wall", later),
         overhead: overhead("wall", later),
         cpu_overhead: overhead("cpu", later),
         first_visit_cpu_overhead: overhead("cpu", first),
+        dataset_first_visit_cpu_overhead: overhead("cpu", first, "dataset"),
       });
     }
   } finally {
@@ -109,11 +115,29 @@ export async function benchAlign(
   }
 }
 
+const promptFile = (root: string, task: TaskName) => join(root, "data", "prompts", `${task}.jsonl`);
+
+/** Gives every prompt of the task some response of its family: what it says costs nothing, how long it is does. */
+async function addResponses(root: string, task: TaskName): Promise<void> {
+  const rowsOf = async (file: string): Promise<Record<string, unknown>[]> =>
+    (await readFile(file, "utf8"))
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+  const answers = (await rowsOf(join(root, "data", "sft.jsonl"))).filter(({ family }) => family === task);
+  const file = promptFile(root, task);
+  const rows = (await rowsOf(file)).map((row, i) => {
+    const [{ content }] = answers[i % answers.length]!.completion as [{ content: string }];
+    return JSON.stringify({ ...row, response: content });
+  });
+  await writeFile(file, `${rows.join("\n")}\n`);
+}
+
 async function timesOf(
   root: string,
   task: TaskName,
   reward: string,
-  judged: boolean,
+  side: Side,
   threads: number,
 ): Promise<StepTimes[]> {
   const dir = join(root, "run");
@@ -128,12 +152,12 @@ async function timesOf(
     tasks: [
       {
         name: task,
-        prompts: join(root, "data", "prompts", `${task}.jsonl`),
+        prompts: promptFile(root, task),
         reward: { model: reward },
-        judges: judged ? judges[task] : [],
-        baseline_response: "reference",
+        judges: side === "plain" ? [] : judges[task],
+        baseline_response: side === "dataset" ? side : "reference",
         optimizer: {
-          name: judged ? "crpg" : "reinforce",
+          name: side === "plain" ? "reinforce" : "crpg",
           generations,
           batch_prompts: batchPrompts,
           max_new_tokens: maxNewTokens,

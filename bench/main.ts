@@ -246,8 +246,13 @@ async function reward(flags: RewardFlags): Promise<void> {
 
 async function align(flags: { json?: string; threads: string; repeat: string }): Promise<void> {
   const { benchAlign } = await import("./align.js");
-  const widths = [-13, 10, 10, 10, 12, 12];
-  print(row(["task", "plain ms", "judged ms", "overhead", "in CPU time", "first visit"], widths));
+  const widths = [-13, 10, 10, 10, 12, 12, 16];
+  print(
+    row(
+      ["task", "plain ms", "judged ms", "overhead", "in CPU time", "first visit", "data's baseline"],
+      widths,
+    ),
+  );
   const results: AlignBenchResult[] = [];
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   await benchAlign(
@@ -257,7 +262,12 @@ async function align(flags: { json?: string; threads: string; repeat: string }):
     },
     (result) => {
       results.push(result);
-      const shares = [result.overhead, result.cpu_overhead, result.first_visit_cpu_overhead].map(percent);
+      const shares = [
+        result.overhead,
+        result.cpu_overhead,
+        result.first_visit_cpu_overhead,
+        result.dataset_first_visit_cpu_overhead,
+      ].map(percent);
       const times = [result.plain_seconds, result.judged_seconds].map((seconds) => whole(1000 * seconds));
       print(row([result.task, ...times, ...shares], widths));
     },
