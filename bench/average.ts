@@ -9,8 +9,9 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { sortedQuantile } from "../src/base/statistics.js";
 import { saveCheckpoint } from "../src/model/checkpoint.js";
-import { parameterSpecs, parseDecoderConfig } from "../src/model/config.js";
+import { type FloatType, parameterSpecs, parseDecoderConfig } from "../src/model/config.js";
 import { SafetensorsReader } from "../src/model/safetensors.js";
+import { itemBytes } from "../src/reward/weighted-sum.js";
 import { BenchProcess } from "./process.js";
 
 const mergekitScript = fileURLToPath(new URL("./average_mergekit.py", import.meta.url));
@@ -19,6 +20,8 @@ export interface AverageBenchOptions {
   members: number;
   /** Size of one member, in MiB. */
   mb: number;
+  /** The type that members, and so the average, are saved in. */
+  dtype: FloatType;
   repeat: number;
   /** Where a temporary directory is made. Needs room for members + 3 models. */
   root: string;
@@ -27,6 +30,7 @@ export interface AverageBenchOptions {
 }
 
 export interface AverageResult {
+  dtype: FloatType;
   members: number;
   member_mb: number;
   /** Seconds, medians of the repetitions. */
@@ -49,6 +53,7 @@ export interface AverageResult {
 export async function benchAverage({
   members: count,
   mb,
+  dtype,
   repeat,
   root,
   python,
@@ -59,7 +64,7 @@ export async function benchAverage({
     let bytes = 0;
     for (let i = 0; i < count; i++) {
       members.push(join(dir, `member-${i}`));
-      bytes = await writeMember(members[i]!, mb, i);
+      bytes = await writeMember(members[i]!, { mb, dtype, index: i });
     }
     const peer = (await hasMergekit(python)) ? python : undefined;
     const runs: Run[] = [];
@@ -73,6 +78,7 @@ export async function benchAverage({
     const peaks = runs.flatMap(({ peakMb }) => peakMb ?? []);
     const merges = runs.flatMap(({ mergekit }) => mergekit ?? []);
     return {
+      dtype,
       members: count,
       member_mb: bytes / 2 ** 20,
       ours_seconds: middle(runs.map(({ ours }) => ours)),
@@ -158,8 +164,12 @@ async function inFreshProcess(request: object) {
 }
 
 /** A reward model of about `mb` MiB; its values are cheap to make and differ from member to member. Returns its bytes. */
-async function writeMember(dir: string, mb: number, index: number): Promise<number> {
-  const config = rewardModelOf(mb);
+async function writeMember(
+  dir: string,
+  { mb, dtype, index }: { mb: number; dtype: FloatType; index: number },
+): Promise<number> {
+  const size = itemBytes[dtype];
+  const config = rewardModelOf((mb * 2 ** 20) / size);
   const specs = parameterSpecs(config);
   const sizes = specs.map(({ shape }) => shape.reduce((a, b) => a * b, 1));
   const pool = Float32Array.from({ length: Math.max(...sizes) }, (_, i) =>
@@ -167,20 +177,21 @@ async function writeMember(dir: string, mb: number, index: number): Promise<numb
   );
   await saveCheckpoint(dir, {
     config,
+    dtype,
     read: ({ shape }) =>
       pool.subarray(
         0,
         shape.reduce((a, b) => a * b, 1),
       ),
   });
-  return 4 * sizes.reduce((a, b) => a + b, 0);
+  return size * sizes.reduce((a, b) => a + b, 0);
 }
 
-function rewardModelOf(mb: number) {
-  const width = mb < 200 ? 256 : 1024;
+function rewardModelOf(parameters: number) {
+  const width = parameters < 5e7 ? 256 : 1024;
   const embedding = 8192 * width;
   const layer = (4 + 3 * 3) * width * width;
-  const layers = Math.max(1, Math.round(((mb * 2 ** 20) / 4 - embedding) / layer));
+  const layers = Math.max(1, Math.round((parameters - embedding) / layer));
   return parseDecoderConfig({
     model_type: "llama",
     architectures: ["LlamaForSequenceClassification"],

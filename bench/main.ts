@@ -3,7 +3,7 @@
 
 import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { writeFileAtomic } from "../src/base/atomic.js";
 import { UserError } from "../src/base/errors.js";
 import { didYouMean } from "../src/base/suggest.js";
@@ -166,6 +166,7 @@ async function sandbox({ json, programs }: { json?: string; programs: string }):
 interface AverageFlags {
   json?: string;
   members: string;
+  dtype: AverageResult["dtype"];
   mb: string;
   repeat: string;
   dir: string;
@@ -177,12 +178,13 @@ async function average(flags: AverageFlags): Promise<void> {
   const result: AverageResult = await benchAverage({
     members: wholeNumber(flags.members, "--members", 1),
     mb: wholeNumber(flags.mb, "--mb", 1),
+    dtype: flags.dtype,
     repeat: wholeNumber(flags.repeat, "--repeat", 1),
     root: flags.dir,
     python: flags.python,
   });
   const { members, member_mb, ours_seconds, io_seconds, ratio, ratio_min, ratio_max } = result;
-  print(`${members} members of ${whole(member_mb)} MB`);
+  print(`${members} members of ${whole(member_mb)} MB, ${flags.dtype}`);
   print(`average                    ${ours_seconds.toFixed(2)} s, peak ${whole(result.ours_peak_mb)} MB`);
   print(`sequential read and write  ${io_seconds.toFixed(2)} s`);
   print(`ratio                      ${ratio.toFixed(2)} (${ratio_min.toFixed(2)}-${ratio_max.toFixed(2)})`);
@@ -312,6 +314,9 @@ function createBench(): Command {
     .description("weight averaging against sequential reading and writing")
     .option("--json <file>", "where to write the results")
     .option("--members <n>", "models to average", "10")
+    .addOption(
+      new Option("--dtype <type>", "what they are saved in").choices(["F32", "F16", "BF16"]).default("F32"),
+    )
     .option("--mb <n>", "size of one model", "1024")
     .option("--repeat <n>", "repetitions", "3")
     .option("--dir <dir>", "where the models are written and removed again", tmpdir())

@@ -80,6 +80,51 @@ describe("a weighted sum", () => {
   });
 });
 
+describe("a sum of bfloat16 with equal weights", () => {
+  const narrow = (values: Float32Array) => {
+    const bits = new Uint16Array(values.length);
+    float32ToBfloat16(values, bits);
+    return bits;
+  };
+  const widen = (bits: Uint16Array) => new Float32Array(Uint32Array.from(bits, (b) => b << 16).buffer);
+  const meanOf = (members: readonly Uint16Array[]) =>
+    sumOf(members.map((bits) => half("BF16", bits, 1 / members.length)));
+
+  it.each([2, 3, 10, 33])("of %i members is float64's mean within 1e-7, and to the bit as bfloat16", (m) => {
+    for (const size of [1, 5, 9001]) {
+      const members = Array.from({ length: m }, () => narrow(normals(size)));
+      const wide = members.map(widen);
+      const got = meanOf(members)!;
+      const exact = Float64Array.from(
+        { length: size },
+        (_, i) =>
+          // Summed first, which float64 does exactly: members that cancel leave 0 and no noise.
+          wide.reduce((sum, values) => sum + values[i]!, 0) / m,
+      );
+      const scale = exact.map((_, i) => wide.reduce((sum, values) => sum + Math.abs(values[i]!) / m, 0));
+      expect(Math.max(...got.map((x, i) => Math.abs(x - exact[i]!) / scale[i]!))).toBeLessThan(1e-7);
+      expect(narrow(got)).toEqual(narrow(Float32Array.from(exact)));
+    }
+  });
+
+  it("of equal members is that member, zeros' signs, the smallest and the largest numbers included", () => {
+    const all = Uint16Array.from({ length: 65536 }, (_, bits) => bits).filter(
+      (bits) => (bits & 0x7f80) !== 0x7f80,
+    );
+    for (const m of [1, 3, 10]) {
+      const got = meanOf(new Array<Uint16Array>(m).fill(all))!;
+      expect(Buffer.compare(bytesOf(got), bytesOf(widen(all)))).toBe(0);
+    }
+  });
+
+  it.each([0x7f80, 0xff80, 0x7fc1])("tells when one of several is not finite: %d", (value) => {
+    const members = Array.from({ length: 4 }, () => narrow(normals(2050)));
+    expect(meanOf(members)).toHaveLength(2050);
+    members[2]![2049] = value;
+    expect(meanOf(members)).toBeUndefined();
+  });
+});
+
 describe("the sum as bfloat16", () => {
   it("is that of float32ToBfloat16, half-way cases included", () => {
     const halfWay = Float32Array.from({ length: 64 }, (_, i) => 1 + (2 * i + 1) / 256);

@@ -7,6 +7,7 @@ import { kernelsBase64 } from "./weighted-sum-binary.js";
 interface Kernels {
   sumF32(terms: number, termsEnd: number, to: number, groups: number): number;
   sumBF16(terms: number, termsEnd: number, to: number, groups: number): number;
+  sumEqualBF16(terms: number, termsEnd: number, to: number, groups: number): number;
   widenF16(from: number, to: number, groups: number): void;
   widenBF16(from: number, to: number, groups: number): void;
   narrowBF16(from: number, to: number, groups: number): number;
@@ -70,13 +71,32 @@ export class WeightedSum {
   }
 
   /**
-   * The weighted sum of a set of chunks, accumulated in float64 and rounded to float32 once, or undefined where one of
-   * its numbers is not finite, which any NaN or infinity among the terms makes it. Valid until the next call.
+   * The weighted sum of a set of chunks, accumulated in float64 (bfloat16 of equal weights: in float32, which their
+   * short numbers hardly ever fill) and rounded to float32, or undefined where one of its numbers is not finite, which
+   * any NaN or infinity among the terms makes it. Valid until the next call.
    */
   of(set: number, terms: readonly SumTerm[], elements: number): Float32Array | undefined {
     const types = new Set(terms.map(({ type }) => type));
     const [only] = types;
-    const isNative = types.size === 1 && only !== "F16";
+    const { sumF32, sumBF16, sumEqualBF16 } = this.kernels;
+    const allOf = (type: FloatType) => types.size === 1 && only === type;
+    if (!allOf("BF16")) return this.sum(sumF32, set, terms, elements, allOf("F32"));
+    const isEqual = terms.every(({ weight }) => weight === terms[0]!.weight);
+    // What overflows in float32 may be within it after weighting.
+    return (
+      (isEqual ? this.sum(sumEqualBF16, set, terms, elements) : undefined) ??
+      this.sum(sumBF16, set, terms, elements)
+    );
+  }
+
+  /** `isNative`: the kernel reads the terms as they are; else it reads float32 copies. */
+  private sum(
+    kernel: Kernels["sumF32"],
+    set: number,
+    terms: readonly SumTerm[],
+    elements: number,
+    isNative = true,
+  ): Float32Array | undefined {
     const step = isNative ? elements : tileElements;
     let check = 0;
     for (let first = 0; first < elements; first += step) {
@@ -87,8 +107,7 @@ export class WeightedSum {
         this.table.setFloat64(16 * i + 8, weight, true);
       }
       const { byteOffset, byteLength } = this.table;
-      const sum = isNative && only === "BF16" ? this.kernels.sumBF16 : this.kernels.sumF32;
-      check += sum(byteOffset, byteOffset + byteLength, this.result + 4 * first, groups);
+      check += kernel(byteOffset, byteOffset + byteLength, this.result + 4 * first, groups);
     }
     return check === 0 ? new Float32Array(this.buffer, this.result, elements) : undefined;
   }

@@ -121,6 +121,66 @@
       (f32.add (f32x4.extract_lane 0 (local.get $check)) (f32x4.extract_lane 1 (local.get $check)))
       (f32.add (f32x4.extract_lane 2 (local.get $check)) (f32x4.extract_lane 3 (local.get $check)))))
 
+  ;; The same where all weights are one: the numbers are summed in float32, four at a time, and the sum is weighted in float64.
+  ;; Sums of a few bfloat16 are exact there unless their exponents are far apart. May overflow where the weighted sum would not.
+  (func (export "sumEqualBF16")
+    (param $terms i32) (param $termsEnd i32) (param $to i32) (param $groups i32) (result f32)
+    (local $offset i32) (local $end i32) (local $term i32) (local $at i32)
+    (local $w v128) (local $x v128) (local $check v128)
+    (local $s0 v128) (local $s1 v128) (local $s2 v128) (local $s3 v128)
+    (local.set $end (i32.add (local.get $to) (i32.shl (local.get $groups) (i32.const 6))))
+    (local.set $w (v128.load64_splat offset=8 (local.get $terms)))
+    (loop $next
+      (local.set $s0 (v128.const f32x4 -0 -0 -0 -0))
+      (local.set $s1 (v128.const f32x4 -0 -0 -0 -0))
+      (local.set $s2 (v128.const f32x4 -0 -0 -0 -0))
+      (local.set $s3 (v128.const f32x4 -0 -0 -0 -0))
+      (local.set $term (local.get $terms))
+      (loop $nextTerm
+        (local.set $at (i32.add (i32.load (local.get $term)) (local.get $offset)))
+        (local.set $x (v128.load (local.get $at)))
+        (local.set $s0 (f32x4.add (local.get $s0) (i32x4.shl (local.get $x) (i32.const 16))))
+        (local.set $s1 (f32x4.add (local.get $s1) (v128.and (local.get $x) (v128.const i32x4 0xffff0000 0xffff0000 0xffff0000 0xffff0000))))
+        (local.set $x (v128.load offset=16 (local.get $at)))
+        (local.set $s2 (f32x4.add (local.get $s2) (i32x4.shl (local.get $x) (i32.const 16))))
+        (local.set $s3 (f32x4.add (local.get $s3) (v128.and (local.get $x) (v128.const i32x4 0xffff0000 0xffff0000 0xffff0000 0xffff0000))))
+        (local.set $term (i32.add (local.get $term) (i32.const 16)))
+        (br_if $nextTerm (i32.lt_u (local.get $term) (local.get $termsEnd))))
+      (local.set $s0 (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
+        (f32x4.demote_f64x2_zero (f64x2.mul (local.get $w) (f64x2.promote_low_f32x4 (local.get $s0))))
+        (f32x4.demote_f64x2_zero (f64x2.mul (local.get $w) (f64x2.promote_low_f32x4
+          (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $s0) (local.get $s0)))))))
+      (local.set $s1 (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
+        (f32x4.demote_f64x2_zero (f64x2.mul (local.get $w) (f64x2.promote_low_f32x4 (local.get $s1))))
+        (f32x4.demote_f64x2_zero (f64x2.mul (local.get $w) (f64x2.promote_low_f32x4
+          (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $s1) (local.get $s1)))))))
+      (local.set $s2 (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
+        (f32x4.demote_f64x2_zero (f64x2.mul (local.get $w) (f64x2.promote_low_f32x4 (local.get $s2))))
+        (f32x4.demote_f64x2_zero (f64x2.mul (local.get $w) (f64x2.promote_low_f32x4
+          (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $s2) (local.get $s2)))))))
+      (local.set $s3 (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
+        (f32x4.demote_f64x2_zero (f64x2.mul (local.get $w) (f64x2.promote_low_f32x4 (local.get $s3))))
+        (f32x4.demote_f64x2_zero (f64x2.mul (local.get $w) (f64x2.promote_low_f32x4
+          (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $s3) (local.get $s3)))))))
+      (local.set $x (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $s0) (local.get $s1)))
+      (v128.store (local.get $to) (local.get $x))
+      (local.set $check (f32x4.add (local.get $check) (f32x4.sub (local.get $x) (local.get $x))))
+      (local.set $x (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $s0) (local.get $s1)))
+      (v128.store offset=16 (local.get $to) (local.get $x))
+      (local.set $check (f32x4.add (local.get $check) (f32x4.sub (local.get $x) (local.get $x))))
+      (local.set $x (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $s2) (local.get $s3)))
+      (v128.store offset=32 (local.get $to) (local.get $x))
+      (local.set $check (f32x4.add (local.get $check) (f32x4.sub (local.get $x) (local.get $x))))
+      (local.set $x (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $s2) (local.get $s3)))
+      (v128.store offset=48 (local.get $to) (local.get $x))
+      (local.set $check (f32x4.add (local.get $check) (f32x4.sub (local.get $x) (local.get $x))))
+      (local.set $offset (i32.add (local.get $offset) (i32.const 32)))
+      (local.set $to (i32.add (local.get $to) (i32.const 64)))
+      (br_if $next (i32.lt_u (local.get $to) (local.get $end))))
+    (f32.add
+      (f32.add (f32x4.extract_lane 0 (local.get $check)) (f32x4.extract_lane 1 (local.get $check)))
+      (f32.add (f32x4.extract_lane 2 (local.get $check)) (f32x4.extract_lane 3 (local.get $check)))))
+
   ;; float32 from bfloat16: the upper halves of its bits.
   (func (export "widenBF16") (param $from i32) (param $to i32) (param $groups i32)
     (local $end i32)
