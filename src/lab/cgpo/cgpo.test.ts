@@ -157,6 +157,15 @@ describe("the claims, on made-up results", () => {
     expect(verdicts({ ...ideal, codpo: { ...good, trueReward: { else: 0.8, chat: 0.2 } } })[1]).toBe(false);
   });
 
+  it("denies the second when a judged run collapses in one seed of several", () => {
+    const results = made(ideal);
+    const { trueReward } = results[1]!.result.runs.codpo.final;
+    trueReward[prompts.findIndex(({ task }) => task === "chat")] = 0.1;
+    const { reproduced, evidence } = analyse(results).claims[1]!;
+    expect(reproduced).toBe(false);
+    expect(evidence.at(-1)).toContain("collapses on chat in seed 1;");
+  });
+
   it("denies the third when another run is ahead on one task, beyond chance", () => {
     expect(verdicts({ ...ideal, dpo: { ...start, trueReward: { else: 0.5, chat: 0.9 } } })[2]).toBe(false);
   });

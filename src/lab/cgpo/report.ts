@@ -122,7 +122,7 @@ function sections({ runs, claims, curves }: Analysis, results: Results): Section
     },
     claimsTable(
       claims,
-      `Differences are paired by seed; a difference counts where its 95 % Student interval over ${results.length} seeds leaves out 0. A collapse: less than half of the warm-up's true reward is left.`,
+      `Differences are paired by seed; a difference counts where its 95 % Student interval over ${results.length} seeds leaves out 0. A collapse: less than half of the warm-up's true reward is left, on the mean of the seeds; where none may be, in none of them.`,
     ),
     {
       kind: "table",

@@ -86,7 +86,8 @@ export async function reproduce(given: ReproduceOptions): Promise<ReproduceResul
         onMessage: (line) => reporter.note(`seed ${seed}: ${line}`),
         signal: stop,
       });
-      seconds.set(seed, secondsBefore + took);
+      // Not `secondsBefore`: other parts of the seed may have ended meanwhile.
+      seconds.set(seed, (seconds.get(seed) ?? 0) + took);
       if (part === undefined) stored.set(seed, (await readJson<Stored>(result))!);
       reporter.step(++done);
     });
