@@ -26,7 +26,7 @@ export const reproduceCommand = () =>
       "Runs the experiments of a paper in miniature, over several seeds, and says of every claim whether it was " +
         "reproduced, with intervals. The true reward of the miniature world is programmed, and no training sees it.\n\n" +
         "  warm  weight-averaged reward models: noise, shift, best-of-N, reinforcement learning (15 minutes a seed and core)\n" +
-        "  cgpo  five tasks, with and without judges, against DPO and PPO (15 minutes a seed and core)\n" +
+        "  cgpo  five tasks, with and without judges, against DPO and PPO (20 minutes a seed and core)\n" +
         "  mpo   a flawed rubric that is hacked, and one that is rewritten as it is hacked (8 minutes a seed and core)",
     )
     .addArgument(new Argument("<experiment>", "what to repeat").choices(["warm", "cgpo", "mpo"]))

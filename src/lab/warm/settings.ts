@@ -149,8 +149,8 @@ export const fullSettings: WarmSettings = {
 };
 
 /**
- * A larger world: twice the words, four keys, three times the language model, twice the preference data. Six diverse
- * members, one KL strength and no controls, so that a seed takes no longer than it must.
+ * A larger world: twice the words, four keys, three times the language model, twice the preference data. Fewer members,
+ * half the RL steps at one KL strength, half the answers of best-of-N and no controls, so that a seed takes no longer.
  */
 export const largeSettings: WarmSettings = {
   ...fullSettings,
@@ -163,10 +163,12 @@ export const largeSettings: WarmSettings = {
     sft: { ...fullSettings.language.sft, texts: 8000 },
   },
   preferences: { ...fullSettings.preferences, train: 6000 },
-  members: { ...fullSettings.members, diverse: 6 },
+  members: { ...fullSettings.members, diverse: 6, baklava: 3 },
   averages: [1, 2, 4, 6],
+  bestOfN: { prompts: 160, answers: 128 },
   rl: {
     ...fullSettings.rl,
+    steps: 250,
     arms: [{ alpha: 0.003, arms: ["single-1", "single-3", "warm-6", "ens-6"] }],
   },
   controls: false,
