@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { UserError } from "../base/errors.js";
 import { createMixture, type FailedPolicy, JudgeFailureError, judgeBatch } from "./mixture.js";
@@ -102,7 +103,7 @@ test("results keep the order of the samples and the concurrency limit holds", as
   let most = 0;
   const slow = fake("slow", async ({ response }): Promise<Verdict> => {
     most = Math.max(most, ++running);
-    for (let i = 0; i < 10 - Number(response); i++) await Promise.resolve();
+    await setTimeout(10 - Number(response));
     running--;
     return satisfied(response);
   });

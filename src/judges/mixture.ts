@@ -1,6 +1,7 @@
 // The mixture of judges: y = AND_h J_h(s, a) (CGPO, Algorithm 1 step 3). Rule judges come first, and a violation
 // settles the sample. A judge that fails leaves the sample undecided, unless another judge finds a violation.
 
+import { setImmediate } from "node:timers/promises";
 import { UserError } from "../base/errors.js";
 import { VerdictCache } from "./cache.js";
 import type { Judge, JudgeInput, Verdict } from "./verdict.js";
@@ -172,6 +173,8 @@ export async function judgeBatch(
   const takeSamples = async () => {
     while (next < samples.length) {
       const index = next++;
+      // Rule judges never wait for anything: here the engine's replies get through, and it has the next thing to do.
+      await setImmediate();
       results[index] = await judgeSample(mixture, samples[index]!, tallies, signal);
     }
   };

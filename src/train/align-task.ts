@@ -23,8 +23,8 @@ export type SamplingOptimizer = Extract<OptimizerRecipe, { generations: number }
 export interface Baseline {
   tokens: number[];
   isCutOff: boolean;
-  /** What the judges say. */
-  judged: Outcome;
+  /** What the judges say; absent until they have, in the step that takes it. */
+  judged?: Outcome;
   /** Absent while no version of the reward has scored it. */
   score?: BaselineScore;
 }

@@ -38,6 +38,23 @@ export async function timed<T>(
   return result;
 }
 
+/**
+ * Runs both at the same time. On the clock of `phase` is only what the second takes longer than the first, so that the
+ * phases of a step add up to it. When one throws, the other is waited for: nothing goes on behind a step that failed.
+ */
+export async function sideBySide<A, B>(
+  first: () => Promise<A>,
+  second: () => Promise<B>,
+  phase: Phase,
+): Promise<[A, B]> {
+  const one = first();
+  const two = second();
+  const both = Promise.allSettled([one, two]);
+  await Promise.allSettled([one]);
+  await timed(phase, 0, () => both);
+  return [await one, await two];
+}
+
 export function addClock(total: Clock, step: Clock): void {
   for (const [name, { seconds, tokens }] of Object.entries(step) as [keyof Clock, Phase][]) {
     total[name].seconds += seconds;

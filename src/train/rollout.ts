@@ -9,8 +9,8 @@ import type { Completion, Sequence } from "../engine/contract.js";
 import { judgeBatch, type SampleJudgement } from "../judges/mixture.js";
 import type { Outcome } from "../objectives/index.js";
 import { penaliseLength } from "../reward/ensemble.js";
-import { type Baseline, type Surroundings, samplingOptions, type Task } from "./align-task.js";
-import { timed } from "./clock.js";
+import { type Surroundings, samplingOptions, type Task } from "./align-task.js";
+import { sideBySide, timed } from "./clock.js";
 import { calibrates } from "./judge-gate.js";
 import { logprobsNow, referenceLogprobsOf, tokensOf } from "./learning.js";
 import type { Metrics, Rollout } from "./metrics.js";
@@ -61,35 +61,47 @@ export async function rollOut(task: Task, around: Surroundings): Promise<TaskRol
   const responses = completions.map(({ tokens }) => codec.decode(tokens));
   const tokens = tokensOf(sequences);
 
-  // Step 3: y = AND_h J_h(s, a).
-  const judged = await timed(clock.judge, 0, () =>
-    judgeBatch(
-      task.mixture,
-      completions.map(({ promptIndex, finishReason }, i) => ({
+  const found = calibrates(recipe) ? await takeBaselines(task, rows, prompts, around) : [];
+
+  // The engine has a thread of its own, so that judges deliberate while it computes.
+  const [{ scores, logprobs, referenceLogprobs }, { judged, ofBaselines }] = await sideBySide(
+    async () => {
+      // Step 4: rewards, of the samples and of the baseline responses.
+      const scores = await timed(clock.reward, tokens, () =>
+        task.reward.score(
+          sequences.map((sequence, i) => ({
+            row: rows[completions[i]!.promptIndex]!,
+            text: responses[i]!,
+            tokens: sequence.tokens,
+            seed: seeds[i]!,
+          })),
+          "samples",
+        ),
+      );
+      if (calibrates(recipe))
+        await timed(clock.reward, 0, () => scoreBaselines(task, rows, prompts, around.codec));
+      // What step 5 needs: policy and reference by the same forward code.
+      const logprobs = await logprobsNow(sequences, around);
+      return { scores, logprobs, referenceLogprobs: await referenceLogprobsOf(sequences, around) };
+    },
+    async () => {
+      // Step 3: y = AND_h J_h(s, a).
+      const samples = completions.map(({ promptIndex, finishReason }, i) => ({
         prompt: rows[promptIndex]!.prompt,
         response: responses[i]!,
         truncated: finishReason === "length",
         metadata: rows[promptIndex]!.metadata,
-      })),
-      context.signal,
-    ),
+      }));
+      const judged = await judgeBatch(task.mixture, samples, context.signal);
+      return { judged, ofBaselines: await judgeBaselines(task, found, around) };
+    },
+    clock.judge,
   );
-
-  // Step 4: rewards, of the samples and of the baseline responses.
-  const scores = await timed(clock.reward, tokens, () =>
-    task.reward.score(
-      sequences.map((sequence, i) => ({
-        row: rows[completions[i]!.promptIndex]!,
-        text: responses[i]!,
-        tokens: sequence.tokens,
-        seed: seeds[i]!,
-      })),
-      "samples",
-    ),
-  );
-  const baselines = calibrates(recipe)
-    ? await timed(clock.reward, 0, () => baselinesOf(task, rows, prompts, around))
-    : [];
+  // Not while they are scored: a checkpoint's bytes do not depend on who was first.
+  found.forEach(({ id }, k) => {
+    task.baselines.set(id, { ...task.baselines.get(id)!, judged: ofBaselines[k]! });
+  });
+  const baselines = calibrates(recipe) ? rows.map(({ id }) => task.baselines.get(id)!) : [];
   const rewards = withoutLength(
     recipe,
     scores.rewards,
@@ -106,9 +118,6 @@ export async function rollOut(task: Task, around: Surroundings): Promise<TaskRol
     return verdictOf(judged.results[i]!, scores.violated[i]!);
   });
 
-  // What step 5 needs: policy and reference by the same forward code.
-  const logprobs = await logprobsNow(sequences, around);
-  const referenceLogprobs = await referenceLogprobsOf(sequences, around);
   const batch: TaskBatch = {
     logprobs,
     referenceLogprobs,
@@ -127,7 +136,7 @@ export async function rollOut(task: Task, around: Surroundings): Promise<TaskRol
         ? await referenceLogprobsOf(baselineSequences, around)
         : undefined,
       verdicts: baselines.map(({ judged, score }) =>
-        score?.isViolated && judged !== "failed" ? "violated" : judged,
+        score?.isViolated && judged !== "failed" ? "violated" : judged!,
       ),
     };
   const scored = Array.from(rewards).filter((_, i) => !scores.failed[i]);
@@ -193,31 +202,57 @@ function asked({ verdicts }: SampleJudgement): Rollout["verdicts"] {
 }
 
 /**
- * abar of every prompt, one response for the whole run: the data's own answer, or one sample of pi_ref drawn from a seed
- * of the prompt's own. `auto` takes the data's answer where there is one. Each is scored once by every version of the
- * reward that scores its prompt's samples; one that could not be scored is tried again the next time.
+ * Takes abar of every prompt that has none yet, one response for the whole run: the data's own answer, or one sample of
+ * pi_ref drawn from a seed of the prompt's own. `auto` takes the data's answer where there is one. Returns the prompts
+ * that got theirs now, whose abar nobody has judged.
  */
-async function baselinesOf(
+async function takeBaselines(
   task: Task,
   rows: readonly PromptRow[],
   prompts: readonly number[][],
-  around: Surroundings,
-): Promise<Baseline[]> {
-  const first = rows.flatMap((row, i) => (rows.findIndex(({ id }) => id === row.id) < i ? [] : [i]));
+  { reference, codec, clock }: Surroundings,
+): Promise<PromptRow[]> {
+  const missing = firstOfEach(rows).filter((i) => !task.baselines.has(rows[i]!.id));
+  const fromData = new Map(missing.map((i) => [i, dataBaseline(task, rows[i]!, codec)]));
+  const toSample = missing.filter((i) => fromData.get(i) === undefined);
+  const sampled =
+    toSample.length === 0
+      ? []
+      : await timed(clock.sample, 0, () =>
+          reference.sample(
+            toSample.map((i) => prompts[i]!),
+            {
+              ...samplingOptions(task.optimizer, codec),
+              seeds: toSample.map((i) => seedOf(task, rows[i]!)),
+            },
+          ),
+        );
+  for (const i of missing) {
+    const sample = sampled[toSample.indexOf(i)];
+    task.baselines.set(rows[i]!.id, {
+      tokens: fromData.get(i) ?? Array.from(sample!.tokens),
+      isCutOff: sample?.finishReason === "length",
+    });
+  }
+  return missing.map((i) => rows[i]!);
+}
+
+/** Scores every abar once by each version of the reward; one that could not be scored is tried again the next time. */
+async function scoreBaselines(
+  task: Task,
+  rows: readonly PromptRow[],
+  prompts: readonly number[][],
+  codec: TextCodec,
+): Promise<void> {
   const baselineOf = (i: number) => task.baselines.get(rows[i]!.id)!;
-  await findBaselines(
-    task,
-    first
-      .filter((i) => !task.baselines.has(rows[i]!.id))
-      .map((i) => ({ row: rows[i]!, prompt: prompts[i]! })),
-    around,
+  const stale = firstOfEach(rows).filter(
+    (i) => baselineOf(i).score?.version !== task.reward.versionFor(rows[i]!),
   );
-  const stale = first.filter((i) => baselineOf(i).score?.version !== task.reward.versionFor(rows[i]!));
-  if (stale.length === 0) return rows.map((_, i) => baselineOf(i));
+  if (stale.length === 0) return;
   const { rewards, failed, violated } = await task.reward.score(
     stale.map((i): RewardInput => {
       const { tokens } = baselineOf(i);
-      const text = around.codec.decode(tokens);
+      const text = codec.decode(tokens);
       return { row: rows[i]!, text, tokens: [...prompts[i]!, ...tokens], seed: seedOf(task, rows[i]!) };
     }),
     "baselines",
@@ -234,8 +269,28 @@ async function baselinesOf(
     const score = { reward, isViolated: violated[k]!, version: task.reward.versionFor(rows[i]!) };
     task.baselines.set(rows[i]!.id, failed[k] ? baseline : { ...baseline, score });
   });
-  return rows.map((_, i) => baselineOf(i));
 }
+
+/** What the judges say of the abar of `rows`. */
+async function judgeBaselines(
+  task: Task,
+  rows: readonly PromptRow[],
+  { codec, context }: Surroundings,
+): Promise<Outcome[]> {
+  const { results } = await judgeBatch(
+    task.mixture,
+    rows.map(({ id, prompt, metadata }) => {
+      const { tokens, isCutOff } = task.baselines.get(id)!;
+      return { prompt, response: codec.decode(tokens), truncated: isCutOff, metadata };
+    }),
+    context.signal,
+  );
+  return results.map((result) => verdictOf(result));
+}
+
+/** Indices of the rows, each prompt once. */
+const firstOfEach = (rows: readonly PromptRow[]): number[] =>
+  rows.flatMap((row, i) => (rows.findIndex(({ id }) => id === row.id) < i ? [] : [i]));
 
 /** The rewards less what the task takes off for the responses' length. */
 const withoutLength = (
@@ -253,38 +308,6 @@ const withoutLength = (
 
 const seedOf = ({ random, recipe }: Task, row: PromptRow): number =>
   hash32(`${random.seed} baseline ${recipe.name} ${row.id}`);
-
-/** Takes abar from the data or from pi_ref, and lets the judges look at it. */
-async function findBaselines(
-  task: Task,
-  missing: readonly { row: PromptRow; prompt: number[] }[],
-  { reference, codec, context }: Surroundings,
-): Promise<void> {
-  if (missing.length === 0) return;
-  const fromData = missing.map(({ row }) => dataBaseline(task, row, codec));
-  const toSample = missing.filter((_, k) => fromData[k] === undefined);
-  const sampled = await reference.sample(
-    toSample.map(({ prompt }) => prompt),
-    { ...samplingOptions(task.optimizer, codec), seeds: toSample.map(({ row }) => seedOf(task, row)) },
-  );
-  const found = missing.map((entry, k) => {
-    const sample = sampled[toSample.indexOf(entry)];
-    return { tokens: fromData[k] ?? Array.from(sample!.tokens), isCutOff: sample?.finishReason === "length" };
-  });
-  const { results } = await judgeBatch(
-    task.mixture,
-    missing.map(({ row }, k) => ({
-      prompt: row.prompt,
-      response: codec.decode(found[k]!.tokens),
-      truncated: found[k]!.isCutOff,
-      metadata: row.metadata,
-    })),
-    context.signal,
-  );
-  missing.forEach(({ row }, k) => {
-    task.baselines.set(row.id, { ...found[k]!, judged: verdictOf(results[k]!) });
-  });
-}
 
 function dataBaseline({ recipe }: Task, row: PromptRow, codec: TextCodec): number[] | undefined {
   const { response, completion, chosen } = row.metadata;

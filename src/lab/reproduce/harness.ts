@@ -59,8 +59,9 @@ export async function reproduce(given: ReproduceOptions): Promise<ReproduceResul
   const sharedDir = join(out, "shared");
   await mkdir(sharedDir, { recursive: true });
   const log = (line: string) => reporter.note(line);
-  await experiment.prepare({ sharedDir, threads: cores, quick, options, log, ...(signal ? { signal } : {}) });
-  if (signal?.aborted) throw interrupted();
+  await untilStopped(signal, () =>
+    experiment.prepare({ sharedDir, threads: cores, quick, options, log, ...(signal ? { signal } : {}) }),
+  );
 
   const stored = new Map<number, Stored>();
   for (const seed of seeds) {
@@ -74,8 +75,8 @@ export async function reproduce(given: ReproduceOptions): Promise<ReproduceResul
   const seconds = new Map<number, number>();
   let done = 0;
   reporter.begin(`reproduce ${name}`, work.length, done);
-  try {
-    await runGraph(work, { lanes: jobs, signal }, async ({ name: label, seed, part }, stop) => {
+  await untilStopped(signal, () =>
+    runGraph(work, { lanes: jobs, signal }, async ({ name: label, seed, part }, stop) => {
       const dir = seedDir(out, seed);
       const result = join(dir, "result.json");
       const secondsBefore = seconds.get(seed) ?? 0;
@@ -90,14 +91,8 @@ export async function reproduce(given: ReproduceOptions): Promise<ReproduceResul
       seconds.set(seed, (seconds.get(seed) ?? 0) + took);
       if (part === undefined) stored.set(seed, (await readJson<Stored>(result))!);
       reporter.step(++done);
-    });
-  } catch (error) {
-    if (signal?.aborted) throw interrupted();
-    throw error;
-  } finally {
-    reporter.end();
-  }
-  if (signal?.aborted) throw interrupted();
+    }),
+  ).finally(() => reporter.end());
 
   const results = seeds.map((seed) => stored.get(seed)!);
   const findings = experiment.report(
@@ -135,7 +130,15 @@ function workOf(seed: number, parts: readonly Part[]): Work[] {
 
 const seedDir = (out: string, seed: number) => join(out, `seed-${seed}`);
 
-const interrupted = () => new InterruptedError("stopped; continue with --resume");
+/** Runs `work`; where the signal ended it, by an error or without, that is what is thrown. */
+async function untilStopped(signal: AbortSignal | undefined, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+  }
+  if (signal?.aborted) throw new InterruptedError("stopped; continue with --resume");
+}
 
 async function readJson<T>(path: string): Promise<T | undefined> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
