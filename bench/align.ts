@@ -30,6 +30,10 @@ export interface AlignBenchResult {
   judged_seconds: number;
   /** judged / plain - 1. */
   overhead: number;
+  /** What of `judged_seconds` is spent waiting for verdicts: judges deliberate while the engine computes. */
+  waiting_seconds: number;
+  /** Mean seconds of each phase of a step in which every prompt has been seen before. */
+  phases: Record<"plain" | "judged", Record<string, number>>;
   /** The same in processor time, which other programs disturb less. */
   cpu_overhead: number;
   /** The same where every prompt is new, so that its baseline response is sampled, judged and scored. */
@@ -62,6 +66,7 @@ const sides: readonly Side[] = ["plain", "reference", "dataset"];
 interface StepTimes {
   wall: number;
   cpu: number;
+  phases: Record<string, number>;
 }
 
 export async function benchAlign(
@@ -91,13 +96,21 @@ export async function benchAlign(
       for (let i = 0; i < repeat; i++)
         for (const side of i % 2 === 0 ? sides : sides.toReversed())
           runs[side].push(await timesOf(root, task, reward, side, threads));
-      const meanOf = (side: Side, of: keyof StepTimes, steps: number[]): number =>
+      const meanOf = (side: Side, of: "wall" | "cpu", steps: number[]): number =>
         mean(steps.map((step) => median(runs[side].map((times) => times[step]![of]))));
-      const overhead = (of: keyof StepTimes, steps: number[], side: Side = "reference"): number =>
+      const overhead = (of: "wall" | "cpu", steps: number[], side: Side = "reference"): number =>
         meanOf(side, of, steps) / meanOf("plain", of, steps) - 1;
+      const phasesOf = (side: Side, steps: number[]) =>
+        Object.fromEntries(
+          Object.keys(runs[side][0]![steps[0]!]!.phases).map((phase) => [
+            phase,
+            mean(steps.map((step) => median(runs[side].map((times) => times[step]!.phases[phase] ?? 0)))),
+          ]),
+        );
       const perEpoch = prompts / batchPrompts;
       const all = Array.from({ length: perEpoch * epochs }, (_, step) => step);
       const [first, later] = [all.slice(0, perEpoch), all.slice(perEpoch)];
+      const phases = { plain: phasesOf("plain", later), judged: phasesOf("reference", later) };
       onResult({
         task,
         judges: judges[task].map(({ kind }) => kind),
@@ -105,6 +118,8 @@ export async function benchAlign(
         plain_seconds: meanOf("plain", "wall", later),
         judged_seconds: meanOf("reference", "wall", later),
         overhead: overhead("wall", later),
+        waiting_seconds: phases.judged.judge ?? 0,
+        phases,
         cpu_overhead: overhead("cpu", later),
         first_visit_cpu_overhead: overhead("cpu", first),
         dataset_first_visit_cpu_overhead: overhead("cpu", first, "dataset"),
@@ -119,14 +134,9 @@ const promptFile = (root: string, task: TaskName) => join(root, "data", "prompts
 
 /** Gives every prompt of the task some response of its family: what it says costs nothing, how long it is does. */
 async function addResponses(root: string, task: TaskName): Promise<void> {
-  const rowsOf = async (file: string): Promise<Record<string, unknown>[]> =>
-    (await readFile(file, "utf8"))
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line));
-  const answers = (await rowsOf(join(root, "data", "sft.jsonl"))).filter(({ family }) => family === task);
+  const answers = (await readJsonl(join(root, "data", "sft.jsonl"))).filter(({ family }) => family === task);
   const file = promptFile(root, task);
-  const rows = (await rowsOf(file)).map((row, i) => {
+  const rows = (await readJsonl(file)).map((row, i) => {
     const [{ content }] = answers[i % answers.length]!.completion as [{ content: string }];
     return JSON.stringify({ ...row, response: content });
   });
@@ -165,7 +175,7 @@ async function timesOf(
       },
     ],
   };
-  const times: StepTimes[] = [];
+  const times: Pick<StepTimes, "wall" | "cpu">[] = [];
   let last = now();
   await runAlign(parseRecipe("align", stringify(recipe), "bench.yaml"), {
     reporter: silent,
@@ -177,12 +187,29 @@ async function timesOf(
       return {};
     },
   });
-  return times;
+  const timings = await readJsonl<Record<string, number>>(join(dir, "timings.jsonl"));
+  return times.map((time, step) => ({ ...time, phases: phasesIn(timings[step]!) }));
 }
 
-function now(): StepTimes {
+/** Seconds by phase in a line of timings.jsonl. */
+const phasesIn = (timings: Record<string, number>): Record<string, number> =>
+  Object.fromEntries(
+    Object.entries(timings).flatMap(([key, seconds]) => {
+      const phase = /^time\/(\w+)_seconds$/.exec(key)?.[1];
+      return phase ? [[phase, seconds]] : [];
+    }),
+  );
+
+function now(): Pick<StepTimes, "wall" | "cpu"> {
   const { user, system } = process.cpuUsage();
   return { wall: performance.now() / 1000, cpu: (user + system) / 1e6 };
+}
+
+async function readJsonl<T = Record<string, unknown>>(file: string): Promise<T[]> {
+  return (await readFile(file, "utf8"))
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
 }
 
 const median = (values: number[]): number =>

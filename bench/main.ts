@@ -248,10 +248,10 @@ async function reward(flags: RewardFlags): Promise<void> {
 
 async function align(flags: { json?: string; threads: string; repeat: string }): Promise<void> {
   const { benchAlign } = await import("./align.js");
-  const widths = [-13, 10, 10, 10, 12, 12, 16];
+  const widths = [-13, 10, 10, 9, 10, 12, 12, 16];
   print(
     row(
-      ["task", "plain ms", "judged ms", "overhead", "in CPU time", "first visit", "data's baseline"],
+      ["task", "plain ms", "judged ms", "waits", "overhead", "in CPU time", "first visit", "data's baseline"],
       widths,
     ),
   );
@@ -270,7 +270,9 @@ async function align(flags: { json?: string; threads: string; repeat: string }):
         result.first_visit_cpu_overhead,
         result.dataset_first_visit_cpu_overhead,
       ].map(percent);
-      const times = [result.plain_seconds, result.judged_seconds].map((seconds) => whole(1000 * seconds));
+      const times = [result.plain_seconds, result.judged_seconds, result.waiting_seconds].map((seconds) =>
+        whole(1000 * seconds),
+      );
       print(row([result.task, ...times, ...shares], widths));
     },
   );
