@@ -70,8 +70,8 @@ interface ThreadKind {
   data: () => Promise<unknown>;
 }
 
-/** One for each core: the rest of the process waits for the verdicts. */
-const threads = (most: number) => Math.min(most, availableParallelism());
+/** One for each core but one: the engine computes while programs are judged. */
+const threads = (most: number) => Math.max(1, Math.min(most, availableParallelism() - 1));
 
 class ThreadPool<P extends { tests: readonly unknown[] }> {
   private data: Promise<unknown> | undefined;
