@@ -4,6 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { reproduce as reproduceHere } from "../src/lab/reproduce/harness.js";
+import { InterruptedError, silent } from "../src/train/context.js";
 import { runCli } from "./support/cli.js";
 
 const dir = mkdtempSync(join(tmpdir(), "reproduce-"));
@@ -51,6 +53,20 @@ describe("touchstone reproduce", () => {
     const figures = (text: string) => ({ ...JSON.parse(text), seconds: 0 });
     expect(figures(readFileSync(result, "utf8"))).toEqual(figures(made));
   }, 300_000);
+
+  it("says how to go on when it is stopped before the first seed", async () => {
+    const controller = new AbortController();
+    const stopped = reproduceHere({
+      experiment: "warm",
+      out: join(dir, "warm"),
+      seeds: [1],
+      quick: true,
+      resume: false,
+      reporter: { ...silent, note: () => controller.abort() },
+      signal: controller.signal,
+    });
+    await expect(stopped).rejects.toThrow(new InterruptedError("stopped; continue with --resume"));
+  }, 60_000);
 
   it("ends with one sentence when a seed cannot run", async () => {
     const failed = await reproduce(
