@@ -2,7 +2,7 @@
 // (REINFORCE, no judges), on the lab's world and model. With a learning rate of 0 both draw the very same samples, so
 // that nothing else is different. Whole runs take turns; a step counts with the median of its repetitions.
 
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
@@ -14,6 +14,7 @@ import { writeWorld } from "../src/lab/world/files.js";
 import { buildWorld } from "../src/lab/world/world.js";
 import { runAlign } from "../src/train/align.js";
 import { silent } from "../src/train/context.js";
+import { readJsonl } from "../src/train/metrics.js";
 import { parseRecipe } from "../src/train/recipe.js";
 
 export interface AlignBenchOptions {
@@ -96,15 +97,15 @@ export async function benchAlign(
       for (let i = 0; i < repeat; i++)
         for (const side of i % 2 === 0 ? sides : sides.toReversed())
           runs[side].push(await timesOf(root, task, reward, side, threads));
-      const meanOf = (side: Side, of: "wall" | "cpu", steps: number[]): number =>
-        mean(steps.map((step) => median(runs[side].map((times) => times[step]![of]))));
+      const meanOf = (side: Side, of: (times: StepTimes) => number, steps: number[]): number =>
+        mean(steps.map((step) => median(runs[side].map((times) => of(times[step]!)))));
       const overhead = (of: "wall" | "cpu", steps: number[], side: Side = "reference"): number =>
-        meanOf(side, of, steps) / meanOf("plain", of, steps) - 1;
+        meanOf(side, (times) => times[of], steps) / meanOf("plain", (times) => times[of], steps) - 1;
       const phasesOf = (side: Side, steps: number[]) =>
         Object.fromEntries(
           Object.keys(runs[side][0]![steps[0]!]!.phases).map((phase) => [
             phase,
-            mean(steps.map((step) => median(runs[side].map((times) => times[step]!.phases[phase] ?? 0)))),
+            meanOf(side, ({ phases }) => phases[phase] ?? 0, steps),
           ]),
         );
       const perEpoch = prompts / batchPrompts;
@@ -115,8 +116,8 @@ export async function benchAlign(
         task,
         judges: judges[task].map(({ kind }) => kind),
         samples_per_step: batchPrompts * generations,
-        plain_seconds: meanOf("plain", "wall", later),
-        judged_seconds: meanOf("reference", "wall", later),
+        plain_seconds: meanOf("plain", ({ wall }) => wall, later),
+        judged_seconds: meanOf("reference", ({ wall }) => wall, later),
         overhead: overhead("wall", later),
         waiting_seconds: phases.judged.judge ?? 0,
         phases,
@@ -132,11 +133,15 @@ export async function benchAlign(
 
 const promptFile = (root: string, task: TaskName) => join(root, "data", "prompts", `${task}.jsonl`);
 
+type Row = Record<string, unknown>;
+
 /** Gives every prompt of the task some response of its family: what it says costs nothing, how long it is does. */
 async function addResponses(root: string, task: TaskName): Promise<void> {
-  const answers = (await readJsonl(join(root, "data", "sft.jsonl"))).filter(({ family }) => family === task);
+  const answers = (await readJsonl<Row>(join(root, "data", "sft.jsonl"))).filter(
+    ({ family }) => family === task,
+  );
   const file = promptFile(root, task);
-  const rows = (await readJsonl(file)).map((row, i) => {
+  const rows = (await readJsonl<Row>(file)).map((row, i) => {
     const [{ content }] = answers[i % answers.length]!.completion as [{ content: string }];
     return JSON.stringify({ ...row, response: content });
   });
@@ -203,13 +208,6 @@ const phasesIn = (timings: Record<string, number>): Record<string, number> =>
 function now(): Pick<StepTimes, "wall" | "cpu"> {
   const { user, system } = process.cpuUsage();
   return { wall: performance.now() / 1000, cpu: (user + system) / 1e6 };
-}
-
-async function readJsonl<T = Record<string, unknown>>(file: string): Promise<T[]> {
-  return (await readFile(file, "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line));
 }
 
 const median = (values: number[]): number =>
