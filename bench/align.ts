@@ -1,5 +1,5 @@
 // What the mixture of judges and calibration cost: steps of CRPG with rule judges against steps of plain policy gradient
-// (REINFORCE, no judges), on the lab's world and model. With a learning rate of 0 both draw the very same samples, so
+// (REINFORCE, no judges), on the lab's world and model, or a wider model that says the same. With a learning rate of 0 both draw the very same samples, so
 // that nothing else is different. Whole runs take turns; a step counts with the median of its repetitions.
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -7,17 +7,23 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { mean, sortedQuantile } from "../src/base/statistics.js";
+import { sizeOf } from "../src/engine/local/parameters.js";
 import { writeRandomModel } from "../src/lab/base.js";
 import { baseModelDir } from "../src/lab/quickstart.js";
-import { baseModelConfig, maxNewTokens } from "../src/lab/world/base-model.js";
+import { maxNewTokens } from "../src/lab/world/base-model.js";
 import { writeWorld } from "../src/lab/world/files.js";
 import { buildWorld } from "../src/lab/world/world.js";
+import { parameterSpecs } from "../src/model/config.js";
 import { runAlign } from "../src/train/align.js";
 import { silent } from "../src/train/context.js";
 import { readJsonl } from "../src/train/metrics.js";
 import { parseRecipe } from "../src/train/recipe.js";
+import { widen } from "./widen.js";
 
 export interface AlignBenchOptions {
+  tasks: readonly AlignBenchTask[];
+  /** How many times as wide as the lab's model policy and reward model are. */
+  width: number;
   threads: number;
   repeat: number;
 }
@@ -25,6 +31,7 @@ export interface AlignBenchOptions {
 export interface AlignBenchResult {
   task: string;
   judges: string[];
+  parameters: number;
   samples_per_step: number;
   /** Mean seconds of a step in which every prompt has been seen before. */
   plain_seconds: number;
@@ -53,7 +60,8 @@ const judges = {
   arithmetic: [{ kind: "math" }],
   code: [{ kind: "code" }],
 } as const;
-type TaskName = keyof typeof judges;
+export type AlignBenchTask = keyof typeof judges;
+export const alignBenchTasks = Object.keys(judges) as AlignBenchTask[];
 
 const [generations, batchPrompts, epochs] = [4, 16, 4];
 /** Two steps see every prompt once. */
@@ -71,32 +79,32 @@ interface StepTimes {
 }
 
 export async function benchAlign(
-  { threads, repeat }: AlignBenchOptions,
+  { tasks, width, threads, repeat }: AlignBenchOptions,
   onResult: (result: AlignBenchResult) => void,
 ): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), "touchstone-bench-align-"));
   try {
-    const names = Object.keys(judges) as TaskName[];
     await writeWorld(
       buildWorld(1, {
-        families: names,
+        families: tasks,
         sizes: { corpus: 1, sft: prompts, prompts, heldout: 1, preferences: 1, validation: 1, shifted: 1 },
       }),
       join(root, "data"),
     );
-    const reward = join(root, "reward");
+    const config = await widen(baseModelDir, policyDir(root), width);
+    const parameters = parameterSpecs(config).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     await writeRandomModel(
-      reward,
-      { ...baseModelConfig, architectures: ["LlamaForSequenceClassification"], num_labels: 1 },
+      rewardDir(root),
+      { ...config.raw, architectures: ["LlamaForSequenceClassification"], num_labels: 1 },
       1,
       baseModelDir,
     );
-    for (const task of names) {
+    for (const task of tasks) {
       await addResponses(root, task);
       const runs: Record<Side, StepTimes[][]> = { plain: [], reference: [], dataset: [] };
       for (let i = 0; i < repeat; i++)
         for (const side of i % 2 === 0 ? sides : sides.toReversed())
-          runs[side].push(await timesOf(root, task, reward, side, threads));
+          runs[side].push(await timesOf(root, task, side, threads));
       const meanOf = (side: Side, of: (times: StepTimes) => number, steps: number[]): number =>
         mean(steps.map((step) => median(runs[side].map((times) => of(times[step]!)))));
       const overhead = (of: "wall" | "cpu", steps: number[], side: Side = "reference"): number =>
@@ -115,6 +123,7 @@ export async function benchAlign(
       onResult({
         task,
         judges: judges[task].map(({ kind }) => kind),
+        parameters,
         samples_per_step: batchPrompts * generations,
         plain_seconds: meanOf("plain", ({ wall }) => wall, later),
         judged_seconds: meanOf("reference", ({ wall }) => wall, later),
@@ -131,12 +140,14 @@ export async function benchAlign(
   }
 }
 
-const promptFile = (root: string, task: TaskName) => join(root, "data", "prompts", `${task}.jsonl`);
+const policyDir = (root: string) => join(root, "policy");
+const rewardDir = (root: string) => join(root, "reward");
+const promptFile = (root: string, task: AlignBenchTask) => join(root, "data", "prompts", `${task}.jsonl`);
 
 type Row = Record<string, unknown>;
 
 /** Gives every prompt of the task some response of its family: what it says costs nothing, how long it is does. */
-async function addResponses(root: string, task: TaskName): Promise<void> {
+async function addResponses(root: string, task: AlignBenchTask): Promise<void> {
   const answers = (await readJsonl<Row>(join(root, "data", "sft.jsonl"))).filter(
     ({ family }) => family === task,
   );
@@ -150,8 +161,7 @@ async function addResponses(root: string, task: TaskName): Promise<void> {
 
 async function timesOf(
   root: string,
-  task: TaskName,
-  reward: string,
+  task: AlignBenchTask,
   side: Side,
   threads: number,
 ): Promise<StepTimes[]> {
@@ -160,7 +170,7 @@ async function timesOf(
   const recipe = {
     output_dir: dir,
     engine: { threads },
-    policy: baseModelDir,
+    policy: policyDir(root),
     steps: (prompts / batchPrompts) * epochs,
     learning_rate: 0,
     save_steps: 0,
@@ -168,7 +178,7 @@ async function timesOf(
       {
         name: task,
         prompts: promptFile(root, task),
-        reward: { model: reward },
+        reward: { model: rewardDir(root) },
         judges: side === "plain" ? [] : judges[task],
         baseline_response: side === "dataset" ? side : "reference",
         optimizer: {

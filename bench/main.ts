@@ -246,8 +246,22 @@ async function reward(flags: RewardFlags): Promise<void> {
   });
 }
 
-async function align(flags: { json?: string; threads: string; repeat: string }): Promise<void> {
-  const { benchAlign } = await import("./align.js");
+interface AlignFlags {
+  json?: string;
+  tasks: string;
+  width: string;
+  threads: string;
+  repeat: string;
+}
+
+async function align(flags: AlignFlags): Promise<void> {
+  const { alignBenchTasks, benchAlign } = await import("./align.js");
+  const options = {
+    tasks: flags.tasks === "all" ? alignBenchTasks : listOf(flags.tasks, "--tasks", alignBenchTasks),
+    width: wholeNumber(flags.width, "--width", 1),
+    threads: wholeNumber(flags.threads, "--threads", 1),
+    repeat: wholeNumber(flags.repeat, "--repeat", 1),
+  };
   const widths = [-13, 10, 10, 9, 10, 12, 12, 16];
   print(
     row(
@@ -257,26 +271,26 @@ async function align(flags: { json?: string; threads: string; repeat: string }):
   );
   const results: AlignBenchResult[] = [];
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-  await benchAlign(
-    {
-      threads: wholeNumber(flags.threads, "--threads", 1),
-      repeat: wholeNumber(flags.repeat, "--repeat", 1),
-    },
-    (result) => {
-      results.push(result);
-      const shares = [
-        result.overhead,
-        result.cpu_overhead,
-        result.first_visit_cpu_overhead,
-        result.dataset_first_visit_cpu_overhead,
-      ].map(percent);
-      const times = [result.plain_seconds, result.judged_seconds, result.waiting_seconds].map((seconds) =>
-        whole(1000 * seconds),
-      );
-      print(row([result.task, ...times, ...shares], widths));
-    },
-  );
-  await save(flags.json, { benchmark: "align", date: new Date().toISOString(), machine: machine(), results });
+  await benchAlign(options, (result) => {
+    results.push(result);
+    const shares = [
+      result.overhead,
+      result.cpu_overhead,
+      result.first_visit_cpu_overhead,
+      result.dataset_first_visit_cpu_overhead,
+    ].map(percent);
+    const times = [result.plain_seconds, result.judged_seconds, result.waiting_seconds].map((seconds) =>
+      whole(1000 * seconds),
+    );
+    print(row([result.task, ...times, ...shares], widths));
+  });
+  await save(flags.json, {
+    benchmark: "align",
+    date: new Date().toISOString(),
+    machine: machine(),
+    settings: { width: options.width, threads: options.threads, repeat: options.repeat },
+    results,
+  });
 }
 
 function createBench(): Command {
@@ -338,6 +352,8 @@ function createBench(): Command {
     .command("align")
     .description("a step of CRPG with rule judges against a step of plain policy gradient")
     .option("--json <file>", "where to write the results")
+    .option("--tasks <list>", "writing, instructions, arithmetic, code", "all")
+    .option("--width <n>", "times the width of the lab's model (0.9 M parameters; 4: 13 M)", "1")
     .option("--threads <n>", "CPU threads", String(availableParallelism()))
     .option("--repeat <n>", "repetitions", "5")
     .action(align);

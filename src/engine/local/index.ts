@@ -72,15 +72,7 @@ async function load(dir: string, head: "language" | "scalar", options: LoadOptio
     allocate: trainsWeights ? trainingMemory() : undefined,
   });
   const random = new RandomStream(options.seed ?? 0, "initialise");
-  for (const { name, shape } of fresh)
-    tensors.set(
-      name,
-      normal(
-        shape.reduce((a, b) => a * b, 1),
-        0.02,
-        random,
-      ),
-    );
+  for (const { name, shape } of fresh) tensors.set(name, normal(sizeOf(shape), 0.02, random));
   const adapter = options.adapter === undefined ? undefined : await readAdapter(options.adapter, config);
   const lora = options.lora ?? undefined;
   if (adapter && !lora)
