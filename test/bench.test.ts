@@ -6,6 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { widen } from "../bench/widen.js";
+import { baseModelDir } from "../src/lab/quickstart.js";
+import { openPolicy } from "../src/train/models.js";
 
 const root = join(import.meta.dirname, "..");
 let dir: string;
@@ -62,4 +65,27 @@ it("names the shapes when asked for one that is not there", async () => {
     code: 2,
     stderr: expect.stringContaining('--shapes has no "nanno"'),
   });
+});
+
+it("widens a model without changing what it says", async () => {
+  const wide = join(dir, "wide");
+  const config = await widen(baseModelDir, wide, 4);
+  expect(config).toMatchObject({
+    hiddenSize: 512,
+    heads: 16,
+    kvHeads: 16,
+    headDim: 32,
+    intermediateSize: 1376,
+  });
+  const engine = { kind: "local", device: "cpu", maxBatchTokens: 4096, threads: 1 } as const;
+  const { policy: narrow, codec } = await openPolicy(baseModelDir, { engine, frozen: true });
+  const { policy: widened } = await openPolicy(wide, { engine, frozen: true });
+  const prompt = codec.prompt([{ role: "user", content: "what is 12 + 30?" }]);
+  const options = { maxNewTokens: 24, seeds: [1, 2, 3, 4], n: 4 };
+  const [said, wideSaid] = [await narrow.sample([prompt], options), await widened.sample([prompt], options)];
+  expect(wideSaid.map(({ tokens }) => tokens)).toEqual(said.map(({ tokens }) => tokens));
+  const differences = said.flatMap(({ logprobs }, i) =>
+    Array.from(logprobs, (value, t) => Math.abs(value - wideSaid[i]!.logprobs[t]!)),
+  );
+  expect(Math.max(...differences)).toBeLessThan(1e-4);
 });

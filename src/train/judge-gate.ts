@@ -1,7 +1,8 @@
 // Judges in the reward of an optimizer that has no constraints of its own (PPO, GRPO, ...): "PPO with judge-gated
 // reward" keeps CGPO's judges and changes the optimizer alone.
 
-import { calibratedReward } from "../objectives/index.js";
+import type { SampleJudgement } from "../judges/mixture.js";
+import { calibratedReward, type Outcome } from "../objectives/index.js";
 import type { TaskBatch } from "./policy-objectives.js";
 import type { TaskRecipe } from "./recipe.js";
 
@@ -10,6 +11,12 @@ export type JudgeGate = NonNullable<TaskRecipe["judgeGate"]>;
 /** Whether a task compares its rewards with those of the baseline responses abar (eq. 5). */
 export const calibrates = ({ optimizer: { name }, judgeGate }: TaskRecipe): boolean =>
   name === "crpg" || name === "crraft" || (judgeGate?.calibrated ?? false);
+
+/** What a sample counts as; `isViolated`: its reward says so, whatever the judges say. */
+export function verdictOf({ feasible }: SampleJudgement, isViolated = false): Outcome {
+  if (feasible === undefined) return "failed";
+  return feasible && !isViolated ? "satisfied" : "violated";
+}
 
 /**
  * R where the judges are satisfied and `violatedReward` where they are not. R is the calibrated reward, so that with 0

@@ -179,9 +179,12 @@ const trueDifference = (results: Results, run: RunName, other: RunName, task: Ta
 const trueMean = (results: Results, run: RunName, task: TaskName): Figure =>
   over(results, (result) => mark(result, run, "trueReward", ofTask(task)));
 
-/** A task has collapsed: less than half of the warm-up's true reward is left, and the loss is beyond chance. */
+/** Less than half of the warm-up's true reward is left. */
+const isHalved = (end: number, warmUp: number): boolean => end < warmUp / 2;
+
+/** A task has collapsed: it is halved, and the loss is beyond chance. */
 const hasCollapsed = (results: Results, run: RunName, task: TaskName): boolean =>
-  trueMean(results, run, task).value < trueMean(results, "warmup", task).value / 2 &&
+  isHalved(trueMean(results, run, task).value, trueMean(results, "warmup", task).value) &&
   high(trueDifference(results, run, "warmup", task)) < 0;
 
 const digits = (x: number): string => x.toFixed(3);
@@ -211,14 +214,12 @@ function collapseClaim(results: Results): Claim {
   };
 }
 
-/** The seeds in which less than half of the warm-up's true reward is left. */
+/** The seeds in which a task is halved. */
 const seedsCollapsed = (results: Results, run: RunName, task: TaskName): number[] =>
   results
     .filter(({ result }) => {
-      const [end, start] = ([run, "warmup"] as const).map((name) =>
-        mark(result, name, "trueReward", ofTask(task)),
-      );
-      return end! < start! / 2;
+      const trueReward = (name: RunName) => mark(result, name, "trueReward", ofTask(task));
+      return isHalved(trueReward(run), trueReward("warmup"));
     })
     .map(({ seed }) => seed);
 

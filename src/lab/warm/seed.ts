@@ -190,9 +190,11 @@ async function onBench<T>(
     const prompts = Array.from({ length: settings.rl.scaleSamples }, () => random.choice(all));
     const answers = await sampleAnswers(sft, prompts, { random });
     const sequences = answers.map((answer, i) => sequenceOf(prompts[i]!, answer));
+    const dirs = modelDirs(models);
+    let ofScale: ReturnType<typeof scoreAll> | undefined;
     const armsOver = async (of: readonly TokenIds[]) => {
-      const dirs = modelDirs(models);
-      return makeArms(models, await scoreAll(dirs, of), await scoreAll(dirs, sequences), settings);
+      ofScale ??= scoreAll(dirs, sequences);
+      return makeArms(models, await scoreAll(dirs, of), await ofScale, settings);
     };
     const index = indexSplits(splitsOf(preferences));
     const scale = { prompts, answers, sequences };
