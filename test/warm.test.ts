@@ -182,12 +182,15 @@ describe("warm inspect", () => {
     // All members began at one model and moved by independent noise.
     expect(report.deltas[0].group).toBe("all");
     expect(report.average.splits[0].leanings[0].feature).toBe("tokens");
+    for (const arm of [report.average, report.ensemble, ...report.members])
+      for (const { edit_sensitivity } of arm.splits) expect(edit_sensitivity).toBeGreaterThan(0);
     expect(JSON.parse(await readFile(join(out, "inspect.json"), "utf8"))).toEqual(report);
     const page = await readFile(join(out, "inspect.html"), "utf8");
     for (const heading of [
       "Accuracy",
       "From member",
       "What each member adds",
+      "Smoothness",
       "Calibration",
       "Weight deltas",
     ])

@@ -43,7 +43,7 @@ export const inspectCommand = () => {
     .description(
       "Scores preference pairs with every member, with averages of them and with their ensembles: accuracy and loss along " +
         "the path between members, averages of 1 to M members in three orders, what each member adds, calibration, " +
-        "disagreement, weight deltas, and how far the rewards follow length and format. Writes inspect.json and " +
+        "disagreement, smoothness, weight deltas, and how far the rewards follow length and format. Writes inspect.json and " +
         "inspect.html into --out.",
     )
     .argument("<members...>", "reward model directories or LoRA adapters")
@@ -100,7 +100,7 @@ async function inspect(
   const paths = pathsOf(flags, members.length);
   const [
     { MemberSet },
-    { loadSplits, PairScorer },
+    { editPairs, loadSplits, PairScorer },
     { openCodec, openRewardModel },
     { inspectMembers },
     { deltaGeometry },
@@ -130,25 +130,27 @@ async function inspect(
       reporter.end();
     }
     const model = await openRewardModel(choice.model, { engine: choice.engine, frozen: true });
-    const scorer = new PairScorer(
+    const seed = wholeNumber(flags.seed, "--seed");
+    const pairs = splits.map((split) => split.pairs);
+    const scorer = new PairScorer(model, pairs, context);
+    const edited = new PairScorer(
       model,
-      splits.map(({ pairs }) => pairs),
+      pairs.map((of) => editPairs(of, seed)),
       context,
     );
     try {
       let scored = 0;
       let expected = members.length;
+      const onSequences = (sequences: number) => reporter.step(scored * scorer.sequences + sequences);
       reporter.begin("scoring, sequences", expected * scorer.sequences);
       const result = await inspectMembers({
         members,
         splits,
         select,
         paths,
-        seed: wholeNumber(flags.seed, "--seed"),
-        score: (weights) =>
-          scorer.scoreAverage(set, weights, (sequences) =>
-            reporter.step(scored * scorer.sequences + sequences),
-          ),
+        seed,
+        score: (weights) => scorer.scoreAverage(set, weights, onSequences),
+        scoreEdited: (weights) => edited.scoreAverage(set, weights, onSequences),
         onProgress: (done, total) => {
           scored = done;
           if (total === expected) return;

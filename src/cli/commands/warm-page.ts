@@ -257,6 +257,23 @@ function disagreement({ splits }: InspectionReport): Section {
   };
 }
 
+function smoothness(report: InspectionReport): Section {
+  const arms: [string, Arm][] = [
+    ["average", report.average],
+    ["ensemble", report.ensemble],
+    ...report.members.map((arm, i): [string, Arm] => [memberNames(report)[i]!, arm]),
+  ];
+  return {
+    kind: "table",
+    title: "Smoothness",
+    caption:
+      "How far a reward moves when one token of the response becomes another, in standard deviations of the reward.",
+    columns: ["", ...report.splits.map(({ split }) => split)],
+    rows: arms.map(([name, { splits }]) => [name, ...splits.map(({ editSensitivity }) => editSensitivity)]),
+    note: "A policy finds jumps sooner than quality. One edit for each response, the same for all models; the new tokens come from the split's own responses.",
+  };
+}
+
 function deltas(report: InspectionReport): Section[] {
   if (!report.deltas) return [];
   const names = memberNames(report);
@@ -358,6 +375,7 @@ export function inspectionPage(report: InspectionReport): string {
       curves(report),
       leaveOneOut(report),
       disagreement(report),
+      smoothness(report),
       reliability(report),
       calibrationTable(report),
       ...deltas(report),

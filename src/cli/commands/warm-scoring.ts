@@ -1,13 +1,15 @@
 // Preference pairs as splits, and reward models that score them: the part of `warm` that needs the engine.
 
 import { UserError } from "../../base/errors.js";
+import { RandomStream } from "../../base/random.js";
 import { loadPreferences } from "../../data/index.js";
 import type { Metadata, PreferenceRow, Text } from "../../data/rows.js";
-import type { TokenIds } from "../../engine/contract.js";
+import type { Sequence } from "../../engine/contract.js";
 import type { LocalScalarModel } from "../../engine/local/index.js";
 import type { SplitFacts } from "../../reward/diagnostics/inspect.js";
 import type { PairScores } from "../../reward/diagnostics/pair-scores.js";
 import { shallowFeatures } from "../../reward/diagnostics/shallow-features.js";
+import { editOneToken, responseTokens } from "../../reward/diagnostics/smoothness.js";
 import type { MemberSet } from "../../reward/member-set.js";
 import { InterruptedError, type RunContext } from "../../train/context.js";
 import type { TextCodec } from "../../train/text.js";
@@ -16,8 +18,8 @@ import type { TextCodec } from "../../train/text.js";
 const CHUNK = 256;
 
 export interface EncodedPair {
-  chosen: TokenIds;
-  rejected: TokenIds;
+  chosen: Sequence;
+  rejected: Sequence;
 }
 
 export interface LoadedSplit extends SplitFacts {
@@ -43,11 +45,20 @@ const goldColumns = [
   ["chosen_score", "rejected_score"],
 ] as const;
 
-export function encodePair(codec: TextCodec, { prompt, chosen, rejected }: PreferenceRow): EncodedPair {
-  return {
-    chosen: codec.sequence(prompt, chosen).tokens,
-    rejected: codec.sequence(prompt, rejected).tokens,
-  };
+export const encodePair = (codec: TextCodec, { prompt, chosen, rejected }: PreferenceRow): EncodedPair => ({
+  chosen: codec.sequence(prompt, chosen),
+  rejected: codec.sequence(prompt, rejected),
+});
+
+/** The pairs with one token of every response changed. */
+export function editPairs(pairs: readonly EncodedPair[], seed: number): EncodedPair[] {
+  const stream = new RandomStream(seed, "one-token edits");
+  const vocabulary = responseTokens(pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]));
+  const edit = (sequence: Sequence): Sequence => ({
+    ...sequence,
+    tokens: editOneToken(sequence, vocabulary, stream),
+  });
+  return pairs.map(({ chosen, rejected }) => ({ chosen: edit(chosen), rejected: edit(rejected) }));
 }
 
 const plainText = (text: Text) =>
@@ -64,18 +75,17 @@ function goldOf(rows: readonly { metadata: Metadata }[]): number[] | undefined {
 }
 
 function encodeSplit(codec: TextCodec, name: string, corrupted: boolean, rows: PreferenceRow[]): LoadedSplit {
-  const featuresOf = (prompt: Text, response: Text) => {
-    const { tokens, promptLength } = codec.sequence(prompt, response);
-    return shallowFeatures(plainText(response), tokens.length - promptLength);
-  };
+  const pairs = rows.map((row) => encodePair(codec, row));
+  const featuresOf = (response: Text, { tokens, promptLength }: Sequence) =>
+    shallowFeatures(plainText(response), tokens.length - promptLength);
   const gold = goldOf(rows);
   return {
     name,
     corrupted,
-    pairs: rows.map((row) => encodePair(codec, row)),
-    features: rows.map(({ prompt, chosen, rejected }) => ({
-      chosen: featuresOf(prompt, chosen),
-      rejected: featuresOf(prompt, rejected),
+    pairs,
+    features: rows.map(({ chosen, rejected }, i) => ({
+      chosen: featuresOf(chosen, pairs[i]!.chosen),
+      rejected: featuresOf(rejected, pairs[i]!.rejected),
     })),
     ...(gold && { gold }),
   };
@@ -122,7 +132,7 @@ export class PairScorer {
   /** Rewards of every split. */
   async score(onProgress?: (sequences: number) => void): Promise<PairScores[]> {
     const sequences = this.splits.flatMap((pairs) =>
-      pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]),
+      pairs.flatMap(({ chosen, rejected }) => [chosen.tokens, rejected.tokens]),
     );
     const rewards: number[] = [];
     for (let first = 0; first < sequences.length; first += CHUNK) {

@@ -51,50 +51,19 @@ interface Work {
 
 /** Runs the seeds that `out` does not hold yet and writes report.html and results.json over all of `seeds`. */
 export async function reproduce(given: ReproduceOptions): Promise<ReproduceResult> {
-  const { experiment: name, out, seeds, quick = false, options = {}, reporter, signal } = given;
-  const cores = availableParallelism();
+  const { experiment: name, out, quick = false, options = {}, reporter, signal } = given;
   const experiment = await loadExperiment(name);
   await claim(out, { experiment: name, quick, options }, given.resume);
 
   const sharedDir = join(out, "shared");
   await mkdir(sharedDir, { recursive: true });
   const log = (line: string) => reporter.note(line);
+  const threads = availableParallelism();
   await untilStopped(signal, () =>
-    experiment.prepare({ sharedDir, threads: cores, quick, options, log, ...(signal ? { signal } : {}) }),
+    experiment.prepare({ sharedDir, threads, quick, options, log, ...(signal ? { signal } : {}) }),
   );
+  const results = await runSeeds(given, experiment.parts?.({ quick, options }) ?? [], sharedDir);
 
-  const stored = new Map<number, Stored>();
-  for (const seed of seeds) {
-    const earlier = await readJson<Stored>(join(seedDir(out, seed), "result.json"));
-    if (earlier) stored.set(seed, earlier);
-  }
-  const parts = experiment.parts?.({ quick, options }) ?? [];
-  const work = seeds.filter((seed) => !stored.has(seed)).flatMap((seed) => workOf(seed, parts));
-  const jobs = Math.max(1, Math.min(given.jobs ?? cores, work.length));
-  const threads = Math.max(1, Math.floor(cores / jobs));
-  const seconds = new Map<number, number>();
-  let done = 0;
-  reporter.begin(`reproduce ${name}`, work.length, done);
-  await untilStopped(signal, () =>
-    runGraph(work, { lanes: jobs, signal }, async ({ name: label, seed, part }, stop) => {
-      const dir = seedDir(out, seed);
-      const result = join(dir, "result.json");
-      const secondsBefore = seconds.get(seed) ?? 0;
-      const shared = { experiment: name, seed, dir, sharedDir, threads, quick, options };
-      const job: SeedJob = { ...shared, result, secondsBefore, ...(part === undefined ? {} : { part }) };
-      const took = await runInChild<SeedJob, string, number>(worker, job, {
-        name: label,
-        onMessage: (line) => reporter.note(`seed ${seed}: ${line}`),
-        signal: stop,
-      });
-      // Not `secondsBefore`: other parts of the seed may have ended meanwhile.
-      seconds.set(seed, (seconds.get(seed) ?? 0) + took);
-      if (part === undefined) stored.set(seed, (await readJson<Stored>(result))!);
-      reporter.step(++done);
-    }),
-  ).finally(() => reporter.end());
-
-  const results = seeds.map((seed) => stored.get(seed)!);
   const findings = experiment.report(
     results.map(({ seed, result }): SeedResult<unknown> => ({ seed, result })),
     { sharedDir },
@@ -111,6 +80,45 @@ export async function reproduce(given: ReproduceOptions): Promise<ReproduceResul
   await writeFileAtomic(paths.report, renderReport(findings.report));
   await writeFileAtomic(paths.json, `${JSON.stringify(document, undefined, 1)}\n`);
   return { ...paths, summary: findings.summary, document };
+}
+
+/** The result of every seed: as `out` holds it, or from processes that share the cores. */
+async function runSeeds(
+  { experiment, out, seeds, jobs, quick = false, options = {}, reporter, signal }: ReproduceOptions,
+  parts: readonly Part[],
+  sharedDir: string,
+): Promise<Stored[]> {
+  const stored = new Map<number, Stored>();
+  for (const seed of seeds) {
+    const earlier = await readJson<Stored>(join(seedDir(out, seed), "result.json"));
+    if (earlier) stored.set(seed, earlier);
+  }
+  const work = seeds.filter((seed) => !stored.has(seed)).flatMap((seed) => workOf(seed, parts));
+  const cores = availableParallelism();
+  const lanes = Math.max(1, Math.min(jobs ?? cores, work.length));
+  const threads = Math.max(1, Math.floor(cores / lanes));
+  const seconds = new Map<number, number>();
+  let done = 0;
+  reporter.begin(`reproduce ${experiment}`, work.length, done);
+  await untilStopped(signal, () =>
+    runGraph(work, { lanes, signal }, async ({ name, seed, part }, stop) => {
+      const dir = seedDir(out, seed);
+      const result = join(dir, "result.json");
+      const secondsBefore = seconds.get(seed) ?? 0;
+      const shared = { experiment, seed, dir, sharedDir, threads, quick, options };
+      const job: SeedJob = { ...shared, result, secondsBefore, ...(part === undefined ? {} : { part }) };
+      const took = await runInChild<SeedJob, string, number>(worker, job, {
+        name,
+        onMessage: (line) => reporter.note(`seed ${seed}: ${line}`),
+        signal: stop,
+      });
+      // Not `secondsBefore`: other parts of the seed may have ended meanwhile.
+      seconds.set(seed, (seconds.get(seed) ?? 0) + took);
+      if (part === undefined) stored.set(seed, (await readJson<Stored>(result))!);
+      reporter.step(++done);
+    }),
+  ).finally(() => reporter.end());
+  return seeds.map((seed) => stored.get(seed)!);
 }
 
 /** The parts of a seed, and then the seed. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { RandomStream } from "../../base/random.js";
+import { standardDeviation } from "../../base/statistics.js";
 import { inspectMembers, meanAccuracy, type SplitFacts } from "./inspect.js";
 import type { PairScores } from "./pair-scores.js";
 import { shallowFeatures } from "./shallow-features.js";
@@ -32,16 +33,27 @@ function linearWorld(count: number) {
       rejected: new Float64Array(pairs),
     }));
   };
-  return { score, asked };
+  /** An edit adds 1 to every chosen response of member 0, 2 to those of member 1 and so on. */
+  const scoreEdited = async (weights: readonly number[]): Promise<PairScores[]> => {
+    const shift = weights.reduce((sum, w, i) => sum + w * (i + 1), 0);
+    asked.push(`edited ${weights.join()}`);
+    return margins.map((members) => ({
+      chosen: Float64Array.from({ length: pairs }, (_, p) =>
+        members.reduce((sum, member, i) => sum + weights[i]! * member[p]!, shift),
+      ),
+      rejected: new Float64Array(pairs),
+    }));
+  };
+  return { score, scoreEdited, asked };
 }
 
 describe("inspecting members", () => {
   it("scores every average once and finds that linear models average like their ensemble", async () => {
-    const { score, asked } = linearWorld(4);
+    const { score, scoreEdited, asked } = linearWorld(4);
     const progress: [number, number][] = [];
     const members = ["a", "b", "c", "d"];
     const onProgress = (done: number, total: number) => progress.push([done, total]);
-    const result = await inspectMembers({ members, splits, score, onProgress });
+    const result = await inspectMembers({ members, splits, score, scoreEdited, onProgress });
     expect(new Set(asked).size).toBe(asked.length);
     expect(progress.at(-1)).toEqual([asked.length, asked.length]);
 
@@ -76,17 +88,30 @@ describe("inspecting members", () => {
     expect(curve("worst first").splits[0]!.points[0]!.average).toBe(
       result.members[3]!.splits[0]!.accuracy.estimate,
     );
+    // Half of the responses move by the member's own step.
+    const deviationOf = async (i: number) => {
+      const weights = members.map((_, j) => +(i === j));
+      const [{ chosen }] = (await score(weights)) as [PairScores];
+      return standardDeviation([...chosen, ...new Array<number>(pairs).fill(0)], 0);
+    };
+    const moved = result.members.map(({ splits: [first] }) => first!.editSensitivity);
+    for (const i of [0, 3]) expect(moved[i]).toBeCloseTo((i + 1) / 2 / (await deviationOf(i)), 12);
+    expect(result.average.splits[0]!.editSensitivity).toBeCloseTo(
+      result.ensemble.splits[0]!.editSensitivity,
+      12,
+    );
     expect(result.leaveOneOut).toHaveLength(4);
     const added = result.leaveOneOut.map((one) => one.splits[0]!.estimate);
     expect(added[0]).toBeGreaterThan(added[3]!);
   });
 
   it("ranks on the split that is asked for, and takes the paths that are named", async () => {
-    const { score } = linearWorld(3);
+    const { score, scoreEdited } = linearWorld(3);
     const result = await inspectMembers({
       members: ["a", "b", "c"],
       splits,
       score,
+      scoreEdited,
       select: 1,
       paths: [
         [0, 2],
@@ -105,8 +130,8 @@ describe("inspecting members", () => {
 
   it("the same seed, the same figures", async () => {
     const run = async (seed: number) => {
-      const { score } = linearWorld(3);
-      return inspectMembers({ members: ["a", "b", "c"], splits, score, seed });
+      const { score, scoreEdited } = linearWorld(3);
+      return inspectMembers({ members: ["a", "b", "c"], splits, score, scoreEdited, seed });
     };
     const [first, again, other] = [await run(1), await run(1), await run(2)];
     expect(again).toEqual(first);

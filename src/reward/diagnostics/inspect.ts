@@ -24,6 +24,7 @@ import {
   type ShallowFeatures,
   shallowFeatureNames,
 } from "./shallow-features.js";
+import { editSensitivity } from "./smoothness.js";
 
 export interface SplitFacts {
   name: string;
@@ -41,6 +42,8 @@ export interface InspectOptions {
   splits: readonly SplitFacts[];
   /** The scores of sum_i w_i phi_i on every split. */
   score: (weights: readonly number[]) => Promise<readonly PairScores[]>;
+  /** The same for the responses with one token changed; asked for the members and for the average of all. */
+  scoreEdited: InspectOptions["score"];
   /** The split whose accuracy ranks the members; never a corrupted one. Default: the first. */
   select?: number;
   /** Pairs of members to interpolate between. Default: the two best. */
@@ -59,6 +62,8 @@ export interface SplitResult {
   loss: number;
   calibration: Calibration;
   leanings: FeatureLeaning[];
+  /** mean |r(y) - r(y')| / sd(r), y' being y with one token changed. */
+  editSensitivity: number;
 }
 
 export interface Arm {
@@ -141,6 +146,7 @@ export async function inspectMembers({
   members: names,
   splits,
   score,
+  scoreEdited,
   select = 0,
   paths: given,
   seed = 0,
@@ -173,20 +179,29 @@ export async function inspectMembers({
   const unknown = new Map(
     wanted.filter((weights) => !averages.isKnown(weights)).map((weights) => [weights.join(), weights]),
   );
+  const uniform = uniformOver(indices, count);
+  const edits = new Averages(scoreEdited);
+  const toEdit = [...indices.map(single), uniform];
   let done = count;
-  onProgress?.(done, count + unknown.size);
+  const total = count + unknown.size + toEdit.length;
+  onProgress?.(done, total);
   for (const weights of unknown.values()) {
     await averages.add(weights);
-    onProgress?.(++done, count + unknown.size);
+    onProgress?.(++done, total);
+  }
+  for (const weights of toEdit) {
+    await edits.add(weights);
+    onProgress?.(++done, total);
   }
 
   const stream = new RandomStream(seed, "bootstrap");
-  const all = averages.of(uniformOver(indices, count));
+  const all = averages.of(uniform);
   const singles = splits.map((_, s) => indices.map((i) => averages.of(single(i))[s]!));
   const ensemble = singles.map(ensembleScores);
-  const arm = (name: string, scores: readonly PairScores[]): Arm => ({
+  const editedSingles = splits.map((_, s) => indices.map((i) => edits.of(single(i))[s]!));
+  const arm = (name: string, scores: readonly PairScores[], edited: readonly PairScores[]): Arm => ({
     name,
-    splits: splits.map((split, s) => splitResult(split, scores[s]!)),
+    splits: splits.map((split, s) => splitResult(split, scores[s]!, edited[s]!)),
   });
   const accuracyOn = (s: number, subset: readonly number[]): number =>
     qualityOf(averages.of(uniformOver(subset, count))[s]!).accuracy;
@@ -194,11 +209,11 @@ export async function inspectMembers({
     pairedBootstrap(correctness(a), correctness(b), { stream, resamples });
 
   return {
-    members: indices.map((i) => arm(names[i]!, averages.of(single(i)))),
+    members: indices.map((i) => arm(names[i]!, averages.of(single(i)), edits.of(single(i)))),
     ranking,
     selectedOn: splits[select]!.name,
-    average: arm("average", all),
-    ensemble: arm("ensemble", ensemble),
+    average: arm("average", all, edits.of(uniform)),
+    ensemble: arm("ensemble", ensemble, editedSingles.map(ensembleScores)),
     splits: splits.map((split, s) => ({
       split: split.name,
       corrupted: split.corrupted,
@@ -249,13 +264,14 @@ const featureDifferences = ({ features }: SplitFacts) =>
     ]),
   ) as Record<ShallowFeature, number[]>;
 
-function splitResult(split: SplitFacts, scores: PairScores): SplitResult {
+function splitResult(split: SplitFacts, scores: PairScores, edited: PairScores): SplitResult {
   return {
     split: split.name,
     accuracy: accuracyInterval(scores),
     loss: qualityOf(scores).loss,
     calibration: calibrationOf(scores),
     leanings: featureLeanings(marginsOf(scores), featureDifferences(split), split.gold),
+    editSensitivity: editSensitivity(scores, edited),
   };
 }
 
