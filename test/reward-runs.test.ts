@@ -3,6 +3,7 @@
 
 import { readFile, rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadPreferences } from "../src/data/index.js";
 import { writeRandomModel } from "../src/lab/base.js";
@@ -62,18 +63,58 @@ describe("initialisation", () => {
     expect(heads[1]).toEqual(heads[0]);
     expect(heads[2]).toEqual(heads[0]);
 
-    const codec = await openCodec(shop.policy);
-    const last = await openScalarModel(shop.policy, { engine: recipe.engine, frozen: true });
-    const { rows } = await loadPreferences(data, {});
-    const features = async (side: "chosen" | "rejected") =>
-      last.features(rows.map((row) => codec.sequence(row.prompt, row[side]).tokens));
-    const [chosen, rejected] = [await features("chosen"), await features("rejected")];
-    const differences = chosen.map((f, i) => f.map((value, d) => value - rejected[i]![d]!));
-    const wanted = linearProbe(differences, { l2: recipe.probeL2 });
-    const largest = Math.max(...wanted.map(Math.abs));
-    wanted.forEach((value, d) => {
-      expect(Math.abs(heads[0]![d]! - value)).toBeLessThan(1e-4 * largest);
+    await expectProbeOn(data, heads[0]!);
+  });
+});
+
+/** The head is the linear probe of the workshop's policy on the pairs of a file. */
+async function expectProbeOn(data: string, head: Float32Array): Promise<void> {
+  const codec = await openCodec(shop.policy);
+  const engine = { kind: "local", device: "cpu", maxBatchTokens: 4096, threads: 1 } as const;
+  const model = await openScalarModel(shop.policy, { engine, frozen: true });
+  const { rows } = await loadPreferences(data, {});
+  const features = async (side: "chosen" | "rejected") =>
+    model.features(rows.map((row) => codec.sequence(row.prompt, row[side]).tokens));
+  const [chosen, rejected] = [await features("chosen"), await features("rejected")];
+  const differences = chosen.map((f, i) => f.map((value, d) => value - rejected[i]![d]!));
+  const wanted = linearProbe(differences, { l2: 1e-3 });
+  const largest = Math.max(...wanted.map(Math.abs));
+  expect(Math.max(...wanted.map((value, d) => Math.abs(head[d]! - value)))).toBeLessThan(1e-4 * largest);
+}
+
+describe("flip_labels", () => {
+  it("trains on wrong labels, the same for all runs, and leaves a file that says which", async () => {
+    const file = await shop.recipe("noisy.yaml", {
+      output_dir: shop.path("noisy"),
+      model: shop.policy,
+      data: shop.data("preferences.jsonl"),
+      eval_data: shop.data("validation.jsonl"),
+      flip_labels: 0.25,
+      runs: 2,
+      steps: 1,
+      batch_size: 4,
+      learning_rate: 0,
+      engine: { kind: "local", threads: 1 },
     });
+    expect(await runCli(["reward", file, "--quiet", "--jobs", "2"])).toMatchObject({ code: 0, stderr: "" });
+    const train = shop.path("noisy/train.jsonl");
+    const [before, after] = [
+      await loadPreferences(shop.data("preferences.jsonl")),
+      await loadPreferences(train),
+    ];
+    const turned = after.rows.filter(({ chosen }, i) => {
+      expect(after.rows[i]!.prompt).toEqual(before.rows[i]!.prompt);
+      return !isDeepStrictEqual(chosen, before.rows[i]!.chosen);
+    });
+    expect(turned).toHaveLength(Math.round(before.rows.length / 4));
+    const wasFlipped = before.rows.map(({ metadata }) => metadata.flipped === true);
+    after.rows.forEach((row, i) => {
+      expect(row.metadata.flipped).toBe(wasFlipped[i] !== turned.includes(row));
+    });
+    for (const member of [1, 2]) {
+      const tensors = await tensorsOf(shop.path(`noisy/member-${member}/final`));
+      await expectProbeOn(train, tensors.get("score.weight")!);
+    }
   });
 });
 

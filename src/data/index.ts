@@ -15,6 +15,7 @@ import type { CompletionRow, DataRow, LabelledRow, PreferenceRow, PromptRow } fr
 import { resolveSource, type SourceOptions } from "./source.js";
 
 export { type CursorOptions, type CursorState, PromptCursor } from "./cursor.js";
+export { type FlipOptions, flipLabels, goldColumns, preferencesJsonl } from "./flip.js";
 export { type DataFormat, describeFormat, detectFormat } from "./format.js";
 export { type DownloadProgress, type HubOptions, openRepo } from "./hub.js";
 export { fetchModel, resolveModel } from "./hub-models.js";

@@ -569,6 +569,8 @@ const rewardSchema = section(
     eval_data: dataSource("a file of preferences to evaluate on").optional(),
     /** Share of `data` held out for evaluation when there is no `eval_data`. */
     eval_split: number({ min: 0, below: 1 }).default(0.05),
+    /** Share of the training labels that is turned round on purpose, the same ones for all runs; `train.jsonl` says which. */
+    flip_labels: number({ min: 0, below: 1 }).default(0),
     /** M: how many members to train; they differ in data order, and in what the lists below offer. */
     runs: counting().default(1),
     /** One value, or values that each run draws from. */

@@ -3,9 +3,10 @@
 
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
-import { loadPreferences, PromptCursor, partition } from "../data/index.js";
+import { flipLabels, loadPreferences, PromptCursor, partition, preferencesJsonl } from "../data/index.js";
 import type { PreferenceRow } from "../data/rows.js";
 import type { Dropout, TokenIds } from "../engine/contract.js";
 import type { LocalScalarModel } from "../engine/local/index.js";
@@ -54,6 +55,11 @@ export async function runReward(
   for (const index of indices) await checkOutputDir(memberDir(recipe, index), recipe, context);
   const { rows, notes } = await loadPairs(recipe);
   for (const note of notes) context.reporter.note(note);
+  if (recipe.flipLabels > 0) {
+    const file = join(recipe.outputDir, "train.jsonl");
+    await writeFileAtomic(file, preferencesJsonl(rows.train));
+    context.reporter.note(`flip_labels: ${file} says which labels were turned round`);
+  }
 
   const processes = Math.min(jobs, recipe.runs);
   const threads = processes > 1 ? Math.max(1, Math.floor(availableParallelism() / processes)) : undefined;
@@ -93,14 +99,20 @@ interface Rows {
 /** The rows of the recipe, and what was found in its files. */
 export async function loadPairs(recipe: RewardRecipe): Promise<{ rows: Rows; notes: string[] }> {
   const { rows, description } = await loadPreferences(recipe.data.path, recipe.data);
-  const notes = [`${recipe.data.path}: ${description}`];
-  if (recipe.evalData) {
-    const held = await loadPreferences(recipe.evalData.path, recipe.evalData);
-    notes.push(`${recipe.evalData.path}: ${held.description}`);
-    return { rows: { train: rows, validation: held.rows }, notes };
-  }
-  if (recipe.evalSplit === 0) return { rows: { train: rows, validation: [] }, notes };
-  return { rows: partition(rows, { fraction: recipe.evalSplit, seed: recipe.seed }), notes };
+  const held = recipe.evalData && (await loadPreferences(recipe.evalData.path, recipe.evalData));
+  const { train, validation } = held
+    ? { train: rows, validation: held.rows }
+    : recipe.evalSplit === 0
+      ? { train: rows, validation: [] }
+      : partition(rows, { fraction: recipe.evalSplit, seed: recipe.seed });
+  const flip = { share: recipe.flipLabels, seed: recipe.seed };
+  return {
+    rows: { train: flip.share > 0 ? flipLabels(train, flip) : train, validation },
+    notes: [
+      `${recipe.data.path}: ${description}`,
+      ...(held ? [`${recipe.evalData!.path}: ${held.description}`] : []),
+    ],
+  };
 }
 
 /**

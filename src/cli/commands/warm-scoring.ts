@@ -2,7 +2,7 @@
 
 import { UserError } from "../../base/errors.js";
 import { RandomStream } from "../../base/random.js";
-import { loadPreferences } from "../../data/index.js";
+import { goldColumns, loadPreferences } from "../../data/index.js";
 import type { Metadata, PreferenceRow, Text } from "../../data/rows.js";
 import type { Sequence } from "../../engine/contract.js";
 import type { LocalScalarModel } from "../../engine/local/index.js";
@@ -37,13 +37,6 @@ export interface SplitOptions {
   /** A boolean column that is true where the label is known to be wrong. Such rows become a split of their own. */
   flippedColumn?: string;
 }
-
-/** Columns in which data sets keep the true reward of both responses. */
-const goldColumns = [
-  ["gold_chosen", "gold_rejected"],
-  ["score_chosen", "score_rejected"],
-  ["chosen_score", "rejected_score"],
-] as const;
 
 export const encodePair = (codec: TextCodec, { prompt, chosen, rejected }: PreferenceRow): EncodedPair => ({
   chosen: codec.sequence(prompt, chosen),
