@@ -57,6 +57,27 @@ const cases: readonly JudgeCase[] = [
     metadata: { answer: "#### 175" },
     expected: "satisfied",
   },
+  {
+    judge: "instructions",
+    response: essay,
+    metadata: {
+      instruction_id_list: [
+        "length_constraints:number_words",
+        "length_constraints:number_sentences",
+        "keywords:existence",
+        "keywords:forbidden_words",
+        "language:response_language",
+      ],
+      kwargs: [
+        { relation: "at least", num_words: 200 },
+        { relation: "at least", num_sentences: 10 },
+        { keywords: ["miller", "boat"] },
+        { forbidden_words: ["wagon"] },
+        { language: "en" },
+      ],
+    },
+    expected: "satisfied",
+  },
   { judge: "code", response: program, metadata: { unit_tests: unitTests }, expected: "satisfied" },
   {
     judge: "code",
