@@ -1,6 +1,7 @@
 // What the mixture of judges and calibration cost: steps of CRPG with rule judges against steps of plain policy gradient
-// (REINFORCE, no judges), on the lab's world and model, or a wider model that says the same. With a learning rate of 0 both draw the very same samples, so
-// that nothing else is different. Whole runs take turns; a step counts with the median of its repetitions.
+// (REINFORCE, no judges), on the lab's world and model, or a wider model that says the same. With a learning rate of 0
+// both draw the very same samples, so that nothing else is different. Whole runs take turns; a step counts with the median
+// of its repetitions.
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

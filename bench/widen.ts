@@ -19,10 +19,10 @@ const matrixShape = (shape: readonly number[]): [number, number] =>
   shape.length === 2 ? [shape[0]!, shape[1]!] : [1, shape[0]!];
 
 /**
- * Writes the model of `from` (of Llama's kind) with `factor` times as many hidden and intermediate units and heads, the new ones all zero.
- * A norm over `factor` times as many units sees 1 / `factor` of the mean square, so its weights shrink by the root and
- * its epsilon by the factor: every logit stays what it was, to rounding (exactly where the root is a power of two).
- * Returns its config.
+ * Writes the model of `from` (of Llama's kind) with `factor` times as many hidden and intermediate units and heads, the new
+ * ones all zero, and returns its config. A norm over `factor` times as many units sees 1 / `factor` of the mean square, so
+ * its weights shrink by the root and its epsilon by the factor: every logit stays what it was, to rounding (exactly where
+ * the root is a power of two).
  */
 export async function widen(from: string, to: string, factor: number): Promise<DecoderConfig> {
   const { config, tensors } = await loadCheckpoint(from);

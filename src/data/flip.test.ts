@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { flipLabels } from "./flip.js";
+import { flipLabels, preferencesJsonl } from "./flip.js";
 import type { PreferenceRow } from "./rows.js";
 
 const rows = Array.from(
@@ -42,4 +42,15 @@ it("a label that was wrong is right once it is flipped", () => {
   const all = flipLabels(wrong, { share: 1, seed: 1 });
   expect(all.every(({ metadata }) => metadata.flipped === false)).toBe(true);
   expect(all[0]!.chosen).toBe("bad 0");
+});
+
+it("writes the row's own fields where another column has the name of one", () => {
+  const mapped = { ...rows[0]!, metadata: { chosen: "a column that was mapped elsewhere", source: "human" } };
+  expect(JSON.parse(preferencesJsonl([mapped]))).toEqual({
+    prompt: "question 0",
+    chosen: "good 0",
+    rejected: "bad 0",
+    margin: 0,
+    source: "human",
+  });
 });

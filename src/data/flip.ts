@@ -1,6 +1,7 @@
 // Wrong labels on purpose: WARM's robustness to label noise (section 4.2 of the paper) is measured with exactly a quarter of
 // the training labels flipped, once, the same ones for all members, and the rows say which.
 
+import { jsonl } from "../base/jsonl.js";
 import { RandomStream } from "../base/random.js";
 import type { PreferenceRow } from "./rows.js";
 
@@ -20,12 +21,10 @@ export interface FlipOptions {
 /** The rows in their order, so many of them the wrong way round. `flipped` in the metadata: the label is known to be wrong. */
 export function flipLabels(rows: readonly PreferenceRow[], { share, seed }: FlipOptions): PreferenceRow[] {
   const order = new RandomStream(seed, "flip labels").shuffle([...rows.keys()]);
-  const chosen = new Set(order.slice(0, Math.round(share * rows.length)));
+  const turned = new Set(order.slice(0, Math.round(share * rows.length)));
   return rows.map((row, i) => {
-    const flipped = row.metadata.flipped === true;
-    return chosen.has(i)
-      ? swapped({ ...row, metadata: { ...row.metadata, flipped: !flipped } })
-      : { ...row, metadata: { ...row.metadata, flipped } };
+    const { metadata, ...rest } = turned.has(i) ? swapped(row) : row;
+    return { ...rest, metadata: { ...metadata, flipped: (metadata.flipped === true) !== turned.has(i) } };
   });
 }
 
@@ -39,4 +38,4 @@ function swapped(row: PreferenceRow): PreferenceRow {
 
 /** Rows as JSONL, which `loadPreferences` reads back. */
 export const preferencesJsonl = (rows: readonly PreferenceRow[]): string =>
-  rows.map(({ id: _, metadata, ...row }) => `${JSON.stringify({ ...row, ...metadata })}\n`).join("");
+  jsonl(rows.map(({ id: _, metadata, ...row }) => ({ ...metadata, ...row })));

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { explainDiskError, writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
+import { jsonl } from "../base/jsonl.js";
 import { resolveModel } from "../data/index.js";
 import { InterruptedError } from "../train/context.js";
 import { Lock } from "../train/lock.js";
@@ -52,7 +53,7 @@ export class RowLog<Row extends Keyed> {
     for (const row of rows) this.rows.set(row.key, row);
     if (this.path === undefined || rows.length === 0) return;
     try {
-      await appendFile(this.path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+      await appendFile(this.path, jsonl(rows));
     } catch (error) {
       throw explainDiskError(error, this.path);
     }

@@ -5,6 +5,7 @@ import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, writeFileSync
 import { readFile } from "node:fs/promises";
 import { explainDiskError } from "../base/atomic.js";
 import { NonFiniteError, UserError } from "../base/errors.js";
+import { jsonl } from "../base/jsonl.js";
 
 /** undefined is written as null: the metric exists but has no value at this step. */
 export type Metrics = Readonly<Record<string, number | string | undefined>>;
@@ -49,7 +50,7 @@ export class JsonlWriter {
   }
 
   append(rows: readonly unknown[] | string): void {
-    const text = typeof rows === "string" ? rows : rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+    const text = typeof rows === "string" ? rows : jsonl(rows);
     try {
       writeFileSync(this.fd, text);
     } catch (error) {

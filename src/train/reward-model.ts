@@ -98,21 +98,22 @@ interface Rows {
 
 /** The rows of the recipe, and what was found in its files. */
 export async function loadPairs(recipe: RewardRecipe): Promise<{ rows: Rows; notes: string[] }> {
+  const { rows, notes } = await readPairs(recipe);
+  if (recipe.flipLabels === 0) return { rows, notes };
+  const train = flipLabels(rows.train, { share: recipe.flipLabels, seed: recipe.seed });
+  return { rows: { ...rows, train }, notes };
+}
+
+async function readPairs(recipe: RewardRecipe): Promise<{ rows: Rows; notes: string[] }> {
   const { rows, description } = await loadPreferences(recipe.data.path, recipe.data);
-  const held = recipe.evalData && (await loadPreferences(recipe.evalData.path, recipe.evalData));
-  const { train, validation } = held
-    ? { train: rows, validation: held.rows }
-    : recipe.evalSplit === 0
-      ? { train: rows, validation: [] }
-      : partition(rows, { fraction: recipe.evalSplit, seed: recipe.seed });
-  const flip = { share: recipe.flipLabels, seed: recipe.seed };
-  return {
-    rows: { train: flip.share > 0 ? flipLabels(train, flip) : train, validation },
-    notes: [
-      `${recipe.data.path}: ${description}`,
-      ...(held ? [`${recipe.evalData!.path}: ${held.description}`] : []),
-    ],
-  };
+  const notes = [`${recipe.data.path}: ${description}`];
+  if (recipe.evalData) {
+    const held = await loadPreferences(recipe.evalData.path, recipe.evalData);
+    notes.push(`${recipe.evalData.path}: ${held.description}`);
+    return { rows: { train: rows, validation: held.rows }, notes };
+  }
+  if (recipe.evalSplit === 0) return { rows: { train: rows, validation: [] }, notes };
+  return { rows: partition(rows, { fraction: recipe.evalSplit, seed: recipe.seed }), notes };
 }
 
 /**

@@ -15,11 +15,14 @@ const percentCell = (value: number, interval?: readonly [number, number]): Cell 
 
 const memberNames = ({ members }: InspectionReport): string[] => members.map((_, i) => `member ${i + 1}`);
 
+const memberArms = (report: InspectionReport): [string, Arm][] =>
+  memberNames(report).map((name, i) => [name, report.members[i]!]);
+
 function accuracyTable(report: InspectionReport): Section {
   const arms: [string, Arm][] = [
     ["average (WARM)", report.average],
     ["ensemble of predictions", report.ensemble],
-    ...report.members.map((arm, i): [string, Arm] => [`${memberNames(report)[i]}: ${arm.name}`, arm]),
+    ...memberArms(report).map(([name, arm]): [string, Arm] => [`${name}: ${arm.name}`, arm]),
   ];
   const singles: Cell[] = report.splits.map((_, s) => percentCell(meanAccuracy(report.members, s)));
   return {
@@ -169,10 +172,10 @@ function leaveOneOut(report: InspectionReport): Section {
   };
 }
 
-const calibratedArms = ({ average, ensemble, members }: InspectionReport): [string, Arm][] => [
-  ["average", average],
-  ["ensemble", ensemble],
-  ["member 1", members[0]!],
+const calibratedArms = (report: InspectionReport): [string, Arm][] => [
+  ["average", report.average],
+  ["ensemble", report.ensemble],
+  memberArms(report)[0]!,
 ];
 
 function reliability(report: InspectionReport): Section {
@@ -261,7 +264,7 @@ function smoothness(report: InspectionReport): Section {
   const arms: [string, Arm][] = [
     ["average", report.average],
     ["ensemble", report.ensemble],
-    ...report.members.map((arm, i): [string, Arm] => [memberNames(report)[i]!, arm]),
+    ...memberArms(report),
   ];
   return {
     kind: "table",
@@ -311,10 +314,7 @@ function deltas(report: InspectionReport): Section[] {
 }
 
 function leanings(report: InspectionReport): Section {
-  const arms: [string, Arm][] = [
-    ["average", report.average],
-    ...report.members.map((arm, i): [string, Arm] => [memberNames(report)[i]!, arm]),
-  ];
+  const arms: [string, Arm][] = [["average", report.average], ...memberArms(report)];
   return {
     kind: "panels",
     title: "Length and format",

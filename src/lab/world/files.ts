@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { writeDirectoryAtomic, writeFileAtomic } from "../../base/atomic.js";
+import { jsonl } from "../../base/jsonl.js";
 import { type Bpe, tokenizerJson } from "./bpe.js";
 import { chatTemplate, specialTokens } from "./chat.js";
 import type { Pair } from "./preferences.js";
@@ -9,8 +10,6 @@ import type { PromptRow, World } from "./world.js";
 
 const user = (content: string) => [{ role: "user", content }];
 const assistant = (content: string) => [{ role: "assistant", content }];
-
-const jsonl = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
 
 /** The metadata become columns of the row, which is where judges look for them. */
 const promptRow = ({ id, family, prompt, metadata }: PromptRow) => ({

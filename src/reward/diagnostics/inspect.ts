@@ -181,17 +181,15 @@ export async function inspectMembers({
   );
   const uniform = uniformOver(indices, count);
   const edits = new Averages(scoreEdited);
-  const toEdit = [...indices.map(single), uniform];
-  let done = count;
-  const total = count + unknown.size + toEdit.length;
-  onProgress?.(done, total);
-  for (const weights of unknown.values()) {
-    await averages.add(weights);
-    onProgress?.(++done, total);
-  }
-  for (const weights of toEdit) {
-    await edits.add(weights);
-    onProgress?.(++done, total);
+  const missing = [
+    ...Array.from(unknown.values(), (weights) => ({ scores: averages, weights })),
+    ...[...indices.map(single), uniform].map((weights) => ({ scores: edits, weights })),
+  ];
+  const total = count + missing.length;
+  onProgress?.(count, total);
+  for (const [i, { scores, weights }] of missing.entries()) {
+    await scores.add(weights);
+    onProgress?.(count + i + 1, total);
   }
 
   const stream = new RandomStream(seed, "bootstrap");

@@ -27,11 +27,7 @@ export function editOneToken(
   const at = promptLength + (length > 0 ? stream.integer(length) : 0);
   const others = length > 0 ? vocabulary.filter((token) => token !== tokens[at]) : vocabulary;
   if (others.length === 0) return tokens;
-  return [
-    ...Array.from(tokens).slice(0, at),
-    stream.choice(others),
-    ...Array.from(tokens).slice(length > 0 ? at + 1 : at),
-  ];
+  return Array.from(tokens).toSpliced(at, length > 0 ? 1 : 0, stream.choice(others));
 }
 
 /** mean |r(y) - r(y')| / sd(r) over all responses y of the pairs, y' being y with one token changed. */
