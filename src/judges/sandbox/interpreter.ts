@@ -1,6 +1,7 @@
 // A Python interpreter that goes back to its beginning after each program: its whole memory is copied once and written
 // back, byte for byte, which takes milliseconds where a start takes a second.
 
+import { MemoryImage } from "./memory-image.js";
 import { serve } from "./python-harness.js";
 import { createRealm, type PyodideFiles, type Realm, type Stream } from "./realm.js";
 
@@ -27,7 +28,7 @@ export class Interpreter {
   private inbox = "";
   private outbox = "";
   private realm!: Realm;
-  private image!: Uint8Array;
+  private image!: MemoryImage;
   private streams: (Stream | null)[] = [];
   private states: Pick<Stream, "fd" | "position" | "flags">[] = [];
   private stackTop = 0;
@@ -51,7 +52,7 @@ export class Interpreter {
     if (!interpreter.execute(harness)) throw new Error("the Python sandbox did not start");
     const { module, stackPointer } = interpreter.realm;
     interpreter.stackTop = stackPointer.value;
-    interpreter.image = new Uint8Array(module.HEAPU8.buffer).slice();
+    interpreter.image = new MemoryImage(new Uint8Array(module.HEAPU8.buffer));
     interpreter.streams = [...module.FS.streams];
     interpreter.states = interpreter.streams.map((stream, fd) => ({
       fd,
@@ -64,9 +65,7 @@ export class Interpreter {
   /** Back to the beginning; memory may then grow by `memoryMb`. */
   reset(memoryMb: number, attendant: Attendant): void {
     const { module, stackPointer } = this.realm;
-    const memory = new Uint8Array(module.HEAPU8.buffer);
-    memory.set(this.image);
-    memory.fill(0, this.image.length);
+    this.image.restore(new Uint8Array(module.HEAPU8.buffer));
     stackPointer.value = this.stackTop;
     this.isBroken = false;
     this.refused = undefined;

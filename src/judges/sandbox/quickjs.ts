@@ -12,6 +12,7 @@ import {
 } from "quickjs-emscripten";
 import { harnessSource } from "./harness.js";
 import { type Meter, Stopped } from "./limits.js";
+import { MemoryImage } from "./memory-image.js";
 
 const nativeStackBytes = 256 * 1024;
 
@@ -21,28 +22,6 @@ const jobsPerCheck = 200;
 const pagesPerMb = 16;
 const initialPages = 16 * pagesPerMb;
 
-const blockBytes = 4096;
-
-interface Stretch {
-  offset: number;
-  bytes: Uint8Array;
-}
-
-/** Copies of the stretches of blocks that are not all zero: of 16 MB, the interpreter and its harness fill 2 %. */
-function stretchesOf(memory: Uint8Array): Stretch[] {
-  const zeros = Buffer.alloc(blockBytes);
-  const stretches: Stretch[] = [];
-  let start = 0;
-  const closeAt = (end: number) => {
-    if (end > start) stretches.push({ offset: start, bytes: memory.slice(start, end) });
-    start = end + blockBytes;
-  };
-  for (let at = 0; at < memory.length; at += blockBytes)
-    if (zeros.equals(memory.subarray(at, at + blockBytes))) closeAt(at);
-  closeAt(memory.length);
-  return stretches;
-}
-
 /** Outcome of an evaluation or a call. Handles are not freed one by one: the memory that they point into is reset. */
 export type Outcome = { value: QuickJSHandle } | { error: QuickJSHandle };
 
@@ -50,7 +29,7 @@ export class QuickJs {
   private readonly runtime: QuickJSRuntime;
   private readonly context: QuickJSContext;
   private readonly harness: QuickJSHandle;
-  private readonly image: readonly Stretch[];
+  private readonly image: MemoryImage;
   private meter: Meter | undefined;
 
   private constructor(
@@ -71,7 +50,7 @@ export class QuickJs {
       this.context.callFunction(create, this.context.undefined, write),
     );
     this.runtime.setInterruptHandler(() => this.meter?.check() ?? false);
-    this.image = stretchesOf(new Uint8Array(memory.buffer));
+    this.image = new MemoryImage(new Uint8Array(memory.buffer));
   }
 
   /**
@@ -92,9 +71,7 @@ export class QuickJs {
 
   /** Back to the beginning, for a program that `meter` watches over. */
   reset(meter: Meter): void {
-    const memory = new Uint8Array(this.memory.buffer);
-    memory.fill(0);
-    for (const { offset, bytes } of this.image) memory.set(bytes, offset);
+    this.image.restore(new Uint8Array(this.memory.buffer));
     this.meter = meter;
   }
 
