@@ -15,10 +15,10 @@ import { maxNewTokens } from "../src/lab/world/base-model.js";
 import { writeWorld } from "../src/lab/world/files.js";
 import { buildWorld } from "../src/lab/world/world.js";
 import { parameterSpecs } from "../src/model/config.js";
-import { runAlign } from "../src/train/align.js";
-import { silent } from "../src/train/context.js";
-import { readJsonl } from "../src/train/metrics.js";
-import { parseRecipe } from "../src/train/recipe.js";
+import { parseRecipe } from "../src/recipe/recipe.js";
+import { silent } from "../src/run/context.js";
+import { readJsonl } from "../src/run/metrics.js";
+import { runAlign } from "../src/train/align/align.js";
 import { widen } from "./widen.js";
 
 export interface AlignBenchOptions {

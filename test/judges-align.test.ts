@@ -4,10 +4,10 @@ import { rm, writeFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { hash32, uniformAt } from "../src/base/random.js";
-import { runAlign } from "../src/train/align.js";
-import { silent } from "../src/train/context.js";
-import { type MetricsRow, type Rollout, readJsonl } from "../src/train/metrics.js";
-import { parseRecipe } from "../src/train/recipe.js";
+import { parseRecipe } from "../src/recipe/recipe.js";
+import { silent } from "../src/run/context.js";
+import { type MetricsRow, type Rollout, readJsonl } from "../src/run/metrics.js";
+import { runAlign } from "../src/train/align/align.js";
 import { type ChatServer, chatServer } from "./support/chat-server.js";
 import { openWorkshop, type Workshop } from "./support/workshop.js";
 

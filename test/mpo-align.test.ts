@@ -14,10 +14,10 @@ import {
   type ScriptedServerOptions,
   startScriptedServer,
 } from "../src/mpo/scripted/server.js";
-import { runAlign } from "../src/train/align.js";
-import { silent } from "../src/train/context.js";
-import { type MetricsRow, type Rollout, readJsonl } from "../src/train/metrics.js";
-import { parseRecipe } from "../src/train/recipe.js";
+import { parseRecipe } from "../src/recipe/recipe.js";
+import { silent } from "../src/run/context.js";
+import { type MetricsRow, type Rollout, readJsonl } from "../src/run/metrics.js";
+import { runAlign } from "../src/train/align/align.js";
 import { runCli } from "./support/cli.js";
 import { contentsOf, openWorkshop, type Workshop } from "./support/workshop.js";
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { reproduce as reproduceHere } from "../src/lab/reproduce/harness.js";
-import { InterruptedError, silent } from "../src/train/context.js";
+import { InterruptedError, silent } from "../src/run/context.js";
 import { runCli } from "./support/cli.js";
 
 const dir = mkdtempSync(join(tmpdir(), "reproduce-"));

@@ -8,11 +8,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadPreferences } from "../src/data/index.js";
 import { writeRandomModel } from "../src/lab/base.js";
 import { SafetensorsReader } from "../src/model/safetensors.js";
+import { parseRecipe } from "../src/recipe/recipe.js";
 import { linearProbe } from "../src/reward/probe.js";
-import { silent } from "../src/train/context.js";
+import { silent } from "../src/run/context.js";
 import { openCodec, openScalarModel } from "../src/train/models.js";
-import { parseRecipe } from "../src/train/recipe.js";
-import { runReward } from "../src/train/reward-model.js";
+import { runReward } from "../src/train/reward-model/reward-model.js";
 import { runCli } from "./support/cli.js";
 import { contentsOf, openWorkshop, tinyConfig, type Workshop } from "./support/workshop.js";
 

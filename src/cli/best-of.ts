@@ -7,10 +7,10 @@ import { type BestOfPoint, bestOfCurve } from "../eval/best-of.js";
 import { openScorer, type Sampled } from "../eval/scorer.js";
 import { createMember } from "../judges/registry.js";
 import { verdictFrom } from "../judges/verdict.js";
+import { parseValue } from "../recipe/file.js";
 import { ensembleMean, uncertaintyWeighted, worstCase } from "../reward/ensemble.js";
-import type { RunContext } from "../train/context.js";
+import type { RunContext } from "../run/context.js";
 import { openTokenizer } from "../train/models.js";
-import { parseValue } from "../train/recipe-file.js";
 import { inChunks, type OutputRow, type SampleRequest, sampleRows } from "./inference.js";
 
 export type Combine = "mean" | "min" | "uwo";

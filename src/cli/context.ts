@@ -1,7 +1,7 @@
 // What the terminal brings to a loop: progress, and Ctrl-C.
 
-import type { RunContext } from "../train/context.js";
-import { createReporter } from "../train/progress.js";
+import type { RunContext } from "../run/context.js";
+import { createReporter } from "./progress.js";
 
 export interface ContextFlags {
   resume?: boolean;

@@ -3,7 +3,7 @@
 import { explainDiskError } from "../base/atomic.js";
 import { NonFiniteError, UserError } from "../base/errors.js";
 import { JudgeFailureError } from "../judges/mixture.js";
-import { InterruptedError } from "../train/context.js";
+import { InterruptedError } from "../run/context.js";
 
 export interface Explanation {
   message: string;

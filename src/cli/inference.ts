@@ -6,9 +6,9 @@ import { RandomStream } from "../base/random.js";
 import { type LoadOptions, loadCompletions, loadPrompts, loadRows } from "../data/index.js";
 import { type DataRow, type Metadata, type Text, where } from "../data/rows.js";
 import type { Sequence, TokenIds } from "../engine/contract.js";
-import { InterruptedError, type RunContext } from "../train/context.js";
+import type { EngineRecipe } from "../recipe/recipe.js";
+import { InterruptedError, type RunContext } from "../run/context.js";
 import { openCodec, openPolicy, openRewardModel } from "../train/models.js";
-import type { EngineRecipe } from "../train/recipe.js";
 import type { TextCodec } from "../train/text.js";
 
 /** Rows of one call to the model: enough to fill its batches, few enough to show progress. */

@@ -7,8 +7,8 @@ import { loadCompletions } from "../data/index.js";
 import type { Text } from "../data/rows.js";
 import { judgeBatch } from "../judges/mixture.js";
 import { mixtureFrom } from "../judges/registry.js";
-import { type JudgeRecipe, loadRecipe, tasksOf } from "../train/recipe.js";
-import { parseValue } from "../train/recipe-file.js";
+import { parseValue } from "../recipe/file.js";
+import { type JudgeRecipe, loadRecipe, tasksOf } from "../recipe/recipe.js";
 
 export interface JudgeFileOptions {
   judge?: readonly string[];

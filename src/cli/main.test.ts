@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { run } from "../../test/support/in-process.js";
 import { NonFiniteError, UserError } from "../base/errors.js";
-import { InterruptedError } from "../train/context.js";
+import { InterruptedError } from "../run/context.js";
 import { explainError } from "./errors.js";
 
 const FIXTURES = new URL("../../test/fixtures/engine/", import.meta.url).pathname;

@@ -8,7 +8,7 @@ import { type AnchorLabel, type AnchorReport, compareWithLabels } from "../mpo/a
 import type { TaskPrompts } from "../mpo/prompts.js";
 import type { Rubric } from "../mpo/rubric.js";
 import { RubricReward, type ScoringMode } from "../mpo/rubric-reward.js";
-import { InterruptedError, type RunContext } from "../train/context.js";
+import { InterruptedError, type RunContext } from "../run/context.js";
 import { promptText } from "../train/text.js";
 
 export interface RubricTest {

@@ -22,9 +22,9 @@ import { withoutThoughts } from "../eval/prompts.js";
 import { RowLog, weightsOf } from "../eval/row-log.js";
 import { endsRun } from "../mpo/client.js";
 import { eloRatings, type Match } from "../mpo/elo.js";
-import { InterruptedError, type RunContext } from "../train/context.js";
+import type { EngineRecipe } from "../recipe/recipe.js";
+import { InterruptedError, type RunContext } from "../run/context.js";
 import { openPolicy } from "../train/models.js";
-import type { EngineRecipe } from "../train/recipe.js";
 
 export interface Player {
   name: string;

@@ -2,9 +2,9 @@
 
 import { Command, Option } from "commander";
 import { UserError } from "../base/errors.js";
-import type { RunContext } from "../train/context.js";
-import type { RecipeOf } from "../train/recipe.js";
-import type { Override } from "../train/recipe-file.js";
+import type { Override } from "../recipe/file.js";
+import type { RecipeOf } from "../recipe/recipe.js";
+import type { RunContext } from "../run/context.js";
 import { type ContextFlags, printResult, withContext } from "./context.js";
 import { repeated } from "./values.js";
 
@@ -114,8 +114,8 @@ export function trainingCommand<V extends TrainingVerb, Result extends object>(
       throw new UserError("the recipe is given twice: as an argument and as --config");
     }
     const [{ loadRecipe }, { parseOverride, parseValue }] = await Promise.all([
-      import("../train/recipe.js"),
-      import("../train/recipe-file.js"),
+      import("../recipe/recipe.js"),
+      import("../recipe/file.js"),
     ]);
     const overrides: Override[] = flags.flatMap(({ option, key, isText }) => {
       const value = given[option.attributeName()];

@@ -1,6 +1,6 @@
 // Curves of training runs: which metrics belong together, what they are called, and in which order.
 
-import type { MetricsRow } from "../train/metrics.js";
+import type { MetricsRow } from "../run/metrics.js";
 import { format, type NumberFormat } from "./numbers.js";
 import type { Highlight, LineChartSection, Point, Series } from "./sections.js";
 

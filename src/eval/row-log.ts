@@ -9,8 +9,8 @@ import { explainDiskError, writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
 import { jsonl } from "../base/jsonl.js";
 import { resolveModel } from "../data/index.js";
-import { InterruptedError } from "../train/context.js";
-import { Lock } from "../train/lock.js";
+import { InterruptedError } from "../run/context.js";
+import { Lock } from "../run/lock.js";
 
 /** What must be the same for rows to belong together; written as JSON. */
 export type Settings = Readonly<Record<string, unknown>>;

@@ -3,9 +3,9 @@
 
 import type { Text } from "../data/rows.js";
 import type { TokenIds } from "../engine/contract.js";
+import type { EngineRecipe } from "../recipe/recipe.js";
 import { openCodec, openRewardModel } from "../train/models.js";
-import type { EngineRecipe } from "../train/recipe.js";
-import { lastValues } from "../train/rewards.js";
+import { lastValues } from "../train/rewards/rewards.js";
 import type { TextCodec } from "../train/text.js";
 
 /** An answer as the policy gave it. */

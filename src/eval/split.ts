@@ -12,7 +12,7 @@ import { detectFormat } from "../data/format.js";
 import type { DataRow } from "../data/rows.js";
 import { type ChatMessage, render } from "../judges/llm/template.js";
 import { endsRun } from "../mpo/client.js";
-import { InterruptedError, type RunContext } from "../train/context.js";
+import { InterruptedError, type RunContext } from "../run/context.js";
 import { promptText } from "../train/text.js";
 import { judgeClient } from "./judge-client.js";
 import { rowsOf } from "./rows.js";

@@ -3,7 +3,7 @@
 import { hash32 } from "../base/random.js";
 import { mean, standardDeviation, tInterval, winRate } from "../base/statistics.js";
 import type { LanguageModel } from "../engine/contract.js";
-import type { RewardFunction } from "../train/rewards.js";
+import type { RewardFunction } from "../train/rewards/rewards.js";
 import type { TextCodec } from "../train/text.js";
 import { maxNewTokens } from "./world/base-model.js";
 import { gold } from "./world/gold.js";

@@ -3,7 +3,7 @@
 import { stringify } from "yaml";
 import { mean } from "../base/statistics.js";
 import { renderReport, type Section, type Series } from "../dashboard/report.js";
-import type { MetricsRow } from "../train/metrics.js";
+import type { MetricsRow } from "../run/metrics.js";
 import type { Answer } from "./evaluate.js";
 import type { PolicyOutcome, QuickstartResult } from "./quickstart.js";
 

@@ -7,9 +7,9 @@ import { apiKeyFor } from "../base/requests.js";
 import { didYouMean } from "../base/suggest.js";
 import { type ChatClient, OpenAIChatClient } from "../mpo/client.js";
 import { RecordedClient } from "../mpo/recorded-client.js";
+import type { EngineRecipe, LlmEndpointRecipe } from "../recipe/recipe.js";
 import { type LocalChat, localChatClient } from "./local-chat.js";
 import { type OpenedPolicy, openPolicy } from "./models.js";
-import type { EngineRecipe, LlmEndpointRecipe } from "./recipe.js";
 
 export interface ChatModel {
   client: RecordedClient;

@@ -5,12 +5,12 @@ import { judgeBatch } from "../judges/mixture.js";
 import { mixtureFrom } from "../judges/registry.js";
 import type { ChatRequest } from "../mpo/client.js";
 import { gradeItem } from "../mpo/scripted/dialect.js";
-import { runAlign } from "./align.js";
-import { silent } from "./context.js";
+import { parseRecipe } from "../recipe/recipe.js";
+import { silent } from "../run/context.js";
+import { type MetricsRow, readJsonl } from "../run/metrics.js";
+import { runAlign } from "./align/align.js";
 import { type ChatEngine, type LocalChat, localChatClient } from "./local-chat.js";
-import { type MetricsRow, readJsonl } from "./metrics.js";
 import { type OpenedPolicy, openPolicy } from "./models.js";
-import { parseRecipe } from "./recipe.js";
 
 const engine = { kind: "local", device: "cpu", threads: 1, maxBatchTokens: 4096 } as const;
 

@@ -10,8 +10,8 @@ import { type LoraConfig, parseLoraConfig } from "../model/adapter.js";
 import { type Head, readDecoderConfig } from "../model/config.js";
 import { readJson } from "../model/json.js";
 import { Tokenizer } from "../model/tokenizer.js";
+import type { EngineRecipe, LoraRecipe } from "../recipe/recipe.js";
 import { setThreads } from "../tensor/runtime.js";
-import type { EngineRecipe, LoraRecipe } from "./recipe.js";
 import { TextCodec } from "./text.js";
 
 const floatTypes = { float32: "F32", float16: "F16", bfloat16: "BF16" } as const;

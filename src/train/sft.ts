@@ -4,11 +4,11 @@ import { loadCompletions, PromptCursor } from "../data/index.js";
 import type { CompletionRow } from "../data/rows.js";
 import type { LanguageModel, Sequence } from "../engine/contract.js";
 import { sft } from "../objectives/sft.js";
-import type { RunContext } from "./context.js";
+import type { SftRecipe } from "../recipe/recipe.js";
+import type { RunContext } from "../run/context.js";
+import { checkOutputDir } from "../run/directory.js";
+import { type LoopState, nameRows, runLoop } from "../run/loop.js";
 import { openPolicy } from "./models.js";
-import type { SftRecipe } from "./recipe.js";
-import { checkOutputDir } from "./run-directory.js";
-import { type LoopState, nameRows, runLoop } from "./run-loop.js";
 import type { TextCodec } from "./text.js";
 
 export interface SftResult {

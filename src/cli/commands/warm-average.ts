@@ -11,7 +11,7 @@ import {
 import { type Connection, connectionSentences } from "../../reward/diagnostics/connectivity.js";
 import type { PairScores } from "../../reward/diagnostics/pair-scores.js";
 import type { LinearMerge } from "../../reward/mergekit.js";
-import type { RunContext } from "../../train/context.js";
+import type { RunContext } from "../../run/context.js";
 import { printResult, withContext } from "../context.js";
 import { limitOf } from "../model-flags.js";
 import { realNumber } from "../values.js";

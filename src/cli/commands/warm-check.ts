@@ -4,7 +4,7 @@ import type { Interval } from "../../base/statistics.js";
 import { formatPercent } from "../../dashboard/numbers.js";
 import type { Message, PreferenceRow, Text } from "../../data/rows.js";
 import type { RewardBenchResult } from "../../reward/reward-bench.js";
-import type { RunContext } from "../../train/context.js";
+import type { RunContext } from "../../run/context.js";
 import { printResult, withContext } from "../context.js";
 import { limitOf } from "../model-flags.js";
 import { addEngineFlags, addOutputFlags, choiceOf, type EngineFlags } from "./warm-flags.js";

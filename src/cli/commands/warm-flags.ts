@@ -1,7 +1,7 @@
 // Flags that the subcommands of `warm` share.
 
 import { type Command, Option } from "commander";
-import type { RunContext } from "../../train/context.js";
+import type { RunContext } from "../../run/context.js";
 import type { ContextFlags } from "../context.js";
 import type { ModelChoice } from "../inference.js";
 import { type ModelFlags, modelChoice } from "../model-flags.js";

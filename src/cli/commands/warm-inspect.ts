@@ -7,7 +7,7 @@ import { formatNumber, formatPercent } from "../../dashboard/numbers.js";
 import { connectionSentences } from "../../reward/diagnostics/connectivity.js";
 import type { DeltaGeometry } from "../../reward/diagnostics/deltas.js";
 import { type Inspection, meanAccuracy } from "../../reward/diagnostics/inspect.js";
-import type { RunContext } from "../../train/context.js";
+import type { RunContext } from "../../run/context.js";
 import { printResult, withContext } from "../context.js";
 import { limitOf } from "../model-flags.js";
 import { repeated, wholeNumber } from "../values.js";

@@ -11,7 +11,7 @@ import type { PairScores } from "../../reward/diagnostics/pair-scores.js";
 import { shallowFeatures } from "../../reward/diagnostics/shallow-features.js";
 import { editOneToken, responseTokens } from "../../reward/diagnostics/smoothness.js";
 import type { MemberSet } from "../../reward/member-set.js";
-import { InterruptedError, type RunContext } from "../../train/context.js";
+import { InterruptedError, type RunContext } from "../../run/context.js";
 import type { TextCodec } from "../../train/text.js";
 
 /** Sequences of one call to the model: enough to fill its batches, few enough to show progress. */

@@ -2,7 +2,7 @@
 // prompts.
 
 import { mean } from "../../base/statistics.js";
-import type { ObservedModels } from "../../train/align.js";
+import type { ObservedModels } from "../../train/align/align.js";
 import { answer } from "../evaluate.js";
 import { gold } from "../world/gold.js";
 import type { PromptRow } from "../world/world.js";

@@ -2,7 +2,7 @@
 
 import { mkdir } from "node:fs/promises";
 import { writeFileAtomic } from "../../base/atomic.js";
-import { serveJob } from "../../train/child.js";
+import { serveJob } from "../../run/child.js";
 import { type ExperimentName, loadExperiment, type SeedContext } from "./experiment.js";
 
 export interface SeedJob extends Omit<SeedContext, "log" | "signal"> {

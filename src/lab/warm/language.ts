@@ -10,7 +10,7 @@ import type { Sequence } from "../../engine/contract.js";
 import { LocalLanguageModel } from "../../engine/local/index.js";
 import { formatJson, type Json } from "../../model/json.js";
 import { sft } from "../../objectives/sft.js";
-import { learningRateAt } from "../../train/schedule.js";
+import { learningRateAt } from "../../run/schedule.js";
 import { writeRandomModel } from "../base.js";
 import { drawBeta, drawPrompt, type KeysWorld, special, tokenNames, writeAnswer } from "./keys-world.js";
 import type { LanguageSettings, LmTraining } from "./settings.js";

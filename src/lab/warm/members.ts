@@ -9,7 +9,7 @@ import type { Dropout } from "../../engine/contract.js";
 import { LocalScalarModel } from "../../engine/local/index.js";
 import { bradleyTerry } from "../../objectives/bradley-terry.js";
 import { linearProbe } from "../../reward/probe.js";
-import { learningRateAt } from "../../train/schedule.js";
+import { learningRateAt } from "../../run/schedule.js";
 import type { Prompt } from "./keys-world.js";
 import { smallModelTokens } from "./language.js";
 import { type Answer, sequenceOf } from "./sampling.js";

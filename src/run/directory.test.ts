@@ -1,0 +1,170 @@
+import { spawnSync } from "node:child_process";
+import { appendFileSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { NonFiniteError, UserError } from "../base/errors.js";
+import { parseOverride } from "../recipe/file.js";
+import { parseRecipe } from "../recipe/recipe.js";
+import { listCheckpoints, RunDirectory } from "./directory.js";
+import { metricsLine, readJsonl } from "./metrics.js";
+
+let root: string;
+let dir: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "touchstone-run-"));
+  dir = join(root, "run");
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+const recipe = (...sets: string[]) =>
+  parseRecipe("sft", "output_dir: run\nmodel: org/m\ndata: org/d\n", "/r.yaml", {
+    overrides: sets.map(parseOverride),
+  });
+
+/** A loop of `steps` steps that logs, and saves every second step; stops without closing after `dieAt`. */
+async function loop(steps: number, { resume = false, dieAt = Number.POSITIVE_INFINITY } = {}): Promise<void> {
+  const run = await RunDirectory.open<{ sum: number }>(dir, recipe(), { resume });
+  let sum = run.resumeFrom?.state.sum ?? 0;
+  for (let step = (run.resumeFrom?.step ?? 0) + 1; step <= steps; step++) {
+    sum += Math.sqrt(step);
+    run.metrics.log(step, { "train/sum": sum, "train/absent": undefined, step_time: Math.random() });
+    run.logRollouts([
+      {
+        step,
+        task: "t",
+        prompt: "p",
+        response: "r",
+        finish_reason: "stop",
+        tokens: 1,
+        reward: sum,
+        verdicts: {},
+      },
+    ]);
+    if (step === dieAt) {
+      await run.close();
+      return;
+    }
+    if (step % 2 === 0) {
+      await run.saveCheckpoint(step, { sum }, (at) => writeFile(join(at, "weights"), String(sum)));
+    }
+  }
+  await run.close();
+}
+
+const contents = async () => ({
+  metrics: await readFile(join(dir, "metrics.jsonl"), "utf8"),
+  rollouts: await readFile(join(dir, "rollouts.jsonl"), "utf8"),
+  recipe: await readFile(join(dir, "recipe.yaml"), "utf8"),
+  weights: await readFile(join(dir, "checkpoints", "step-6", "weights"), "utf8"),
+  checkpoints: (await readdir(join(dir, "checkpoints"))).sort(),
+});
+
+describe("RunDirectory", () => {
+  it("leaves the same bytes after a kill and a resume as after an undisturbed run", async () => {
+    await loop(6);
+    const undisturbed = await contents();
+    expect(undisturbed.checkpoints).toEqual(["latest", "step-4", "step-6"]);
+    for (const dieAt of [1, 2, 3, 5]) {
+      await rm(dir, { recursive: true });
+      await loop(6, { dieAt });
+      appendFileSync(join(dir, "metrics.jsonl"), '{"step":9,"torn');
+      await mkdir(join(dir, "checkpoints", "tmp-step-5"), { recursive: true });
+      await loop(6, { resume: true });
+      expect(await contents()).toEqual(undisturbed);
+    }
+  });
+
+  it("resumes from the newest checkpoint that is whole", async () => {
+    await loop(4);
+    await rm(join(dir, "checkpoints", "step-4", "state.json"));
+    await mkdir(join(dir, "checkpoints", "step-99"));
+    expect((await listCheckpoints(dir)).map(({ step }) => step)).toEqual([2]);
+    const run = await RunDirectory.open(dir, recipe(), { resume: true });
+    expect(run.resumeFrom?.step).toBe(2);
+    expect((await readJsonl(join(dir, "metrics.jsonl"))).map(({ step }) => step)).toEqual([1, 2]);
+    await run.close();
+  });
+
+  it("keeps the last checkpoint when the next one does not fit on the disk", async () => {
+    const run = await RunDirectory.open(dir, recipe());
+    await run.saveCheckpoint(1, {}, (at) => writeFile(join(at, "weights"), "1"));
+    const full = run.saveCheckpoint(2, {}, async (at) => {
+      await writeFile(join(at, "weights"), "torn");
+      throw Object.assign(new Error("write"), { code: "ENOSPC" });
+    });
+    await expect(full).rejects.toThrow(/step-2: the disk is full; what was there before is unchanged/);
+    await run.close();
+    expect((await listCheckpoints(dir)).map(({ step }) => step)).toEqual([1]);
+    expect((await readdir(join(dir, "checkpoints"))).sort()).toEqual(["latest", "step-1"]);
+  });
+
+  it("refuses what it would overwrite, and changes nothing", async () => {
+    await loop(2);
+    const before = await readFile(join(dir, "metrics.jsonl"), "utf8");
+    const attempt = (options: { resume?: boolean }, ...sets: string[]) =>
+      RunDirectory.open(dir, recipe(...sets), options);
+    await expect(attempt({})).rejects.toThrow(
+      /already holds a run of this recipe; continue it with --resume/,
+    );
+    await expect(attempt({}, "seed=3")).rejects.toThrow(/already holds another run \(seed differs\)/);
+    await expect(attempt({ resume: true }, "adam_beta1=0.5")).rejects.toThrow(
+      /cannot be resumed.*adam_beta1 differs/,
+    );
+    expect(await readFile(join(dir, "metrics.jsonl"), "utf8")).toBe(before);
+    expect(await readdir(dir)).not.toContain("lock");
+
+    const other = join(root, "home");
+    await mkdir(other);
+    await writeFile(join(other, "thesis.txt"), "x");
+    await expect(RunDirectory.open(other, recipe())).rejects.toThrow(
+      /already holds other files \(thesis.txt\)/,
+    );
+    await writeFile(join(root, "file"), "x");
+    await expect(RunDirectory.open(join(root, "file"), recipe())).rejects.toThrow(UserError);
+  });
+
+  it("is used by one process at a time, and a dead process's lock is stale", async () => {
+    const run = await RunDirectory.open(dir, recipe());
+    await expect(RunDirectory.open(dir, recipe(), { resume: true })).rejects.toThrow(/in use by process \d+/);
+    await run.close();
+
+    const dead = spawnSync(process.execPath, ["-e", ""]).pid;
+    await writeFile(join(dir, "lock"), JSON.stringify({ pid: dead, host: hostname(), started: null }));
+    await (await RunDirectory.open(dir, recipe(), { resume: true })).close();
+
+    // A container restarts with the same process id: same pid, other start.
+    await writeFile(join(dir, "lock"), JSON.stringify({ pid: process.pid, host: hostname(), started: "1" }));
+    await (await RunDirectory.open(dir, recipe(), { resume: true })).close();
+
+    await writeFile(join(dir, "lock"), JSON.stringify({ pid: 1, host: "elsewhere", started: null }));
+    await expect(RunDirectory.open(dir, recipe(), { resume: true })).rejects.toThrow(
+      /process 1 on elsewhere/,
+    );
+  });
+});
+
+describe("metrics", () => {
+  it("have a stable key order, null for what has no value, and no number that is not finite", () => {
+    expect(metricsLine(3, { b: 1, a: undefined, "c/d": "x" })).toBe('{"step":3,"a":null,"b":1,"c/d":"x"}\n');
+    expect(() => metricsLine(3, { loss: Number.NaN })).toThrow(
+      new NonFiniteError("metric loss is NaN at step 3"),
+    );
+  });
+
+  it("that measure the machine go to timings.jsonl", async () => {
+    const run = await RunDirectory.open(dir, recipe());
+    run.metrics.log(1, {
+      loss: 2,
+      step_time: 0.5,
+      "judges/math/latency": 0.1,
+      "time/sample": 3,
+      "generate/tokens_per_second": 4,
+      lifetime: 7,
+    });
+    await run.close();
+    expect(await readJsonl(join(dir, "metrics.jsonl"))).toEqual([{ step: 1, lifetime: 7, loss: 2 }]);
+    expect(Object.keys((await readJsonl(join(dir, "timings.jsonl")))[0]!)).toHaveLength(5);
+  });
+});

@@ -1,0 +1,58 @@
+// An alignment in stages, as the paper's pipeline is one: a DPO warm-up, then CGPO from the warmed-up model. Every stage
+// is a run with a directory of its own inside output_dir. It starts from the final model of the stage before it, as that
+// was saved (an adapter trains on), and that is its pi_ref unless it names another.
+
+import { copyFile, link, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { writeDirectoryAtomic } from "../../base/atomic.js";
+import type { AlignRecipe, StagedRecipe } from "../../recipe/recipe.js";
+import type { RunContext } from "../../run/context.js";
+import { checkOutputDir, takeDirectory } from "../../run/directory.js";
+import { FINAL, isFinished } from "../../run/loop.js";
+
+/** Runs one stage and returns the directory of its final model; `label` names it for a person. */
+type RunStage<Context, Result> = (recipe: AlignRecipe, context: Context, label: string) => Promise<Result>;
+
+/** Runs the stages that are not finished yet. The last one's model is `final` in output_dir as well. */
+export async function runStages<Context extends RunContext>(
+  recipe: StagedRecipe,
+  context: Context,
+  runStage: RunStage<Context, { model: string }>,
+): Promise<{ model: string }> {
+  const { outputDir, stages } = recipe;
+  await checkOutputDir(outputDir, recipe, context);
+  const lock = await takeDirectory(outputDir, recipe, context);
+  try {
+    let model = recipe.policy.model;
+    for (const [i, { name }] of stages.entries()) {
+      const stage = stageRecipe(recipe, i, model);
+      model = join(stage.outputDir, FINAL);
+      if (await isFinished(stage.outputDir)) context.reporter.note(`stage ${name} is finished already`);
+      else await runStage(stage, context, `${name} (stage ${i + 1} of ${stages.length})`);
+    }
+    const final = join(outputDir, FINAL);
+    if (!(await isFinished(outputDir))) await writeDirectoryAtomic(final, (dir) => linkFiles(model, dir));
+    return { model: final };
+  } finally {
+    await lock.release();
+  }
+}
+
+/** The recipe of one stage, whose policy starts from `model`. */
+export function stageRecipe({ stages, ...shared }: StagedRecipe, index: number, model: string): AlignRecipe {
+  const { name, ...own } = stages[index]!;
+  return {
+    ...shared,
+    ...own,
+    outputDir: join(shared.outputDir, name),
+    policy: { ...shared.policy, model },
+  };
+}
+
+/** The files of a model under a second name; copies where the file system has no hard links. */
+async function linkFiles(from: string, to: string): Promise<void> {
+  for (const name of await readdir(from)) {
+    const [source, target] = [join(from, name), join(to, name)];
+    await link(source, target).catch(() => copyFile(source, target));
+  }
+}
