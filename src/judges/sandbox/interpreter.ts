@@ -2,6 +2,7 @@
 // back, byte for byte, which takes milliseconds where a start takes a second.
 
 import { MemoryImage } from "./memory-image.js";
+import { maxAnswerChars } from "./protocol.js";
 import { serve } from "./python-harness.js";
 import { createRealm, type PyodideFiles, type Realm, type Stream } from "./realm.js";
 
@@ -11,7 +12,7 @@ export interface Attendant {
   check(): boolean;
   /** Takes what was written to standard output; false fails the write. */
   print(bytes: string): boolean;
-  /** Answers a line that was written to the host's channel in the middle of a request. */
+  /** Answers a line that was written to the host's channel in the middle of a request. What it throws ends the request. */
   ask?(line: string): string;
 }
 
@@ -34,6 +35,8 @@ export class Interpreter {
   private stackTop = 0;
   /** A JavaScript exception went through the interpreter, which is of no use until the next reset. */
   isBroken = false;
+  /** What `ask` threw, if it did. */
+  stopped: unknown;
   /** The import that the program should not have called. */
   refused: string | undefined;
 
@@ -68,6 +71,7 @@ export class Interpreter {
     this.image.restore(new Uint8Array(module.HEAPU8.buffer));
     stackPointer.value = this.stackTop;
     this.isBroken = false;
+    this.stopped = undefined;
     this.refused = undefined;
     module.FS.streams = [...this.streams];
     this.streams.forEach((stream, i) => {
@@ -79,15 +83,16 @@ export class Interpreter {
   }
 
   /**
-   * Sends a line to the harness and returns its answer; undefined when none came, because the interpreter was stopped.
+   * Sends a line to the harness and returns its answer, one line; undefined when none came, because the interpreter broke
+   * or was stopped, or when there was more.
    * Python's JSON has numbers that JavaScript's has not: text that is only passed on must not be parsed here.
    */
   request(line: string, input = ""): string | undefined {
     this.input = bytesOf(input);
     this.inbox = bytesOf(`${line}\n`);
     this.outbox = "";
-    this.execute(serve);
-    return this.outbox.endsWith("\n") ? this.outbox : undefined;
+    const isServed = this.execute(serve);
+    return isServed && this.outbox.indexOf("\n") === this.outbox.length - 1 ? this.outbox : undefined;
   }
 
   private execute(source: string): boolean {
@@ -103,8 +108,14 @@ export class Interpreter {
 
   private read(stream: number, length: number): string {
     if (stream === channel && this.inbox === "" && this.outbox.endsWith("\n") && this.attendant.ask) {
-      this.inbox = this.attendant.ask(this.outbox);
+      const line = this.outbox;
       this.outbox = "";
+      try {
+        this.inbox = this.attendant.ask(line);
+      } catch (error) {
+        this.stopped = error;
+        throw error;
+      }
     }
     const source = stream === channel ? this.inbox : stream === 0 ? this.input : "";
     const part = source.slice(0, length);
@@ -114,7 +125,10 @@ export class Interpreter {
   }
 
   private write(stream: number, bytes: string): boolean {
-    if (stream === channel) this.outbox += bytes;
+    if (stream === channel) {
+      if (this.outbox.length + bytes.length > maxAnswerChars) return false;
+      this.outbox += bytes;
+    }
     return stream !== 1 || this.attendant.print(bytes);
   }
 }

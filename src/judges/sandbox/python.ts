@@ -3,6 +3,7 @@
 
 import type { Interpreter } from "./interpreter.js";
 import { BrokenTestError, type Limits, Meter, type ProgramResult, Stopped } from "./limits.js";
+import { newMarker, readAnswer } from "./protocol.js";
 
 export interface PythonCallTest {
   /** Function of the program, or method of its class `Solution`. */
@@ -51,17 +52,10 @@ const shown = (text: string) => {
   return line.length > 80 ? `${line.slice(0, 80)}...` : line;
 };
 
-/** What the tests are told when the program's interpreter was stopped in the middle of a call. */
-const noAnswer = `${JSON.stringify({ error: "nothing", bases: [], message: "" })}\n`;
-
-/** The error that a script ended with. Its interpreter may say anything. */
+/** The error that a script ended with. */
 function errorIn(answer: string): string | undefined {
-  try {
-    const { error } = JSON.parse(answer) as { error?: unknown };
-    return error === undefined ? undefined : String(error);
-  } catch {
-    return "nothing that can be read";
-  }
+  const { error } = readAnswer(answer);
+  return error === undefined ? undefined : String(error);
 }
 
 const numberTolerance = 1e-6;
@@ -154,40 +148,42 @@ class Run {
     this.interpreters.tests.reset(this.limits.memoryMb, {
       check: () => this.check(),
       print: () => true,
-      ask: (line) => this.interpreters.program.request(line.trimEnd()) ?? noAnswer,
+      ask: (line) => this.askProgram(line.trimEnd()),
     });
   }
 
   private askTests(message: unknown): Record<string, unknown> {
     const answer = this.interpreters.tests.request(JSON.stringify(message));
-    if (this.interpreters.program.isBroken) throw this.broken();
+    if (this.interpreters.tests.stopped !== undefined) throw this.interpreters.tests.stopped;
     this.stopIfOver(answer);
     const outcome = JSON.parse(answer) as Record<string, unknown>;
     if (outcome.broken !== undefined) throw new BrokenTestError(`a unit test is broken: ${outcome.broken}`);
     return outcome;
   }
 
-  private askProgram(message: unknown, input = ""): string {
-    const answer = this.interpreters.program.request(JSON.stringify(message), input);
+  private askProgram(line: string, input = ""): string {
+    const answer = this.interpreters.program.request(line, input);
     this.stopIfOver(answer);
+    readAnswer(answer);
     return answer;
   }
 
   private loadProgram(): void {
-    const loaded = this.askProgram({ action: "load", source: this.program.source });
+    const loaded = this.askProgram(JSON.stringify({ action: "load", source: this.program.source }));
     const { error } = this.askTests({ action: "begin", loaded, setup: this.program.setup });
     if (error !== undefined) throw new Stopped(`the program raises ${error}`);
   }
 
   private runTest(index: number, test: string | PythonCallTest): string | undefined {
-    const { problem } = this.askTests({ action: "run", index });
-    if (problem === undefined) return undefined;
+    const marker = newMarker();
+    const { passed, problem } = this.askTests({ action: "run", index, marker });
+    if (passed === marker && problem === undefined) return undefined;
     return `${shown(typeof test === "string" ? test : `${test.call}(...)`)}: ${problem}`;
   }
 
   private runScript({ stdin, stdout }: StdinTest): string | undefined {
     this.resetProgram();
-    const answer = this.askProgram({ action: "script", source: this.program.source }, stdin);
+    const answer = this.askProgram(JSON.stringify({ action: "script", source: this.program.source }), stdin);
     const error = errorIn(answer);
     if (error !== undefined) return `it raises ${error}`;
     const printed = Buffer.from(this.printed, "latin1").toString();
