@@ -3,7 +3,7 @@
 import { dirname, resolve } from "node:path";
 import { UserError } from "../base/errors.js";
 import { didYouMean } from "../base/suggest.js";
-import { loadCompletions } from "../data/index.js";
+import { loadResponses } from "../data/index.js";
 import type { Text } from "../data/rows.js";
 import { judgeBatch } from "../judges/mixture.js";
 import { mixtureFrom } from "../judges/registry.js";
@@ -56,7 +56,7 @@ const plainText = (text: Text) =>
 export async function judgeFile(data: string, options: JudgeFileOptions): Promise<JudgedFile> {
   const { entries, baseDir } = await judgesOf(options);
   const mixture = await mixtureFrom(entries, { baseDir }, { runAll: options.all });
-  const { rows } = await loadCompletions(data, { limit: options.limit });
+  const { rows } = await loadResponses(data, { limit: options.limit });
   const inputs = rows.map(({ prompt, completion, metadata }) => ({
     prompt,
     response: plainText(completion),

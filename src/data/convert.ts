@@ -26,15 +26,18 @@ export function toPrompt(row: DataRow, format: DataFormat): PromptRow {
 /** The parts that can be what follows a prompt. */
 const completionParts = ["completion", "solution", "answer"] as const;
 
-/** Every reply of a conversation is a completion of what precedes it; all other kinds hold one completion a row. */
-export function toCompletions(row: DataRow, format: DataFormat): CompletionRow[] {
+/**
+ * Every reply of a conversation is a completion of what precedes it; all other kinds hold one completion a row. A model may
+ * say nothing (`allowEmpty`), but nothing is to be learnt from that.
+ */
+export function toCompletions(row: DataRow, format: DataFormat, allowEmpty = false): CompletionRow[] {
   const { kind, columns } = format;
-  if (kind === "messages") return repliesOf(row, format);
+  if (kind === "messages") return repliesOf(row, format, allowEmpty);
   const part = kind === "text" ? kind : completionParts.find((candidate) => columns[candidate])!;
   const column = columns[part]!;
   const prompt = kind === "text" ? "" : promptOf(row, format);
   const completion = kind === "text" ? stringAt(row, column) : replyAt(row, column, format);
-  if (isBlank(completion)) throw new UserError(`${where(row)}: "${column}" is empty.`);
+  if (!allowEmpty && isBlank(completion)) throw new UserError(`${where(row)}: "${column}" is empty.`);
   return [{ id: row.id, prompt, completion, metadata: metadataWithout(row, format, ["prompt", part]) }];
 }
 
@@ -176,7 +179,7 @@ function marginOf(row: DataRow, { columns }: DataFormat): number | undefined {
   throw new UserError(`${where(row)}: "${columns.margin}" must be a number, not ${typeName(margin)}.`);
 }
 
-function repliesOf(row: DataRow, format: DataFormat): CompletionRow[] {
+function repliesOf(row: DataRow, format: DataFormat, allowEmpty: boolean): CompletionRow[] {
   const column = format.columns.messages!;
   const messages = messagesAt(row, column);
   const metadata = metadataWithout(row, format, ["messages"]);
@@ -185,7 +188,7 @@ function repliesOf(row: DataRow, format: DataFormat): CompletionRow[] {
   if (replies.length === 0)
     throw new UserError(`${where(row)}: "${column}" holds no assistant reply to anything.`);
   return replies.map(({ message, index }, turn) => {
-    if (isBlank([message]))
+    if (!allowEmpty && isBlank([message]))
       throw new UserError(`${where(row)}: message ${index + 1} of "${column}" is empty.`);
     const id = replies.length === 1 ? row.id : `${row.id}#${turn + 1}`;
     return { id, prompt: messages.slice(0, index), completion: [message], metadata };

@@ -54,6 +54,11 @@ export function loadCompletions(source: string, options: LoadOptions = {}): Prom
   );
 }
 
+/** Completions to judge: every one, whatever its label, and empty ones too. */
+export function loadResponses(source: string, options: LoadOptions = {}): Promise<Loaded<CompletionRow>> {
+  return load(source, "completions", (row, format) => toCompletions(row, format, true), options);
+}
+
 /** Completions each judged desirable or not. */
 export function loadLabelled(source: string, options: LoadOptions = {}): Promise<Loaded<LabelledRow>> {
   return load(source, "labels", (row, format) => [toLabelled(row, format)], options);

@@ -43,5 +43,4 @@ export function cutAtStop(text: string, stops: readonly string[]): string {
   return ends.length > 0 ? text.slice(0, Math.min(...ends)) : text;
 }
 
-/** A reply without what a reasoning model thinks first. Thoughts that never ended leave nothing. */
-export const withoutThoughts = (reply: string) => reply.replace(/^\s*<think>[\s\S]*?(?:<\/think>\s*|$)/, "");
+export { withoutThoughts } from "../judges/thoughts.js";

@@ -5,8 +5,12 @@ import { type Judge, type JudgeInput, type Verdict, verdictFrom } from "./verdic
 
 const asJson = (_: string, value: unknown) => (typeof value === "bigint" ? `${value}n` : value);
 
-function keyOf({ name, version }: Judge, { prompt, response, truncated, metadata }: JudgeInput): string {
-  const question = JSON.stringify([name, version, prompt, response, truncated, metadata], asJson);
+function keyOf({ name, version }: Judge, input: JudgeInput): string {
+  const { prompt, response, openThought, truncated, metadata } = input;
+  const question = JSON.stringify(
+    [name, version, prompt, response, openThought, truncated, metadata],
+    asJson,
+  );
   return createHash("sha256").update(question).digest("base64");
 }
 

@@ -40,3 +40,15 @@ export function judgeKind<Options extends z.ZodObject>(kind: JudgeKind<Options>)
 /** The usual rule of applicability: the prompt's metadata has the column that the judge needs. */
 export const hasColumn = (column: string) => (metadata: Readonly<Record<string, unknown>>) =>
   metadata[column] !== undefined && metadata[column] !== null;
+
+/** The reference answers in a metadata column, one or a list of alternatives. Throws where it holds anything but values. */
+export function referencesIn(metadata: Readonly<Record<string, unknown>>, column: string): string[] {
+  const value = metadata[column];
+  const references: unknown[] = Array.isArray(value) ? value : [value];
+  if (references.length === 0) throw new Error(`metadata "${column}" is an empty list, without any answer`);
+  return references.map((reference) => {
+    if (["string", "number", "bigint", "boolean"].includes(typeof reference)) return String(reference);
+    const what = Array.isArray(reference) ? "a list in a list" : reference === null ? "null" : "an object";
+    throw new Error(`metadata "${column}" holds ${what}; it must be a text, a number, or a list of them`);
+  });
+}

@@ -17,6 +17,7 @@ import { length } from "./rules/length.js";
 import { math } from "./rules/math.js";
 import { refusalRegex } from "./rules/refusal.js";
 import { regex } from "./rules/regex.js";
+import { openThoughtIn, withoutThoughts } from "./thoughts.js";
 import { errorMessage, type Judge, violated } from "./verdict.js";
 
 /** Every kind that a recipe can name. */
@@ -44,6 +45,7 @@ const commonOptions = {
   onFailed: z.enum(["drop", "violate", "stop"]).default("drop"),
   maxFailedRate: z.number().min(0).max(1).default(0.1),
   truncated: z.enum(["violated", "judge"]).optional(),
+  stripThoughts: z.boolean().default(true),
   appliesTo: z.record(z.string(), z.union([columnValue, z.array(columnValue).min(1)])).optional(),
 };
 
@@ -127,15 +129,30 @@ function violatedWhenTruncated(judge: Judge): Judge {
   };
 }
 
+/** The same judge, which sees the answer and not the thoughts before it. */
+function withoutItsThoughts(judge: Judge): Judge {
+  return {
+    ...judge,
+    judge: (input, signal) => {
+      const answer = withoutThoughts(input.response, input.openThought ?? openThoughtIn(input.prompt));
+      return judge.judge(
+        answer === input.response ? input : { ...input, response: answer, whole: input.response },
+        signal,
+      );
+    },
+  };
+}
+
 /** A judge with what its entry says for every kind. */
 function memberOf(
   judge: Judge,
   options: CommonOptions,
   truncatedByKind: JudgeKind["truncated"],
 ): MixtureMember {
-  const { onFailed, maxFailedRate, truncated = truncatedByKind, appliesTo } = options;
+  const { onFailed, maxFailedRate, truncated = truncatedByKind, stripThoughts, appliesTo } = options;
+  const reader = stripThoughts ? withoutItsThoughts(judge) : judge;
   return {
-    judge: limited(truncated === "violated" ? violatedWhenTruncated(judge) : judge, appliesTo),
+    judge: limited(truncated === "violated" ? violatedWhenTruncated(reader) : reader, appliesTo),
     onFailed,
     maxFailedRate,
   };

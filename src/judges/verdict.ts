@@ -16,8 +16,12 @@ export interface Verdict {
 
 export interface JudgeInput {
   prompt: string | readonly Message[];
-  /** Text of the response, special tokens removed. */
+  /** Text of the response, special tokens removed; for most judges the answer alone, without thoughts. */
   response: string;
+  /** The response with its thoughts, where they were taken out of `response`. */
+  whole?: string;
+  /** The mark with which the prompt, as the model read it, had already opened a thought. */
+  openThought?: string | undefined;
   /** The response was cut at the token limit: it has no end token. */
   truncated: boolean;
   /** The prompt's other columns: answers, unit tests, instruction ids. */

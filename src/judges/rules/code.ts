@@ -10,13 +10,21 @@ import { type JudgeInput, satisfied, violated } from "../verdict.js";
 import { type FencedBlock, fencedBlocks } from "./fences.js";
 import { hasPythonTests, pythonProgram } from "./python-tests.js";
 
-/** Names that a fenced block of the language may carry. */
-const blockNames = {
-  javascript: new Set(["", "js", "javascript", "mjs", "cjs", "ts", "typescript", "node"]),
-  python: new Set(["", "py", "python", "python3"]),
+/** What the label of a fenced block may be (a language with or without its version, or a file) and what programs look like. */
+const languages = {
+  javascript: {
+    label:
+      /^(?:js|javascript|jsx|mjs|cjs|es\d*|ecmascript|ts|typescript|tsx|mts|cts|node(?:js)?|(?:.*[/\\])?[^/\\]+\.[mc]?[jt]sx?)$/,
+    looks:
+      /\bfunction\b|=>|^\s*(?:class|const|let|var|async|export|import)\s|\bmodule\.exports\b|\bconsole\./m,
+  },
+  python: {
+    label: /^(?:i?py(?:thon)?[\d.]*|(?:.*[/\\])?[^/\\]+\.py[3w]?)$/,
+    looks: /^\s*(?:(?:async )?def |class |import |from [\w.]+ import |[A-Za-z_]\w* *=(?!=)|print\(|@\w)/m,
+  },
 };
 
-type Language = keyof typeof blockNames;
+type Language = keyof typeof languages;
 
 const name = "[A-Za-z_$][\\w$]*";
 
@@ -42,15 +50,25 @@ function parseTests(column: unknown, key: string): UnitTest[] {
   throw new Error(`metadata "${[key, ...path].join(".")}" is not a list of unit tests: ${message}`);
 }
 
-/** The program that the response offers, or undefined. */
-function programIn(
+/** The first part of a label: "python:main.py" and "python/main.py" say the language first. */
+const labelled = ({ language }: FencedBlock, pattern: RegExp) =>
+  pattern.test(language) || pattern.test(/^[\w+#]*/.exec(language)![0]);
+
+/**
+ * The program that the response offers, or undefined. Blocks without a label count where none carries the language's:
+ * those that look like a program, if any does.
+ */
+export function programIn(
   response: string,
   block: "first" | "last" | "all",
   language: Language,
 ): string | undefined {
-  const blocks: FencedBlock[] = fencedBlocks(response).filter((found) =>
-    blockNames[language].has(found.language),
-  );
+  const found = fencedBlocks(response);
+  const { label, looks } = languages[language];
+  const named = found.filter((one) => labelled(one, label));
+  const bare = found.filter((one) => one.language === "");
+  const likely = bare.filter(({ body }) => looks.test(body));
+  const blocks = [named, likely, bare].find((list) => list.length > 0) ?? [];
   if (block === "all") return blocks.length > 0 ? blocks.map(({ body }) => body).join("\n") : undefined;
   return blocks.at(block === "first" ? 0 : -1)?.body;
 }

@@ -3,8 +3,10 @@
 import { z } from "zod";
 import { UserError } from "../../base/errors.js";
 import { judgeKind } from "../kind.js";
+import { isThoughtTag, openThoughtIn, withEmptyThoughts } from "../thoughts.js";
 import { errorMessage, type JudgeInput, satisfied, violated } from "../verdict.js";
 import { fencedBlocks } from "./fences.js";
+import { compileSchema, type SchemaCheck } from "./json-schema.js";
 
 /** What is wrong with the response, or undefined. */
 type Check = (input: JudgeInput) => string | undefined;
@@ -13,18 +15,23 @@ function occurrences(text: string, part: string): number {
   return text.split(part).length - 1;
 }
 
-/** Each tag exactly once, opened and closed, in the order given and one after another. */
+/**
+ * Each tag exactly once, opened and closed, in the order given and one after another. Where thoughts are one of the parts,
+ * tags that the thoughts mention do not count, and a tag that the chat template wrote does.
+ */
 function tagsInOrder(tags: readonly string[]): Check {
-  return ({ response }) => {
+  const seesThoughts = tags.some(isThoughtTag);
+  return ({ response, whole = response, openThought, prompt }) => {
+    const text = seesThoughts ? withEmptyThoughts(whole, openThought ?? openThoughtIn(prompt)) : response;
     let from = 0;
     for (const tag of tags) {
       const [open, close] = [`<${tag}>`, `</${tag}>`];
       for (const part of [open, close]) {
-        const count = occurrences(response, part);
+        const count = occurrences(text, part);
         if (count !== 1) return `${part} occurs ${count} times, not once`;
       }
-      const start = response.indexOf(open, from);
-      const end = response.indexOf(close, start);
+      const start = text.indexOf(open, from);
+      const end = text.indexOf(close, start);
       if (start < 0 || end < 0)
         return `<${tag}>...</${tag}> is not where it belongs (order: ${tags.join(", ")})`;
       from = end + close.length;
@@ -33,41 +40,64 @@ function tagsInOrder(tags: readonly string[]): Check {
   };
 }
 
-/** The one value that the response consists of, bare or in one code fence. Throws when it is not JSON. */
-function parseJsonResponse(response: string): unknown {
-  const blocks = fencedBlocks(response);
-  const isOneBlock = blocks.length === 1 && response.trim() === blocks[0]!.whole.trim();
-  return JSON.parse(isOneBlock ? blocks[0]!.body : response);
-}
-
-function jsonMatching(schema: z.ZodType): Check {
-  return ({ response }) => {
-    let value: unknown;
-    try {
-      value = parseJsonResponse(response);
-    } catch (error) {
-      return `the response is not JSON: ${errorMessage(error)}`;
-    }
-    const issue = schema.safeParse(value).error?.issues[0];
-    return issue && `the JSON breaks the schema at "${issue.path.join(".")}": ${issue.message}`;
+/** The text of the one value that the response should be, bare or in one code fence, or what is wrong. */
+function jsonText(response: string): { text: string } | { problem: string } {
+  // trim() takes a byte order mark away as well.
+  const text = response.trim();
+  const blocks = fencedBlocks(text);
+  if (blocks.length === 0) return { text };
+  const [{ body, start, end }] = [blocks[0]!];
+  if (blocks.length === 1 && start === 0 && end === text.length) return { text: body.trim() };
+  // A fence inside of a string is no fence.
+  if (/^["[{]/.test(text)) return { text };
+  return {
+    problem:
+      blocks.length === 1
+        ? "there is text around the code fence; the response must be the JSON alone, bare or in one fence"
+        : `the response has ${blocks.length} code fences; it must be the JSON alone, bare or in one fence`,
   };
 }
 
-function compileSchema(jsonSchema: Record<string, unknown>): z.ZodType {
-  try {
-    return z.fromJSONSchema(jsonSchema as Parameters<typeof z.fromJSONSchema>[0]);
-  } catch (error) {
-    throw new UserError(`option "json_schema" cannot be used: ${errorMessage(error)}`);
-  }
+function jsonMatching(schema: SchemaCheck | undefined): Check {
+  return ({ response }) => {
+    const found = jsonText(response);
+    if ("problem" in found) return found.problem;
+    let value: unknown;
+    try {
+      value = JSON.parse(found.text);
+    } catch (error) {
+      return `the response is not JSON: ${errorMessage(error)}`;
+    }
+    return schema?.(value);
+  };
 }
 
-const gramLength = 4;
+const wordsInGram = 4;
+/** About as much text as four words: where a character is a word or half of one, and elsewhere. */
+const charactersInGram = { wide: 8, narrow: 24 };
 
-/** Share of 4-word sequences that have occurred before in the text; 0 for fewer than 4 words. */
+const repeatedShare = (count: number, gram: (i: number) => string): number => {
+  if (count <= 0) return 0;
+  const seen = new Set<string>();
+  for (let i = 0; i < count; i++) seen.add(gram(i));
+  return 1 - seen.size / count;
+};
+
+/**
+ * Share of sequences that have occurred before in the text, of four words or of as many characters (the larger share), so
+ * that text without spaces counts too; numbers and bullets of a list's items do not hide that they are the same. 0 for
+ * texts that are no longer than a sequence.
+ */
 export function repetition(text: string): number {
-  const words = text.match(/\S+/gu) ?? [];
-  const grams = words.slice(gramLength - 1).map((_, i) => words.slice(i, i + gramLength).join(" "));
-  return grams.length === 0 ? 0 : 1 - new Set(grams).size / grams.length;
+  const plain = text.replace(/^[ \t]*(?:\(?\d{1,9}[.):]|[-*•])[ \t]+/gmu, "");
+  const words = plain.match(/\S+/gu) ?? [];
+  const characters = [...words.join(" ")];
+  const wide = plain.match(/[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}]/gu) ?? [];
+  const size = 2 * wide.length > characters.length ? charactersInGram.wide : charactersInGram.narrow;
+  return Math.max(
+    repeatedShare(words.length - wordsInGram + 1, (i) => words.slice(i, i + wordsInGram).join(" ")),
+    repeatedShare(characters.length - size + 1, (i) => characters.slice(i, i + size).join("")),
+  );
 }
 
 export const format = judgeKind({
@@ -85,7 +115,7 @@ export const format = judgeKind({
     endsWith: z.string().optional(),
     /** The response ends with the end token, not at the token limit. */
     finished: z.boolean().optional(),
-    /** Largest share of repeated 4-word sequences. */
+    /** Largest share of sequences of words or characters that occurred before. */
     maxRepetition: z.number().min(0).max(1).optional(),
   }),
   create({ tags, json, jsonSchema, startsWith, endsWith, finished, maxRepetition }) {
@@ -93,7 +123,7 @@ export const format = judgeKind({
     if (finished) checks.push(({ truncated }) => (truncated ? "the response has no end token" : undefined));
     if (tags) checks.push(tagsInOrder(tags));
     if (jsonSchema) checks.push(jsonMatching(compileSchema(jsonSchema)));
-    else if (json) checks.push(jsonMatching(z.unknown()));
+    else if (json) checks.push(jsonMatching(undefined));
     if (startsWith !== undefined) {
       checks.push(({ response }) =>
         response.trimStart().startsWith(startsWith) ? undefined : `it does not start with "${startsWith}"`,
