@@ -23,8 +23,12 @@ const families: readonly (readonly [open: string, close: string])[] = [
   ],
 ];
 
+/** Its groups are the opening and the closing mark of each family in turn. */
 const mark = new RegExp(
-  families.map(([open, close], i) => `(?<open${i}>${open})|(?<close${i}>${close})`).join("|"),
+  families
+    .flat()
+    .map((source) => `(${source})`)
+    .join("|"),
   "giu",
 );
 const openingAtEnd = new RegExp(`(?:${families.map(([open]) => open).join("|")})\\s*$`, "iu");
@@ -63,10 +67,10 @@ const around = (text: string, { start, end }: Mark) => (text[start - 1] ?? "") +
 /** Of a text's marks those that are not talked about, between quotation marks or backticks. */
 const marksIn = (text: string): Mark[] =>
   [...text.matchAll(mark)]
-    .map(({ index, groups, 0: found }) => {
-      const [name] = Object.entries(groups!).find(([, value]) => value !== undefined)!;
-      const [, kind, family] = /^(open|close)(\d+)$/.exec(name)!;
-      return { family: Number(family), isOpening: kind === "open", start: index, end: index + found.length };
+    .map((match) => {
+      const group = match.findIndex((found, i) => i > 0 && found !== undefined) - 1;
+      const { index: start, 0: found } = match;
+      return { family: group >> 1, isOpening: group % 2 === 0, start, end: start + found.length };
     })
     .filter((one) => !betweenQuotes.test(around(text, one)));
 

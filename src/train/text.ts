@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { UserError } from "../base/errors.js";
 import type { Message, Text } from "../data/rows.js";
 import type { Sequence } from "../engine/contract.js";
+import { openThoughtOf } from "../judges/thoughts.js";
 import { ChatTemplate } from "../model/chat-template.js";
 import { Tokenizer } from "../model/tokenizer.js";
 
@@ -49,6 +50,11 @@ export class TextCodec {
     if (typeof prompt === "string") return this.atLeastOne(this.tokenizer.encode(prompt));
     const text = this.render(prompt, true);
     return this.tokenizer.encode(text, { addSpecialTokens: false });
+  }
+
+  /** The mark with which the prompt, as the model sees it, has opened a thought already. */
+  openThought(prompt: Text): string | undefined {
+    return openThoughtOf(typeof prompt === "string" ? prompt : this.render(prompt, true));
   }
 
   /** Prompt and completion, the completion with its end token. */

@@ -292,7 +292,7 @@ test("fenced blocks stand at any indentation, in lists and quotations", () => {
 const good = "function f() { return 1 }";
 const bad = "function f() { return 2 }";
 
-test.each([
+test.each<[what: string, response: string]>([
   ...[
     "js",
     "JavaScript",
@@ -306,7 +306,7 @@ test.each([
     "solution.js",
     "src/f.ts",
     "js:f.js",
-  ].map((label) => [label, `\`\`\`${label}\n${good}\n\`\`\``] as const),
+  ].map((label): [string, string] => [label, `\`\`\`${label}\n${good}\n\`\`\``]),
   ["a title", `\`\`\`js title="f.js"\n${good}\n\`\`\``],
   ["braces", `\`\`\`{.js}\n${good}\n\`\`\``],
   ["a space", `\`\`\` js\n${good}\n\`\`\``],

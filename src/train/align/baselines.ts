@@ -95,7 +95,8 @@ export async function judgeBaselines(
     task.mixture,
     rows.map(({ id, prompt, metadata }) => {
       const { tokens, isCutOff } = task.baselines.get(id)!;
-      return { prompt, response: codec.decode(tokens), truncated: isCutOff, metadata };
+      const [response, openThought] = [codec.decode(tokens), codec.openThought(prompt)];
+      return { prompt, response, openThought, truncated: isCutOff, metadata };
     }),
     context.signal,
   );

@@ -84,9 +84,11 @@ export async function rollOut(task: Task, around: Surroundings): Promise<TaskRol
     },
     async () => {
       // Step 3: y = AND_h J_h(s, a).
+      const openThoughts = rows.map(({ prompt }) => codec.openThought(prompt));
       const samples = completions.map(({ promptIndex, finishReason }, i) => ({
         prompt: rows[promptIndex]!.prompt,
         response: responses[i]!,
+        openThought: openThoughts[promptIndex],
         truncated: finishReason === "length",
         metadata: rows[promptIndex]!.metadata,
       }));
