@@ -1,20 +1,31 @@
-// Assembles the WebAssembly kernels (*.wat) into modules beside them (*-binary.ts): npx tsx scripts/kernels.ts
+// Assembles every WebAssembly text (src/**/*.wat) into a module beside it (*-binary.ts): npx tsx scripts/kernels.ts
 
-import { readFileSync, writeFileSync } from "node:fs";
-import { basename } from "node:path";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import wabt from "wabt";
 
-const sources = ["../src/tensor/kernels", "../src/reward/weighted-sum"];
+const root = fileURLToPath(new URL("../", import.meta.url));
 
-async function assemble(source: string): Promise<string> {
+/** The texts, as paths from the root of the repository. */
+export const kernelSources = (): string[] =>
+  readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".wat"))
+    .map((name) => join("src", name))
+    .sort();
+
+/** Where the module made from a text stands. */
+export const moduleOf = (source: string): string => source.replace(/\.wat$/, "-binary.ts");
+
+/** The TypeScript module that holds what a text compiles to. */
+export async function assemble(source: string): Promise<string> {
   const { parseWat } = await wabt();
-  const name = `${basename(source)}.wat`;
-  const text = readFileSync(new URL(`${source}.wat`, import.meta.url), "utf8");
-  const module = parseWat(name, text, { simd: true });
+  const name = basename(source);
+  const module = parseWat(name, readFileSync(`${root}${source}`, "utf8"), { simd: true });
   const base64 = Buffer.from(module.toBinary({}).buffer).toString("base64");
   const lines = base64.match(/.{1,96}/g)!.map((line) => `  "${line}",`);
   return `// Made from ${name} by scripts/kernels.ts. Do not edit.\n\nexport const kernelsBase64 = [\n${lines.join("\n")}\n].join("");\n`;
 }
 
-for (const source of sources)
-  writeFileSync(new URL(`${source}-binary.ts`, import.meta.url), await assemble(source));
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  for (const source of kernelSources()) writeFileSync(`${root}${moduleOf(source)}`, await assemble(source));

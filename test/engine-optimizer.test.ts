@@ -115,7 +115,7 @@ describe("bucketByLength", () => {
       [1, Infinity],
       [1e9, Infinity],
     ] as const) {
-      const batches = bucketByLength(lengths, budget, maxRows);
+      const batches = bucketByLength(lengths, budget, { maxRows });
       expect(batches.flat().sort((a, b) => a - b)).toEqual(lengths.map((_, i) => i));
       for (const batch of batches) {
         const longest = Math.max(...batch.map((i) => lengths[i]!));

@@ -41,8 +41,15 @@ export interface BaseModelResult {
   evalLoss?: number;
 }
 
-/** Makes the base model under `dir` (world, tokenizer, runs). Resumable: call it again with `resume`. */
-export async function makeBaseModel(dir: string, context: RunContext): Promise<BaseModelResult> {
+/**
+ * Makes the base model under `dir` (world, tokenizer, runs). Resumable: call it again with `resume`. `steps` cuts the
+ * stages short, for trying out that they run.
+ */
+export async function makeBaseModel(
+  dir: string,
+  context: RunContext,
+  steps: Partial<Record<keyof typeof baseModelRecipe, number>> = {},
+): Promise<BaseModelResult> {
   const world = buildWorld(baseWorldSeed);
   const worldDir = join(dir, "world");
   const blank = join(dir, "blank");
@@ -55,13 +62,13 @@ export async function makeBaseModel(dir: string, context: RunContext): Promise<B
   );
   await writeRandomModel(blank, baseModelConfig, baseWorldSeed, join(dir, "tokenizer"));
   const stage = async (name: "pretrain" | "sft", model: string, data: string, eval_data?: string) => {
-    const { steps, batch, learningRate, warmupSteps, weightDecay, maxGradNorm } = baseModelRecipe[name];
+    const { batch, learningRate, warmupSteps, weightDecay, maxGradNorm } = baseModelRecipe[name];
     const recipe = {
       model,
       data,
       eval_data,
       output_dir: join(dir, name),
-      steps,
+      steps: steps[name] ?? baseModelRecipe[name].steps,
       batch_size: batch,
       learning_rate: learningRate,
       warmup_steps: warmupSteps,

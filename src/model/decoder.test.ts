@@ -10,15 +10,14 @@ import { Tensor } from "../tensor/runtime.js";
 import { parseDecoderConfig } from "./config.js";
 import {
   decodeStep,
-  inverseFrequencies,
   loraA,
   loraB,
-  rotaryTables,
   samplingOutputs,
   tokenLogprobs,
   weightInputs,
   weightShapes,
 } from "./decoder.js";
+import { inverseFrequencies, rotaryTables } from "./rope.js";
 
 const json = {
   architectures: ["LlamaForCausalLM"],
@@ -61,7 +60,7 @@ describe("tokenLogprobs", () => {
       input("targets", "int32", ["N", 1]),
       chunks,
       input("g", "float32", ["N", 1]),
-      wantHead,
+      { wantHead },
     );
   const run = (chunks: number) => {
     const { logprobs, gradient } = graph(chunks);
@@ -174,9 +173,9 @@ describe("rotary frequencies", () => {
   const plain = Float32Array.of(1, 0.1);
 
   it("are theta^(-2i/headDim), divided by a linear factor", () => {
-    expect(inverseFrequencies(config)).toEqual(plain);
+    expect(inverseFrequencies(config.ropes[0]!)).toEqual(plain);
     const linear = parseDecoderConfig({ ...json, rope_scaling: { rope_type: "linear", factor: 4 } });
-    expect(inverseFrequencies(linear)).toEqual(plain.map((f) => f / 4));
+    expect(inverseFrequencies(linear.ropes[0]!)).toEqual(plain.map((f) => f / 4));
   });
 
   it("keep short wavelengths, divide long ones and blend between under llama3", () => {
@@ -197,14 +196,14 @@ describe("rotary frequencies", () => {
     const turns = (original * 0.1) / (2 * Math.PI);
     const smooth = (turns - 0.5) / 3.5;
     const wanted = [1, (1 - smooth) * (0.1 / 8) + smooth * 0.1, 0.01 / 8, 0.001 / 8];
-    const found = inverseFrequencies(llama3);
+    const found = inverseFrequencies(llama3.ropes[0]!);
     wanted.forEach((f, i) => {
       expect(found[i]! / f).toBeCloseTo(1, 6);
     });
   });
 
   it("fill the tables with the angle of every position", () => {
-    const { cos, sin } = rotaryTables(config, 3);
+    const { cos, sin } = rotaryTables(config.ropes[0]!, 3);
     for (const p of [0, 1, 2])
       for (const i of [0, 1]) {
         expect(cos[2 * p + i]).toBeCloseTo(Math.cos(p * plain[i]!), 6);
@@ -253,7 +252,7 @@ describe("decodeStep by columns", () => {
       }),
     );
     const [rows, capacity] = [3, 5];
-    const { cos, sin } = rotaryTables(config, 8);
+    const { cos, sin } = rotaryTables(config.ropes[0]!, 8);
     feeds.set("cos", Tensor.float32(cos, [8, 4])).set("sin", Tensor.float32(sin, [8, 4]));
     feeds.set("tokens", Tensor.int32(Int32Array.of(3, 7, 11), [rows, 1]));
     feeds.set("positions", Tensor.int64([2, 0, 3], [rows, 1]));

@@ -1,7 +1,7 @@
-// The decoder-only transformer of the Llama family (llama, mistral, qwen2, qwen3) as symbolic graphs: the trunk over
-// whole sequences for scoring and training, and one cached step for generation.
+// The decoder-only transformer as symbolic graphs: the trunk over whole sequences for scoring and training, and one
+// cached step for generation, both made of the same `block`. What distinguishes the families is in the config.
 
-import { input, type Value } from "../tensor/graph.js";
+import { input, scalar, type Value } from "../tensor/graph.js";
 import {
   add,
   barrier,
@@ -19,15 +19,18 @@ import {
   rmsNorm,
   rotary,
   rowMax,
+  scale,
   selectRows,
   sigmoid,
   softmax,
   split,
+  splitColumns,
   sub,
+  tanh,
   transpose,
   withGradient,
 } from "../tensor/ops.js";
-import { type DecoderConfig, parameterSpecs } from "./config.js";
+import { type Activation, attentionProjections, type DecoderConfig, parameterSpecs } from "./config.js";
 
 /** Low-rank adapters of one model: rank, scale (alpha / r) and the modules that carry them. */
 export interface LoraShape {
@@ -69,8 +72,29 @@ interface Context {
   weights: Weights;
   lora?: LoraShape;
   positions: Value;
-  cos: Value;
-  sin: Value;
+  /** Tables of each rotary embedding of the config. */
+  ropes: readonly { cos: Value; sin: Value }[];
+}
+
+/** Names of the inputs that hold the tables of rotary embedding `rope`. */
+export const rotaryInputs = (rope: number): { cos: string; sin: string } =>
+  rope === 0 ? { cos: "cos", sin: "sin" } : { cos: `cos_${rope}`, sin: `sin_${rope}` };
+
+function rotaryTableInputs({ ropes }: DecoderConfig): Context["ropes"] {
+  return ropes.map(({ dims }, i) => {
+    const names = rotaryInputs(i);
+    const table = (name: string) => input(name, "float32", [`P${i}`, dims / 2]);
+    return { cos: table(names.cos), sin: table(names.sin) };
+  });
+}
+
+/** `value` times a constant that is often 1. */
+const times = (value: Value, by: number): Value => (by === 1 ? value : scale(value, by));
+
+function norm(context: Context, x: Value, module: string): Value {
+  const stored = weight(context, `${module}.weight`);
+  const { normOffset, rmsNormEps } = context.config;
+  return rmsNorm(x, normOffset === 0 ? stored : add(stored, scalar(normOffset)), rmsNormEps);
 }
 
 function weight(context: Context, name: string): Value {
@@ -101,39 +125,119 @@ function project(context: Context, x: Value, module: string): Value {
   return add(y, raised);
 }
 
-/** silu(gate) * up, with the derivative written out: silu' = s + silu (1 - s), s = sigmoid(gate). */
-function swiglu(gate: Value, up: Value): Value {
-  const s = sigmoid(gate);
-  const silu = mul(gate, s);
-  return withGradient(mul(silu, up), [gate, up], (dy, wanted) => [
-    wanted[0] ? mul(mul(dy, up), add(s, sub(silu, mul(silu, s)))) : undefined,
-    wanted[1] ? mul(dy, silu) : undefined,
-  ]);
-}
+/** act(gate) * up, with the derivative written out. */
+const gatings: Readonly<Record<Activation, (gate: Value, up: Value) => Value>> = {
+  /** silu' = s + silu (1 - s), s = sigmoid(gate). */
+  silu(gate, up) {
+    const s = sigmoid(gate);
+    const silu = mul(gate, s);
+    return withGradient(mul(silu, up), [gate, up], (dy, wanted) => [
+      wanted[0] ? mul(mul(dy, up), add(s, sub(silu, mul(silu, s)))) : undefined,
+      wanted[1] ? mul(dy, silu) : undefined,
+    ]);
+  },
+  /**
+   * gelu(x) = x (1 + tanh u) / 2 with u = c (x + a x^3); gelu' = (1 + tanh u) / 2 + x (1 - tanh^2 u) u' / 2 and
+   * u' = c (1 + 3 a x^2).
+   */
+  gelu_pytorch_tanh(gate, up) {
+    const c = Math.sqrt(2 / Math.PI);
+    const a = 0.044715;
+    const square = mul(gate, gate);
+    const t = tanh(scale(mul(gate, add(scalar(1), scale(square, a))), c));
+    const half = scale(add(scalar(1), t), 0.5);
+    const gelu = mul(gate, half);
+    return withGradient(mul(gelu, up), [gate, up], (dy, wanted) => {
+      const slope = () => {
+        const du = scale(add(scalar(1), scale(square, 3 * a)), c);
+        return add(half, scale(mul(mul(gate, sub(scalar(1), mul(t, t))), du), 0.5));
+      };
+      return [wanted[0] ? mul(mul(dy, up), slope()) : undefined, wanted[1] ? mul(dy, gelu) : undefined];
+    });
+  },
+};
 
 function feedForward(context: Context, x: Value, layer: string): Value {
-  const gate = project(context, x, `${layer}.mlp.gate_proj`);
-  const up = project(context, x, `${layer}.mlp.up_proj`);
-  return project(context, swiglu(gate, up), `${layer}.mlp.down_proj`);
+  const { fusedProjections, intermediateSize, activation } = context.config;
+  const [gate, up] = fusedProjections
+    ? splitColumns(project(context, x, `${layer}.mlp.gate_up_proj`), [intermediateSize, intermediateSize])
+    : ["gate", "up"].map((name) => project(context, x, `${layer}.mlp.${name}_proj`));
+  return project(context, gatings[activation](gate!, up!), `${layer}.mlp.down_proj`);
 }
 
-/** Queries, keys and values as [B, T, heads * headDim], normalised (qwen3) and rotated. */
-function projections(context: Context, x: Value, layer: string): [Value, Value, Value] {
+/** Queries, keys and values as [B, T, heads * headDim], normalised and rotated where the config says so. */
+function projections(context: Context, x: Value, i: number): [Value, Value, Value] {
   const { config } = context;
-  const head = (module: string, heads: number): Value => {
-    const flat = project(context, x, `${layer}.self_attn.${module}_proj`);
-    const norm = context.weights.get(`${layer}.self_attn.${module}_norm.weight`);
-    if (!norm) return flat;
+  const at = `model.layers.${i}`;
+  const modules = attentionProjections(config);
+  const projected = modules.map(([module]) => project(context, x, `${at}.${module}`));
+  const [q, k, v] = config.fusedProjections
+    ? splitColumns(
+        projected[0]!,
+        [config.heads, config.kvHeads, config.kvHeads].map((n) => n * config.headDim),
+      )
+    : projected;
+  const normed = (flat: Value, module: string, heads: number): Value => {
+    if (config.qkNorm === null) return flat;
+    if (config.qkNorm === "projection") return norm(context, flat, `${at}.self_attn.${module}_norm`);
     const [b, t] = flat.dims as [string, string];
     const split = reshape(flat, [b, t, heads, config.headDim]);
-    return reshape(rmsNorm(split, norm, config.rmsNormEps), flat.dims);
+    return reshape(norm(context, split, `${at}.self_attn.${module}_norm`), flat.dims);
   };
-  const turn = (value: Value, heads: number): Value =>
-    rotary(value, context.positions, context.cos, context.sin, heads);
-  const query = turn(head("q", config.heads), config.heads);
-  const key = turn(head("k", config.kvHeads), config.kvHeads);
-  return [query, key, project(context, x, `${layer}.self_attn.v_proj`)];
+  const rope = config.layerRope[i]!;
+  const turn = (flat: Value, heads: number): Value => {
+    if (rope === null) return flat;
+    const { cos, sin } = context.ropes[rope]!;
+    const { dims } = config.ropes[rope]!;
+    const partial = dims === config.headDim ? undefined : dims;
+    return rotary(flat, context.positions, cos, sin, { heads, dims: partial });
+  };
+  const query = turn(normed(q!, "q", config.heads), config.heads);
+  const key = turn(normed(k!, "k", config.kvHeads), config.kvHeads);
+  return [query, key, v!];
 }
+
+/** What attention makes of the queries, keys and values of layer `i`: over whole sequences, or over a cache. */
+type Attend = (query: Value, key: Value, value: Value, i: number) => Value;
+
+/** Dropout at a site of the trunk. */
+type Drop = (y: Value, site: number) => Value;
+
+/** Layer `i`: x + attention(norm x), then x + feed-forward(norm x), with the norms where the config places them. */
+function block(context: Context, x: Value, i: number, attend: Attend, drop: Drop = (y) => y): Value {
+  const { norms, scales } = context.config;
+  const layer = `model.layers.${i}`;
+  const branch = (
+    from: Value,
+    { before, after }: { before?: string; after?: string },
+    compute: (y: Value) => Value,
+    site: number,
+  ): Value => {
+    const y = compute(before === undefined ? from : norm(context, from, `${layer}.${before}`));
+    const z = after === undefined ? y : norm(context, y, `${layer}.${after}`);
+    return add(from, drop(times(z, scales.residual), site));
+  };
+  const attended = branch(
+    x,
+    norms.attention,
+    (y) => project(context, attend(...projections(context, y, i), i), `${layer}.self_attn.o_proj`),
+    1 + 2 * i,
+  );
+  return branch(attended, norms.feedForward, (y) => feedForward(context, y, layer), 2 + 2 * i);
+}
+
+function embed(context: Context, tokens: Value): Value {
+  const rows = gather(weight(context, "model.embed_tokens.weight"), tokens);
+  return times(rows, context.config.scales.embedding);
+}
+
+/** c tanh(x / c), and its slope 1 - (y / c)^2 at y. */
+const capped = (x: Value, cap: number | null): Value =>
+  cap === null ? x : scale(tanh(scale(x, 1 / cap)), cap);
+const capSlope = (y: Value, cap: number): Value => {
+  const t = scale(y, 1 / cap);
+  return sub(scalar(1), mul(t, t));
+};
 
 /** [B, T, kvHeads * headDim] -> [B, kvHeads, T, headDim]. */
 function splitKeys(x: Value, { kvHeads, headDim }: DecoderConfig): Value {
@@ -159,20 +263,23 @@ function joinQueries(x: Value, like: Value, { heads, kvHeads, headDim }: Decoder
 }
 
 /**
- * softmax(q k^T / sqrt(headDim) + mask) v. query [B, T, heads*headDim]; key, value [B, kvHeads, T, headDim];
+ * softmax(cap(scale q k^T) + mask) v. query [B, T, heads*headDim]; key, value [B, kvHeads, T, headDim];
  * mask [groups*T, T], 0 where visible. The derivative is written out, so that the row sum of the softmax rule runs
  * over headDim instead of T.
  */
 function attention(query: Value, key: Value, value: Value, mask: Value, config: DecoderConfig): Value {
-  const alpha = 1 / Math.sqrt(config.headDim);
+  const alpha = config.scales.attention;
+  const cap = config.softcaps.attention;
   const q = splitQueries(query, config);
-  const p = softmax(add(matmul(q, key, { transB: true, alpha }), mask));
+  const scores = capped(matmul(q, key, { transB: true, alpha }), cap);
+  const p = softmax(add(scores, mask));
   const rows = matmul(p, value);
   const output = joinQueries(rows, query, config);
   return withGradient(output, [query, key, value], (dy) => {
     const d = splitQueries(dy, config);
     const delta = reduceSum(mul(d, rows), [3], true);
-    const ds = mul(p, sub(matmul(d, value, { transB: true }), delta));
+    const dp = mul(p, sub(matmul(d, value, { transB: true }), delta));
+    const ds = cap === null ? dp : mul(dp, capSlope(scores, cap));
     return [
       joinQueries(matmul(ds, key, { alpha }), query, config),
       matmul(ds, q, { transA: true, alpha }),
@@ -214,15 +321,13 @@ export function trunk(
   lora?: LoraShape,
   { dropout = false }: { dropout?: boolean } = {},
 ): Trunk {
-  const half = config.headDim / 2;
   const context: Context = {
     config,
     multiply: linear,
     weights,
     lora,
     positions: input("positions", "int64", [1]),
-    cos: input("cos", "float32", ["P", half]),
-    sin: input("sin", "float32", ["P", half]),
+    ropes: rotaryTableInputs(config),
   };
   const masks = new Map(
     [...new Set(config.slidingWindow)].map((window) => [
@@ -230,26 +335,20 @@ export function trunk(
       input(maskName(window), "float32", ["groups*T", "T"]),
     ]),
   );
-  const drop = (y: Value, site: number): Value =>
+  const drop: Drop = (y, site) =>
     dropout ? mul(y, input(dropoutInput(site), "float32", ["B", "T", config.hiddenSize])) : y;
   const keys: Value[] = [];
   const values: Value[] = [];
-  const tokens = input("tokens", "int32", ["B", "T"]);
-  let x = drop(gather(weight(context, "model.embed_tokens.weight"), tokens), 0);
-  for (let i = 0; i < config.layers; i++) {
-    const layer = `model.layers.${i}`;
-    const normed = rmsNorm(x, weight(context, `${layer}.input_layernorm.weight`), config.rmsNormEps);
-    const [query, key, value] = projections(context, normed, layer);
+  const attend: Attend = (query, key, value, i) => {
     const k = splitKeys(key, config);
     const v = splitKeys(value, config);
     keys.push(k);
     values.push(v);
-    const attended = attention(query, k, v, masks.get(config.slidingWindow[i]!)!, config);
-    x = add(x, drop(project(context, attended, `${layer}.self_attn.o_proj`), 1 + 2 * i));
-    const again = rmsNorm(x, weight(context, `${layer}.post_attention_layernorm.weight`), config.rmsNormEps);
-    x = add(x, drop(feedForward(context, again, layer), 2 + 2 * i));
-  }
-  return { hidden: rmsNorm(x, weight(context, "model.norm.weight"), config.rmsNormEps), keys, values };
+    return attention(query, k, v, masks.get(config.slidingWindow[i]!)!, config);
+  };
+  let x = drop(embed(context, input("tokens", "int32", ["B", "T"])), 0);
+  for (let i = 0; i < config.layers; i++) x = block(context, x, i, attend, drop);
+  return { hidden: norm(context, x, "model.norm"), keys, values };
 }
 
 /** Hidden states of the positions that are scored: [N, hidden]. Inputs `rows` int32 [N], `inverse` int32 [B*T]. */
@@ -262,6 +361,11 @@ export function scoredRows(hidden: Value): Value {
 export function headName(config: DecoderConfig): string {
   if (config.head === "scalar") return "score.weight";
   return config.tieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+}
+
+/** h W^T, scaled and capped as the config says: [.., vocab]. */
+export function languageHead(config: DecoderConfig, hidden: Value, head: Value, multiply = linear): Value {
+  return capped(multiply(times(hidden, config.scales.logits), head), config.softcaps.logits);
 }
 
 /** log sum exp of every row: max - log(max softmax), exact because the largest probability is never tiny. */
@@ -282,10 +386,16 @@ export interface TokenLogprobs {
   };
 }
 
+/** How logits come from h W^T: cap(scale h W^T). */
+export interface LogitShape {
+  scale?: number;
+  cap?: number | null;
+}
+
 /**
- * log softmax(h W^T)[target] for rows h [N, hidden], in `chunks` pieces so that no more than N/chunks rows of logits
- * exist at a time. With `g` [N, 1] also the gradient of sum_n g_n log p_n, from the same pass:
- * dh = g (W[target] - P W), dW = sum_n g_n (onehot_n - P_n) h_n^T.
+ * log softmax(z)[target] with z = cap(scale h W^T), for rows h [N, hidden], in `chunks` pieces so that no more than
+ * N/chunks rows of logits exist at a time. With `g` [N, 1] also the gradient of sum_n g_n log p_n, from the same pass:
+ * dz = g (onehot - P), times the slope of the cap; dh = scale dz W, dW = scale sum_n dz_n h_n^T.
  */
 export function tokenLogprobs(
   hidden: Value,
@@ -293,37 +403,47 @@ export function tokenLogprobs(
   targets: Value,
   chunks: number,
   g?: Value,
-  wantHead = true,
+  { wantHead = true, scale: by = 1, cap = null }: { wantHead?: boolean } & LogitShape = {},
 ): TokenLogprobs {
-  const hs = split(hidden, chunks);
+  const scaled = times(hidden, by);
+  const hs = split(scaled, chunks);
   const ts = split(targets, chunks);
   const gs = g ? split(g, chunks) : [];
   const logprobs: Value[] = [];
   const dhs: Value[] = [];
+  const targetSlopes: Value[] = [];
   let dHead: Value | undefined;
   let done: Value | undefined;
   for (let i = 0; i < chunks; i++) {
     const h = done ? barrier(hs[i]!, done) : hs[i]!;
-    const logits = linear(h, head);
+    const logits = capped(linear(h, head), cap);
     const p = softmax(logits);
     const logprob = sub(pick(logits, ts[i]!), logSumExp(logits, p));
     logprobs.push(logprob);
     done = logprob;
     if (!g) continue;
-    const target = reshape(ts[i]!, [ts[i]!.dims[0]!]);
-    const dh = mul(gs[i]!, sub(gather(head, target), matmul(p, head)));
+    const slope = cap === null ? undefined : capSlope(logits, cap);
+    const sloped = slope ? mul(p, slope) : p;
+    let onTarget = gather(head, reshape(ts[i]!, [ts[i]!.dims[0]!]));
+    if (slope) {
+      const targetSlope = pick(slope, ts[i]!);
+      targetSlopes.push(targetSlope);
+      onTarget = mul(targetSlope, onTarget);
+    }
+    const dh = mul(gs[i]!, sub(onTarget, matmul(sloped, head)));
     dhs.push(dh);
     done = dh;
     if (!wantHead) continue;
-    const part = matmul(p, mul(gs[i]!, h), { transA: true, alpha: -1 });
+    const part = matmul(sloped, mul(gs[i]!, h), { transA: true, alpha: -1 });
     dHead = dHead ? add(dHead, part) : part;
     done = dHead;
   }
   const n = hidden.dims[0]!;
   const join = (parts: Value[]): Value => (chunks === 1 ? parts[0]! : concat(parts, 0, n));
+  const weights = g && (cap === null ? g : mul(g, join(targetSlopes)));
   return {
     logprobs: join(logprobs),
-    gradient: g && { hidden: join(dhs), head: dHead, targetRows: mul(g, hidden) },
+    gradient: weights && { hidden: times(join(dhs), by), head: dHead, targetRows: mul(weights, scaled) },
   };
 }
 
@@ -353,42 +473,42 @@ export function decodeStep(
   lora?: LoraShape,
   { byColumns = false }: { byColumns?: boolean } = {},
 ): DecodeStep {
-  const half = config.headDim / 2;
   const context: Context = {
     config,
     multiply: byColumns ? linearByColumns : linear,
     weights,
     lora,
     positions: input("positions", "int64", ["B", 1]),
-    cos: input("cos", "float32", ["P", half]),
-    sin: input("sin", "float32", ["P", half]),
+    ropes: rotaryTableInputs(config),
   };
   const lengths = input("lengths", "int32", ["B"]);
   const total = input("total", "int32", [1]);
   const caches: Record<string, Value> = {};
-  let x = gather(weight(context, "model.embed_tokens.weight"), input("tokens", "int32", ["B", 1]));
-  for (let i = 0; i < config.layers; i++) {
-    const layer = `model.layers.${i}`;
-    const normed = rmsNorm(x, weight(context, `${layer}.input_layernorm.weight`), config.rmsNormEps);
-    const [query, key, value] = projections(context, normed, layer);
-    const shape = ["B", config.kvHeads, "L", config.headDim];
+  const { heads, kvHeads, headDim, scales, softcaps } = config;
+  const usual = scales.attention === 1 / Math.sqrt(headDim);
+  const attend: Attend = (query, key, value, i) => {
+    const shape = ["B", kvHeads, "L", headDim];
     const pastKey = input(cacheKey(i), "float32", shape);
     const pastValue = input(cacheValue(i), "float32", shape);
     const [attended, nextKey, nextValue] = cachedAttention(
       { query, key, value, pastKey, pastValue, lengths, total },
-      { heads: config.heads, kvHeads: config.kvHeads, window: config.slidingWindow[i] ?? undefined },
+      {
+        heads,
+        kvHeads,
+        window: config.slidingWindow[i] ?? undefined,
+        scale: usual ? undefined : scales.attention,
+        cap: softcaps.attention ?? undefined,
+      },
     );
     caches[cacheKey(i)] = nextKey;
     caches[cacheValue(i)] = nextValue;
-    x = add(x, project(context, attended, `${layer}.self_attn.o_proj`));
-    const again = rmsNorm(x, weight(context, `${layer}.post_attention_layernorm.weight`), config.rmsNormEps);
-    x = add(x, feedForward(context, again, layer));
-  }
-  const hidden = reshape(rmsNorm(x, weight(context, "model.norm.weight"), config.rmsNormEps), [
-    "B",
-    config.hiddenSize,
-  ]);
-  return { logits: context.multiply(hidden, weight(context, headName(config))), caches };
+    return attended;
+  };
+  let x = embed(context, input("tokens", "int32", ["B", 1]));
+  for (let i = 0; i < config.layers; i++) x = block(context, x, i, attend);
+  const hidden = reshape(norm(context, x, "model.norm"), ["B", config.hiddenSize]);
+  const head = weight(context, headName(config));
+  return { logits: languageHead(config, hidden, head, context.multiply), caches };
 }
 
 /** Logits and what sampling needs of them: the distribution at the wanted temperature and the untempered log-normaliser. */
@@ -397,46 +517,4 @@ export function samplingOutputs(logits: Value, inverseTemperature?: Value) {
   const normaliser = logSumExp(logits, plain);
   if (!inverseTemperature) return { logits, probabilities: plain, normaliser };
   return { logits, probabilities: softmax(mul(logits, inverseTemperature)), normaliser };
-}
-
-/**
- * Tables of rotary angles, [positions, headDim / 2]. Frequencies and angles are rounded to float32 as `transformers`
- * rounds them, because checkpoints were trained with those values.
- */
-export function rotaryTables(
-  config: DecoderConfig,
-  positions: number,
-): { cos: Float32Array; sin: Float32Array } {
-  const half = config.headDim / 2;
-  const cos = new Float32Array(positions * half);
-  const sin = new Float32Array(positions * half);
-  const frequencies = inverseFrequencies(config);
-  for (let p = 0; p < positions; p++)
-    for (let i = 0; i < half; i++) {
-      const angle = Math.fround(p * frequencies[i]!);
-      cos[p * half + i] = Math.cos(angle);
-      sin[p * half + i] = Math.sin(angle);
-    }
-  return { cos, sin };
-}
-
-/** theta^(-2i/headDim), scaled as `rope_scaling` says (linear; llama3: only long wavelengths, with a smooth ramp). */
-export function inverseFrequencies({ headDim, ropeTheta, ropeScaling }: DecoderConfig): Float32Array {
-  const plain = Float32Array.from({ length: headDim / 2 }, (_, i) => ropeTheta ** ((-2 * i) / headDim));
-  switch (ropeScaling.kind) {
-    case "default":
-      return plain;
-    case "linear":
-      return plain.map((f) => f / ropeScaling.factor);
-    case "llama3": {
-      const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings } = ropeScaling;
-      return plain.map((f) => {
-        const turns = (originalMaxPositionEmbeddings * f) / (2 * Math.PI);
-        if (turns < lowFreqFactor) return f / factor;
-        if (turns > highFreqFactor) return f;
-        const smooth = (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
-        return (1 - smooth) * (f / factor) + smooth * f;
-      });
-    }
-  }
 }

@@ -310,7 +310,7 @@ describe("refusals name what is wrong and write nothing", () => {
       tie_word_embeddings: false,
       rope_parameters: { rope_theta: 5, rope_type: "default" },
     });
-    await refused(/its ropeTheta is 5, not 10000/);
+    await refused(/its ropes is .*"theta":5,.* not .*"theta":10000,/);
     await rewriteConfig({ rope_parameters: null, pad_token_id: 1 });
     await refused(/its padId is 1, not 0/);
   });

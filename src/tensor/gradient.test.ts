@@ -7,6 +7,7 @@ import { constant, input, topologicalOrder, type Value } from "./graph.js";
 import {
   add,
   barrier,
+  broadcastWith,
   concat,
   div,
   exp,
@@ -30,8 +31,10 @@ import {
   sigmoid,
   softmax,
   split,
+  splitColumns,
   sqrt,
   sub,
+  tanh,
   transpose,
   withGradient,
 } from "./ops.js";
@@ -125,6 +128,19 @@ const cases: Record<string, GradientCase[]> = {
   log: unary(log, positive),
   sqrt: unary(sqrt, positive),
   sigmoid: unary(sigmoid),
+  tanh: unary(tanh),
+  splitColumns: [
+    {
+      inputs: { a: ["B", 2, 6] },
+      extents: { B: 2 },
+      build: ({ a }) => {
+        const [x, y, z] = splitColumns(a!, [2, 3, 1]) as [Value, Value, Value];
+        return mul(add(y, z), reduceSum(x, [2], true));
+      },
+    },
+    // Columns that nothing uses have a gradient of zero.
+    { inputs: { a: [3, 4] }, build: ({ a }) => exp(splitColumns(a!, [1, 3])[1]!) },
+  ],
   softmax: unary(softmax),
   reduceSum: [
     { inputs: { a: [2, 3, 2] }, build: ({ a }) => reduceSum(a!, [1]) },
@@ -174,7 +190,15 @@ const cases: Record<string, GradientCase[]> = {
       inputs: { x: ["B", "T", 8], positions: [1] },
       integers: { positions: { dtype: "int64", values: [1] } },
       extents: { B: 2, T: 3 },
-      build: ({ x, positions }) => rotary(x!, positions!, rotaryTable(Math.cos), rotaryTable(Math.sin), 2),
+      build: ({ x, positions }) =>
+        rotary(x!, positions!, rotaryTable(Math.cos), rotaryTable(Math.sin), { heads: 2 }),
+    },
+    {
+      inputs: { x: ["B", "T", 12], positions: [1] },
+      integers: { positions: { dtype: "int64", values: [1] } },
+      extents: { B: 2, T: 3 },
+      build: ({ x, positions }) =>
+        rotary(x!, positions!, rotaryTable(Math.cos), rotaryTable(Math.sin), { heads: 2, dims: 4 }),
     },
   ],
   withGradient: [
@@ -348,18 +372,36 @@ describe("helpers", () => {
     expect(Array.from(results.hot!)).toEqual([0, 0, 1, 1, 0, 0]);
   });
 
-  it("barrier changes nothing, in value or gradient", () => {
+  it("barrier changes nothing", () => {
     const tensors = {
       a: Tensor.float32(Float32Array.of(1, -2, 3), [3]),
       b: Tensor.float32(Float32Array.of(4, 5, 6, 7), [2, 2]),
     };
     const [a, b] = [input("a", "float32", [3]), input("b", "float32", [2, 2])];
     expect(Array.from(evaluate({ y: barrier(a, b) }, tensors).y!)).toEqual([1, -2, 3]);
-    const [da] = gradients([{ value: barrier(a, b), dy: a }], [a]);
-    expect(Array.from(evaluate({ da: da!.dense! }, tensors).da!)).toEqual([1, -2, 3]);
+  });
+
+  it("take shapes of values that are not finite without taking up what they hold", () => {
+    const tensors = {
+      a: Tensor.float32(Float32Array.of(1, -2, 3), [3]),
+      b: Tensor.float32(Float32Array.of(Infinity, Number.NaN, -Infinity, 2), [2, 2]),
+      d: Tensor.float32(Float32Array.of(5, 7), [2]),
+    };
+    const [a, b, d] = [
+      input("a", "float32", [3]),
+      input("b", "float32", [2, 2]),
+      input("d", "float32", [2]),
+    ] as const;
+    expect(Array.from(evaluate({ y: barrier(a, b) }, tensors).y!)).toEqual([1, -2, 3]);
+    const [db] = gradients([{ value: reduceSum(b, [1]), dy: d }], [b]);
+    expect(Array.from(evaluate({ db: db!.dense! }, tensors).db!)).toEqual([5, 5, 7, 7]);
+    expect(Array.from(evaluate({ y: broadcastWith(d, b) }, tensors).y!)).toEqual([5, 7, 5, 7]);
   });
 
   it("refuse shapes that do not fit, naming them", () => {
+    expect(() => splitColumns(input("a", "float32", [2, 3]), [1, 1])).toThrow(
+      "cannot split input[2, 3] into columns of 1 + 1",
+    );
     const [a, b] = [input("a", "float32", [2, 3]), input("b", "float32", ["B", 4])];
     expect(() => add(a, b)).toThrow("cannot broadcast input[2, 3] with input[B, 4]");
     expect(() => matmul(a, b)).toThrow("cannot multiply input[2, 3] by input[B, 4]");

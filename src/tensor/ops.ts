@@ -66,6 +66,7 @@ export const negate = (a: Value): Value => single("negate", [a], f32(a.dims));
 export const exp = (a: Value): Value => single("exp", [a], f32(a.dims));
 export const log = (a: Value): Value => single("log", [a], f32(a.dims));
 export const sqrt = (a: Value): Value => single("sqrt", [a], f32(a.dims));
+export const tanh = (a: Value): Value => single("tanh", [a], f32(a.dims));
 export const sigmoid = (a: Value): Value => single("sigmoid", [a], f32(a.dims));
 
 // ------------------------------------------------------------------------------------------ reductions
@@ -213,6 +214,15 @@ export function split(a: Value, parts: number): Value[] {
   return [...makeNode("split", [a], { parts }, types).outputs];
 }
 
+/** Splits the last axis into pieces of the given sizes, which add up to it. */
+export function splitColumns(a: Value, sizes: readonly number[]): Value[] {
+  const last = a.dims.length - 1;
+  if (sizes.reduce((x, y) => x + y, 0) !== a.dims[last])
+    throw new Error(`cannot split ${describe(a)} into columns of ${sizes.join(" + ")}`);
+  const types = sizes.map((size) => ({ dtype: a.dtype, dims: [...a.dims.slice(0, last), size] }));
+  return [...makeNode("splitColumns", [a, integers(...sizes)], {}, types).outputs];
+}
+
 /** One-hot rows: int32 [n] -> float [n, classes]. Not differentiated. */
 export function oneHot(indices: Value, classes: number): Value {
   const range = constant(
@@ -247,10 +257,27 @@ function rmsNormGradient(node: Node, dy: Value, wanted: readonly boolean[]): Gra
 
 /**
  * Rotary position embedding, half-rotation form, over x [B, T, heads * headDim]. `positions` is int64 [B, T];
- * `cos` and `sin` are tables [positions, headDim / 2].
+ * `cos` and `sin` are tables [positions, dims / 2]. The first `dims` of every head turn; default: all.
  */
-export function rotary(x: Value, positions: Value, cos: Value, sin: Value, heads: number): Value {
-  return single("rotary", [x, positions, cos, sin], f32(x.dims), { heads });
+export function rotary(
+  x: Value,
+  positions: Value,
+  cos: Value,
+  sin: Value,
+  { heads, dims = 0 }: { heads: number; dims?: number },
+): Value {
+  return single("rotary", [x, positions, cos, sin], f32(x.dims), { heads, dims });
+}
+
+export interface CachedAttentionOptions {
+  heads: number;
+  kvHeads: number;
+  /** Position q sees the keys k with q - window < k <= q. Default: all before it. */
+  window?: number;
+  /** On q k^T. Default: 1 / sqrt(D). */
+  scale?: number;
+  /** Scores become cap tanh(score / cap). Default: they do not. */
+  cap?: number;
 }
 
 /**
@@ -268,13 +295,13 @@ export function cachedAttention(
     lengths: Value;
     total: Value;
   },
-  { heads, kvHeads, window }: { heads: number; kvHeads: number; window?: number },
+  { heads, kvHeads, window, scale, cap }: CachedAttentionOptions,
 ): [Value, Value, Value] {
   const { query, key, value, pastKey, pastValue, lengths, total } = inputs;
   const node = makeNode(
     "cachedAttention",
     [query, key, value, pastKey, pastValue, lengths, total],
-    { heads, kvHeads, window: window ?? -1 },
+    { heads, kvHeads, window: window ?? -1, scale, cap },
     [f32(query.dims), f32(pastKey.dims), f32(pastValue.dims)],
   );
   return [node.outputs[0]!, node.outputs[1]!, node.outputs[2]!];
@@ -285,7 +312,16 @@ export function cachedAttention(
  * chunked work happen late, when the memory is free. Costs one pass over `value`: use it on small ones.
  */
 export function barrier(value: Value, after: Value): Value {
-  return add(value, scale(firstElement(after), 0));
+  return broadcastWith(value, firstElement(after));
+}
+
+/**
+ * `value` in the shape that `value + other` has, whatever numbers `other` holds: adding 0 * other would make a NaN of
+ * an infinity. Not differentiated.
+ */
+export function broadcastWith(value: Value, other: Value): Value {
+  const same = single("equal", [other, other], { dtype: "bool", dims: other.dims });
+  return single("where", [same, value, value], f32(broadcastDims(value, other)));
 }
 
 /** The first element of `a`, as shape [1] (which broadcasts). Not differentiated. */
@@ -347,6 +383,10 @@ export const ops: Record<string, Op> = {
   exp: { emit: plain("Exp"), gradient: ({ outputs: [y] }, [dy]) => [mul(dy!, y!)] },
   log: { emit: plain("Log"), gradient: ({ inputs: [a] }, [dy]) => [div(dy!, a!)] },
   sqrt: { emit: plain("Sqrt"), gradient: ({ outputs: [y] }, [dy]) => [scale(div(dy!, y!), 0.5)] },
+  tanh: {
+    emit: plain("Tanh"),
+    gradient: ({ outputs: [y] }, [dy]) => [mul(dy!, sub(scalar(1), mul(y!, y!)))],
+  },
   sigmoid: {
     emit: plain("Sigmoid"),
     gradient: ({ outputs: [y] }, [dy]) => [mul(dy!, mul(y!, sub(scalar(1), y!)))],
@@ -358,7 +398,7 @@ export const ops: Record<string, Op> = {
     }),
     gradient: ({ inputs: [a], attributes }, [dy]) => {
       const kept = attributes.keep ? dy! : reshape(dy!, reducedDims(a!, attributes.axes as number[], true));
-      return [add(scale(a!, 0), kept)];
+      return [broadcastWith(kept, a!)];
     },
   },
   rowMax: { emit: () => ({ op: "ReduceMax", attributes: { keepdims: int(1) } }) },
@@ -427,6 +467,15 @@ export const ops: Record<string, Op> = {
       attributes: { axis: int(0), num_outputs: int(attributes.parts as number) },
     }),
   },
+  splitColumns: {
+    emit: () => ({ op: "Split", attributes: { axis: int(-1) } }),
+    gradient: ({ inputs: [a], outputs }, dys) => {
+      const last = a!.dims.length - 1;
+      const parts = dys.map((dy, i) => dy ?? broadcastWith(scalar(0), outputs[i]!));
+      return [concat(parts, last, a!.dims[last]!)];
+    },
+  },
+  where: { emit: plain("Where") },
   slice: { emit: plain("Slice") },
   equal: { emit: plain("Equal") },
   toFloat: { emit: () => ({ op: "Cast", attributes: { to: int(1) } }) },
@@ -444,11 +493,11 @@ export const ops: Record<string, Op> = {
       attributes: {
         interleaved: int(0),
         num_heads: int(attributes.heads as number),
-        rotary_embedding_dim: int(0),
+        rotary_embedding_dim: int(attributes.dims as number),
       },
     }),
     gradient: ({ inputs: [, positions, cos, sin], attributes }, [dy]) => [
-      rotary(dy!, positions!, cos!, negate(sin!), attributes.heads as number),
+      rotary(dy!, positions!, cos!, negate(sin!), attributes as unknown as { heads: number; dims: number }),
     ],
   },
   cachedAttention: {
@@ -459,6 +508,8 @@ export const ops: Record<string, Op> = {
         num_heads: int(attributes.heads as number),
         kv_num_heads: int(attributes.kvHeads as number),
         local_window_size: int(attributes.window as number),
+        ...(attributes.scale === undefined ? {} : { scale: float(attributes.scale as number) }),
+        ...(attributes.cap === undefined ? {} : { softcap: float(attributes.cap as number) }),
       },
     }),
   },

@@ -8,6 +8,7 @@ Fixtures are small random models and tokenizers; nothing is downloaded.
 
 import base64
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -179,24 +180,39 @@ def configs(out: Path) -> None:
                 "kvHeads": config.num_key_value_heads,
                 "headDim": attention.head_dim,
                 "rmsNormEps": config.rms_norm_eps,
-                "ropeTheta": rope["rope_theta"],
-                "ropeScaling": {
-                    "kind": rope["rope_type"],
-                    **({"factor": rope["factor"]} if "factor" in rope else {}),
-                    **(
-                        {
-                            "lowFreqFactor": rope["low_freq_factor"],
-                            "highFreqFactor": rope["high_freq_factor"],
-                            "originalMaxPositionEmbeddings": rope["original_max_position_embeddings"],
-                        }
-                        if rope["rope_type"] == "llama3"
-                        else {}
-                    ),
-                },
+                "ropes": [
+                    {
+                        "theta": rope["rope_theta"],
+                        "scaling": {
+                            "kind": rope["rope_type"],
+                            **({"factor": rope["factor"]} if "factor" in rope else {}),
+                            **(
+                                {
+                                    "lowFreqFactor": rope["low_freq_factor"],
+                                    "highFreqFactor": rope["high_freq_factor"],
+                                    "originalMaxPositionEmbeddings": rope["original_max_position_embeddings"],
+                                }
+                                if rope["rope_type"] == "llama3"
+                                else {}
+                            ),
+                        },
+                        "dims": attention.head_dim,
+                    }
+                ],
+                "layerRope": [0] * config.num_hidden_layers,
                 "tieWordEmbeddings": config.tie_word_embeddings,
                 "attentionBias": {"qkv": attention.q_proj.bias is not None, "o": attention.o_proj.bias is not None},
                 "mlpBias": model.model.layers[0].mlp.up_proj.bias is not None,
-                "qkNorm": hasattr(attention, "q_norm"),
+                "qkNorm": "head" if hasattr(attention, "q_norm") else None,
+                "norms": {
+                    "attention": {"before": "input_layernorm"},
+                    "feedForward": {"before": "post_attention_layernorm"},
+                },
+                "normOffset": 0,
+                "fusedProjections": False,
+                "activation": config.hidden_act,
+                "scales": {"embedding": 1, "attention": 1 / math.sqrt(attention.head_dim), "residual": 1, "logits": 1},
+                "softcaps": {"attention": None, "logits": None},
                 "slidingWindow": windows,
                 "maxPositionEmbeddings": config.max_position_embeddings,
                 "eosIds": [] if eos is None else eos if isinstance(eos, list) else [eos],

@@ -5,19 +5,21 @@ import type { TokenIds } from "../contract.js";
 /**
  * Groups indices of `lengths` into batches whose padded size (rows times longest) stays within `tokenBudget`; a
  * sequence that is longer than the budget has a batch of its own. Longest first, so that a lack of memory shows at
- * once. Deterministic.
+ * once. Lengths up to `border` never share a batch with lengths beyond it. Deterministic.
  */
 export function bucketByLength(
   lengths: readonly number[],
   tokenBudget: number,
-  maxRows = Infinity,
+  { maxRows = Infinity, border = Infinity }: { maxRows?: number; border?: number } = {},
 ): number[][] {
   const order = lengths.map((_, i) => i).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
   const batches: number[][] = [];
   let batch: number[] = [];
   let width = 0;
   for (const i of order) {
-    if (batch.length > 0 && ((batch.length + 1) * width > tokenBudget || batch.length >= maxRows)) {
+    const isFull = (batch.length + 1) * width > tokenBudget || batch.length >= maxRows;
+    const crosses = width > border && lengths[i]! <= border;
+    if (batch.length > 0 && (isFull || crosses)) {
       batches.push(batch);
       batch = [];
     }

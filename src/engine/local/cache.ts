@@ -5,7 +5,7 @@ import type { DecoderConfig } from "../../model/config.js";
 import { cacheKey, cacheValue } from "../../model/decoder.js";
 import { compile } from "../../tensor/compile.js";
 import { input, type Value } from "../../tensor/graph.js";
-import { concat, gather, mul, reduceSum } from "../../tensor/ops.js";
+import { broadcastWith, concat, gather, reduceSum } from "../../tensor/ops.js";
 import { type Binding, type Device, type Program, Tensor } from "../../tensor/runtime.js";
 
 export interface CacheSize {
@@ -199,7 +199,7 @@ const moves = {
   /** Rows of a prefill, each as often as it is wanted, with `tail` zeros behind. */
   seat: () => {
     const seated = gather(cached("rows", "rows", "length"), slots());
-    const nothing = mul(reduceSum(seated, [2], true), input("tail", "float32", [1, 1, "tail", 1]));
+    const nothing = broadcastWith(input("tail", "float32", [1, 1, "tail", 1]), reduceSum(seated, [2], true));
     return concat([seated, nothing], 2, "capacity");
   },
   join: () => concat([cached("rows", "rows", "capacity"), cached("more", "more", "capacity")], 0, "all"),

@@ -2,6 +2,7 @@
 // the batch at once.
 
 import { UserError } from "../../base/errors.js";
+import { shortSequence } from "../../model/rope.js";
 import { type Binding, Tensor, yieldToEventLoop } from "../../tensor/runtime.js";
 import type { Completion, SampleOptions, TokenIds } from "../contract.js";
 import { bucketByLength } from "./batches.js";
@@ -101,7 +102,16 @@ function waves(
   const bytesPerToken = layers * 2 * kvHeads * headDim * 4;
   const lengths = rows.map((row) => row.prompt.length + maxNewTokens);
   const budget = Math.floor(limits.cacheBytes / bytesPerToken);
-  return bucketByLength(lengths, budget, limits.maxRows).map((batch) => batch.map((i) => rows[i]!));
+  const border = shortSequence(model.config.ropes);
+  // The keys in the cache have turned by the frequencies of short sequences; a longer one would need all of them anew.
+  const crossing = rows.find(({ prompt }, i) => prompt.length <= border && lengths[i]! > border);
+  if (crossing)
+    throw new UserError(
+      `a prompt of ${crossing.prompt.length} tokens and ${maxNewTokens} new ones cross the ${border} tokens where this model's rotary scaling changes; ask for at most ${border - crossing.prompt.length} new tokens`,
+    );
+  return bucketByLength(lengths, budget, { maxRows: limits.maxRows, border }).map((batch) =>
+    batch.map((i) => rows[i]!),
+  );
 }
 
 type Finish = (row: Row, reason: Completion["finishReason"]) => void;

@@ -5,7 +5,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../../base/errors.js";
 import type { DecoderConfig } from "../../model/config.js";
-import { dropoutInput, dropoutSites, maskName, rotaryTables } from "../../model/decoder.js";
+import { dropoutInput, dropoutSites, maskName, rotaryInputs } from "../../model/decoder.js";
+import { rotaryTables, shortSequence } from "../../model/rope.js";
 import { SafetensorsReader, writeSafetensors } from "../../model/safetensors.js";
 import { type Memory, memories } from "../../tensor/memory.js";
 import { type Binding, type Program, Tensor } from "../../tensor/runtime.js";
@@ -53,7 +54,8 @@ export class LocalModel {
   /** Where the parameters live. */
   readonly memory: Memory;
   private readonly optimizer: Optimizer;
-  private rotary: { positions: number; cos: Tensor; sin: Tensor } | undefined;
+  /** By rotary embedding, and whether for long sequences. */
+  private readonly rotary = new Map<string, { positions: number; cos: Tensor; sin: Tensor }>();
   private readonly masks = new Map<string, Tensor>();
 
   constructor(
@@ -82,17 +84,26 @@ export class LocalModel {
     return binding;
   }
 
+  /** Binds the rotary tables of sequences of up to `positions` tokens. */
   bindRotary(binding: Binding, positions: number): void {
-    if (!this.rotary || this.rotary.positions < positions) {
-      const size = 2 ** Math.ceil(Math.log2(Math.max(positions, 64)));
-      const { cos, sin } = rotaryTables(this.config, size);
-      const dims = [size, this.config.headDim / 2];
-      this.rotary?.cos.dispose();
-      this.rotary?.sin.dispose();
-      const { memory } = this;
-      this.rotary = { positions: size, cos: memory.upload(cos, dims), sin: memory.upload(sin, dims) };
-    }
-    binding.input("cos", this.rotary.cos).input("sin", this.rotary.sin);
+    const long = positions > shortSequence(this.config.ropes);
+    const { memory } = this;
+    this.config.ropes.forEach((rope, i) => {
+      const names = rotaryInputs(i);
+      if (!binding.takes(names.cos)) return;
+      const key = `${i} ${long}`;
+      let tables = this.rotary.get(key);
+      if (!tables || tables.positions < positions) {
+        const size = 2 ** Math.ceil(Math.log2(Math.max(positions, 64)));
+        const { cos, sin } = rotaryTables(rope, size, long);
+        const dims = [size, rope.dims / 2];
+        tables?.cos.dispose();
+        tables?.sin.dispose();
+        tables = { positions: size, cos: memory.upload(cos, dims), sin: memory.upload(sin, dims) };
+        this.rotary.set(key, tables);
+      }
+      binding.input(names.cos, tables.cos).input(names.sin, tables.sin);
+    });
   }
 
   private bindMasks(binding: Binding, width: number): void {
@@ -265,6 +276,7 @@ export class LocalModel {
     return bucketByLength(
       present.map((i) => jobs[i]!.tokens.length),
       budget,
+      { border: shortSequence(this.config.ropes) },
     ).map((batch) => batch.map((k) => present[k]!));
   }
 
@@ -425,9 +437,11 @@ export class LocalModel {
       parameter.moments?.second.dispose();
     }
     this.clearMasks();
-    this.rotary?.cos.dispose();
-    this.rotary?.sin.dispose();
-    this.rotary = undefined;
+    for (const { cos, sin } of this.rotary.values()) {
+      cos.dispose();
+      sin.dispose();
+    }
+    this.rotary.clear();
   }
 }
 

@@ -5,7 +5,9 @@ import type { DecoderConfig } from "../../model/config.js";
 import {
   decodeStep,
   headName,
+  type LogitShape,
   type LoraShape,
+  languageHead,
   samplingOutputs,
   scalarHead,
   scoredRows,
@@ -61,6 +63,10 @@ export class Programs {
     return this.compiled.get(key) as T;
   }
 
+  private get logitShape(): LogitShape {
+    return { scale: this.config.scales.logits, cap: this.config.softcaps.logits };
+  }
+
   private build(): { weights: Weights; head: Value } {
     const weights = weightInputs(this.config, this.lora);
     return { weights, head: weights.get(headName(this.config))! };
@@ -74,7 +80,14 @@ export class Programs {
       const result =
         this.config.head === "scalar"
           ? scalarHead(hidden, head)
-          : tokenLogprobs(hidden, head, input("targets", "int32", ["N", 1]), chunks).logprobs;
+          : tokenLogprobs(
+              hidden,
+              head,
+              input("targets", "int32", ["N", 1]),
+              chunks,
+              undefined,
+              this.logitShape,
+            ).logprobs;
       return compile({ result }, { device: this.device });
     });
   }
@@ -105,7 +118,10 @@ export class Programs {
       } else {
         const targets = input("targets", "int32", ["N", 1]);
         const trainsHead = parameters.includes(head);
-        const scored = tokenLogprobs(hidden, head, targets, chunks, g, trainsHead);
+        const scored = tokenLogprobs(hidden, head, targets, chunks, g, {
+          wantHead: trainsHead,
+          ...this.logitShape,
+        });
         result = scored.logprobs;
         const { hidden: dy, head: dense, targetRows } = scored.gradient!;
         found = gradients([{ value: hidden, dy }], parameters);
@@ -154,7 +170,7 @@ export class Programs {
     return this.once(`prefill ${tempered}`, () => {
       const { weights, head } = this.build();
       const { hidden, keys, values } = trunk(this.config, weights, this.lora);
-      const logits = scalarHead(scoredRows(hidden), head);
+      const logits = languageHead(this.config, scoredRows(hidden), head);
       const caches = Object.fromEntries(
         keys.flatMap((key, i) => [
           [`prompt_key_${i}`, key],
