@@ -9,6 +9,7 @@ export { type LoadOptions, LocalLanguageModel, LocalScalarModel } from "./engine
 export { createMixture, judgeBatch } from "./judges/mixture.js";
 export { createMember, judgeKinds, mixtureFrom } from "./judges/registry.js";
 export type { Judge, JudgeInput, Verdict } from "./judges/verdict.js";
+export * as llm from "./llm/index.js";
 export { ChatTemplate } from "./model/chat-template.js";
 export { loadCheckpoint, saveCheckpoint } from "./model/checkpoint.js";
 export { Tokenizer } from "./model/tokenizer.js";

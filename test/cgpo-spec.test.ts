@@ -10,6 +10,7 @@ import type { LocalModel } from "../src/engine/local/model.js";
 import { judgeBatch } from "../src/judges/mixture.js";
 import { mixtureFrom } from "../src/judges/registry.js";
 import type { JudgeInput } from "../src/judges/verdict.js";
+import { LlmModels } from "../src/llm/models.js";
 import {
   codpo,
   codpoPairs,
@@ -245,11 +246,18 @@ const mistakes: {
 /** A judge model that finds the words of burglary unsafe. */
 const guard = {
   baseDir: ".",
-  llm: { guard: { model: "guard" } },
-  checkpoint: async () => ({
-    labelLogprobs: async (messages: readonly { content: string }[]) =>
-      messages.at(-1)!.content.includes("back window") ? [-5, -0.01] : [-0.01, -5],
-  }),
+  llm: new LlmModels(
+    { guard: { model: "guard" } },
+    {
+      openCheckpoint: async () => ({
+        async chat({ messages, labels }) {
+          const label = labels!.words[messages.at(-1)!.content.includes("back window") ? 1 : 0]!;
+          const paid = { promptTokens: 0, completionTokens: 0 };
+          return { content: label, finishReason: "stop", ...paid, answer: { label, by: "logprobs" } };
+        },
+      }),
+    },
+  ),
 };
 
 describe("group 9: where the reward model prefers the bad answer, the judge rejects it", () => {

@@ -7,11 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { hash32, uniformAt } from "../src/base/random.js";
-import type { LabelModel } from "../src/judges/llm/decide.js";
 import { shippedPrompt } from "../src/judges/llm/template.js";
 import { judgeBatch } from "../src/judges/mixture.js";
 import { createMember, mixtureFrom } from "../src/judges/registry.js";
 import { type JudgeInput, verdictFrom } from "../src/judges/verdict.js";
+import { checkpointClient } from "../src/llm/checkpoint.js";
+import { LlmModels } from "../src/llm/models.js";
 
 interface ChatBody {
   model: string;
@@ -148,24 +149,45 @@ describe("label probabilities", () => {
 });
 
 describe("a checkpoint in our own engine", () => {
+  const said: string[] = [];
   /** Log-probabilities of the labels by what the response says. */
-  const checkpoint: LabelModel = {
-    async labelLogprobs(messages, labels) {
-      const { content } = messages.at(-1)!;
-      if (content.includes("too long")) throw new Error("the request has 300 tokens");
-      expect(labels).toEqual(["safe", "unsafe"]);
-      if (content.includes("bomb")) return [-9, -8.5];
-      return content.includes("tie") ? [-700, -700] : [-0.1, -3];
-    },
+  const logprobsOf = (content: string) => {
+    if (content.includes("bomb")) return [-9, -8.5];
+    return content.includes("tie") ? [-700, -700] : [-0.1, -3];
   };
+  const checkpoint = checkpointClient({
+    policy: {
+      // The words of the prompt are its tokens; the label is the last.
+      logprobs: async (sequences) =>
+        sequences.map(({ tokens }) => {
+          const [safe, unsafe] = logprobsOf(said[tokens[0]!]!);
+          return Float32Array.of(tokens[1] === 0 ? safe! : unsafe!);
+        }),
+      sample: () => Promise.reject(new Error("judges need no samples")),
+      config: { maxPositionEmbeddings: 2, eosIds: [] },
+    },
+    codec: {
+      prompt: (messages) => {
+        const { content } = messages.at(-1)!;
+        return content.includes("too long") ? [0, 0, 0] : [said.push(content) - 1];
+      },
+      tokenizer: { encode: (label) => [["safe", "unsafe"].indexOf(label)] },
+      decode: () => "",
+      endId: 0,
+    },
+  });
   const opened: string[] = [];
   const context = {
     baseDir: ".",
-    llm: { guard: { model: "./guard-1b" } },
-    checkpoint: async (model: string) => {
-      opened.push(model);
-      return checkpoint;
-    },
+    llm: new LlmModels(
+      { guard: { model: "./guard-1b" } },
+      {
+        openCheckpoint: async (model: string) => {
+          opened.push(model);
+          return checkpoint;
+        },
+      },
+    ),
   };
 
   test("P(violated) > P(satisfied) decides, a tie satisfies, and the checkpoint is opened once", async () => {
@@ -181,7 +203,10 @@ describe("a checkpoint in our own engine", () => {
       reason: "guard says unsafe (probability 0.622)",
       evidence: { label: "unsafe", by: "logprobs", probability: expect.closeTo(0.6225, 4) },
     });
-    expect(results[3]!.verdicts.safety).toEqual({ verdict: "failed", reason: "the request has 300 tokens" });
+    expect(results[3]!.verdicts.safety).toEqual({
+      verdict: "failed",
+      reason: "the request has 4 tokens, and the model's window is 2",
+    });
     expect(metrics["judges/safety/failed_rate"]).toBe(0.25);
     expect(opened).toEqual(["./guard-1b"]);
   });
@@ -402,7 +427,7 @@ describe("servers that fail", () => {
     expect(metrics).toMatchObject({ "judges/safety/failed_rate": 1, "constraints/dropped_rate": 1 });
     expect(results[0]!.verdicts.safety).toMatchObject({
       verdict: "failed",
-      reason: 'judge model "guard-1b" did not answer in 3 attempts; the last: 503 down',
+      reason: 'the model "guard-1b" did not answer in 3 attempts; the last: 503 down',
     });
     expect(bodies).toHaveLength(15);
   });
@@ -443,7 +468,10 @@ test("no more requests at a time than the limit, from all judges of the endpoint
       json(response, withProbabilities({ safe: 0.9, Yes: 0.9 }));
     }, 10);
   });
-  const context = { baseDir: ".", llm: { local: { model: "guard-1b", baseUrl, concurrency: 3 } } };
+  const context = {
+    baseDir: ".",
+    llm: new LlmModels({ local: { model: "guard-1b", baseUrl, concurrency: 3 } }),
+  };
   const entries = [
     { kind: "safety", model: "local" },
     { kind: "style", model: "local" },
@@ -495,7 +523,10 @@ describe("mistakes are sentences", () => {
     [{ kind: "style", model: "local", prompt: "nowhere.yaml" }, "nowhere.yaml cannot be read"],
     [{ kind: "style", model: "m", base_url: "not an address" }, 'option "base_url"'],
   ])("%j", async (entry, message) => {
-    const context = { baseDir: ".", llm: { local: { model: "m", baseUrl: "http://127.0.0.1:9/v1" } } };
+    const context = {
+      baseDir: ".",
+      llm: new LlmModels({ local: { model: "m", baseUrl: "http://127.0.0.1:9/v1" } }),
+    };
     await expect(createMember(entry, context)).rejects.toThrow(message);
   });
 

@@ -5,11 +5,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { OpenAIChatClient, type OpenAIClientOptions } from "../src/mpo/client.js";
+import { RecordedClient, type RecordedOptions, ServerClient, type ServerOptions } from "../src/llm/index.js";
 import { MpoHook } from "../src/mpo/hook.js";
 import { MetaRewardModel, type MetaRewardModelOptions } from "../src/mpo/meta-reward-model.js";
 import { presetNames, taskPreset } from "../src/mpo/presets/index.js";
-import { RecordedClient, type RecordedOptions } from "../src/mpo/recorded-client.js";
 import { createRubric } from "../src/mpo/rubric.js";
 import {
   type RewardSample,
@@ -48,14 +47,14 @@ interface Setup {
   fault?: (request: ScriptedRequest) => Fault | undefined;
   mode?: ScoringMode;
   refinement?: MetaRewardModelOptions["refinement"];
-  client?: Partial<OpenAIClientOptions>;
+  client?: Partial<ServerOptions>;
   recorded?: RecordedOptions;
   latencyMs?: number;
 }
 
 /** Only what waits for a slow server needs a short patience. */
 const patience = (fault: Fault): Pick<Setup, "client" | "recorded"> =>
-  fault === "slow" ? { client: { timeoutSeconds: 1, retries: 0 }, recorded: { concurrency: 24 } } : {};
+  fault === "slow" ? { client: { timeoutSeconds: 1, maxRetries: 0 }, recorded: { concurrency: 24 } } : {};
 
 /** Four updates with a round after the second and the fourth. */
 async function train({
@@ -71,10 +70,9 @@ async function train({
     ...(fault ? { fault } : {}),
     ...(latencyMs ? { latencyMs } : {}),
   });
-  const openai = new OpenAIChatClient({
+  const openai = new ServerClient({
     baseUrl: server.baseUrl,
-    apiKey: "none",
-    retries: 1,
+    maxRetries: 1,
     pause: async () => {},
     ...clientOptions,
   });
@@ -203,7 +201,7 @@ describe("text that attacks the prompt", () => {
   ];
   it.each(["one-reply", "item-reply", "dialogue"] as const)("earns nothing in mode %s", async (mode) => {
     server = await startScriptedServer();
-    const client = new OpenAIChatClient({ baseUrl: server.baseUrl, apiKey: "none" });
+    const client = new ServerClient({ baseUrl: server.baseUrl });
     const reward = new RubricReward({ client, model: "rm", task, mode });
     const scores = await reward.scoreAll(
       attacks.map((response) => ({ promptId: "p", prompt: cannedInstruction, response })),
@@ -220,7 +218,7 @@ describe("every way of scoring and revising", () => {
     ["dialogue", 6 * 2],
   ])("%s scores alike, in the calls of 2.1", async (mode, calls) => {
     server = await startScriptedServer();
-    const client = new RecordedClient(new OpenAIChatClient({ baseUrl: server.baseUrl, apiKey: "none" }));
+    const client = new RecordedClient(new ServerClient({ baseUrl: server.baseUrl }));
     const reward = new RubricReward({ client, model: "rm", task, mode });
     expect(totals(await reward.scoreAll(samples, createRubric(flawedItems)))).toEqual(rightTotals);
     expect(server.requests).toHaveLength(calls);
@@ -240,7 +238,7 @@ describe("every way of scoring and revising", () => {
 
   it.each(presetNames)("the preset %s runs", async (name) => {
     server = await startScriptedServer();
-    const client = new OpenAIChatClient({ baseUrl: server.baseUrl, apiKey: "none", retries: 0 });
+    const client = new ServerClient({ baseUrl: server.baseUrl, maxRetries: 0 });
     const preset = taskPreset(name);
     const rubric = initialRubric(preset);
     const reward = new RubricReward({ client, model: "rm", ...rewardOptions(preset) });

@@ -2,7 +2,7 @@
 // closes two loopholes in turn.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { OpenAIChatClient } from "../src/mpo/client.js";
+import { ServerClient } from "../src/llm/index.js";
 import { MpoHook, type MpoRound } from "../src/mpo/hook.js";
 import { MetaRewardModel } from "../src/mpo/meta-reward-model.js";
 import { normalised, type ScoredRollout } from "../src/mpo/rollout.js";
@@ -35,7 +35,7 @@ interface Run {
 }
 
 async function train(baseUrl: string, interval: number): Promise<Run> {
-  const client = new OpenAIChatClient({ baseUrl, apiKey: "none" });
+  const client = new ServerClient({ baseUrl });
   const reward = new RubricReward({ client, model: "rm", task, mode: "item-reply" });
   const meta = new MetaRewardModel({
     client,

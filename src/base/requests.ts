@@ -32,9 +32,12 @@ export function retryAfterSeconds(header: string | null | undefined, now = Date.
   return Number.isNaN(date) ? undefined : Math.max((date - now) / 1000, 0);
 }
 
+/** Whether this is the address of OpenAI's own service. */
+export const isOpenAI = (baseUrl: string): boolean =>
+  URL.canParse(baseUrl) && new URL(baseUrl).hostname === "api.openai.com";
+
 /** The key for a server: a key that nobody named for it goes to nobody but its own service. */
 export function apiKeyFor(baseUrl: string, variable?: string): string | undefined {
-  const isOpenAI = URL.canParse(baseUrl) && new URL(baseUrl).hostname === "api.openai.com";
-  const named = variable ?? (isOpenAI ? "OPENAI_API_KEY" : undefined);
+  const named = variable ?? (isOpenAI(baseUrl) ? "OPENAI_API_KEY" : undefined);
   return named === undefined ? undefined : process.env[named];
 }

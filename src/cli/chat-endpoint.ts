@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { UserError } from "../base/errors.js";
-import type { JudgeEndpoint } from "../eval/judge-client.js";
+import type { ServerModel } from "../llm/models.js";
 import { wholeNumber } from "./values.js";
 
 export interface EndpointFlags {
@@ -20,7 +20,7 @@ export const addEndpointFlags = (command: Command, what: string): Command =>
     .option("--concurrency <n>", "requests under way at the same time", "8");
 
 /** `qwen3:8b@http://127.0.0.1:11434/v1` */
-export function endpointOf({ judge, judgeModel, judgeKeyEnv, concurrency }: EndpointFlags): JudgeEndpoint {
+export function endpointOf({ judge, judgeModel, judgeKeyEnv, concurrency }: EndpointFlags): ServerModel {
   const [, name, url] = /^(?:(.+)@)?(https?:\/\/.+)$/.exec(judge) ?? [];
   if (url === undefined || !URL.canParse(url))
     throw new UserError(

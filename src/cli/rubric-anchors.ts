@@ -3,7 +3,7 @@
 import { UserError } from "../base/errors.js";
 import { loadCompletions } from "../data/index.js";
 import type { CompletionRow } from "../data/rows.js";
-import { type JudgeEndpoint, judgeClient } from "../eval/judge-client.js";
+import { openServer, type ServerModel } from "../llm/models.js";
 import { type AnchorLabel, type AnchorReport, compareWithLabels } from "../mpo/anchors.js";
 import type { TaskPrompts } from "../mpo/prompts.js";
 import type { Rubric } from "../mpo/rubric.js";
@@ -16,7 +16,7 @@ export interface RubricTest {
   task: TaskPrompts;
   /** A file or Hub name. */
   anchors: string;
-  endpoint: JudgeEndpoint;
+  endpoint: ServerModel;
   scoring: ScoringMode;
   threshold: number;
   limit?: number;
@@ -46,7 +46,7 @@ export async function testRubric(
   const odd = labels.findIndex((label) => typeof label !== typeof labels[0]);
   if (odd >= 0) throw new UserError(`${rows[odd]!.id}: labels and scores are mixed in one file`);
   const reward = new RubricReward({
-    client: judgeClient(endpoint, log),
+    client: openServer(endpoint, log),
     model: endpoint.model,
     task,
     mode: scoring,

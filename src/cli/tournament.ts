@@ -10,7 +10,6 @@ import type { Interval } from "../base/statistics.js";
 import { loadPrompts, type PromptRow } from "../data/index.js";
 import { pooledMean } from "../eval/estimate.js";
 import { answersTo, type Sampling } from "../eval/generate.js";
-import { type JudgeEndpoint, judgeClient } from "../eval/judge-client.js";
 import {
   creditOf,
   type Preference,
@@ -20,7 +19,8 @@ import {
 } from "../eval/pairwise.js";
 import { withoutThoughts } from "../eval/prompts.js";
 import { RowLog, weightsOf } from "../eval/row-log.js";
-import { endsRun } from "../mpo/client.js";
+import { openServer, type ServerModel } from "../llm/models.js";
+import { endsRun } from "../llm/types.js";
 import { eloRatings, type Match } from "../mpo/elo.js";
 import type { EngineRecipe } from "../recipe/recipe.js";
 import { InterruptedError, type RunContext } from "../run/context.js";
@@ -36,7 +36,7 @@ export interface TournamentRequest extends Sampling {
   players: readonly Player[];
   /** A file or Hub name. */
   prompts: string;
-  judge: JudgeEndpoint;
+  judge: ServerModel;
   engine: EngineRecipe;
   chatTemplate?: string;
   limit?: number;
@@ -179,7 +179,7 @@ async function compareAll(
   { judge, out }: TournamentRequest,
   { reporter, signal }: RunContext,
 ): Promise<(Comparison | Failure)[]> {
-  const client = judgeClient(judge, out === undefined ? undefined : join(out, "judge.jsonl"));
+  const client = openServer(judge, out === undefined ? undefined : join(out, "judge.jsonl"));
   const verdict = async (row: PromptRow, replyA: string, replyB: string): Promise<Preference> => {
     const messages = pairwiseMessages(row.prompt, replyA, replyB);
     const { content } = await client.chat({ model: judge.model, messages, seed: 0, maxTokens: 2048 }, signal);

@@ -2,7 +2,8 @@
 // carry their own hash, so no reply can end its frame; and nothing but a lone letter is a verdict.
 
 import type { Text } from "../data/rows.js";
-import { type ChatMessage, render, type Template } from "../judges/llm/template.js";
+import { render, type Template } from "../judges/llm/template.js";
+import type { Message } from "../llm/types.js";
 
 /** Changes whenever the same replies may get another verdict. */
 export const pairwiseVersion = "1";
@@ -30,7 +31,7 @@ const template: Template = {
   ],
 };
 
-export const pairwiseMessages = (prompt: Text, replyA: string, replyB: string): ChatMessage[] =>
+export const pairwiseMessages = (prompt: Text, replyA: string, replyB: string): Message[] =>
   render(
     template,
     { prompt, response: "", truncated: false, metadata: { reply_a: replyA, reply_b: replyB } },

@@ -4,14 +4,14 @@
 import { createMember } from "../judges/registry.js";
 import { refusalIn } from "../judges/rules/refusal.js";
 import { verdictFrom } from "../judges/verdict.js";
+import type { ServerModel } from "../llm/models.js";
 import type { RefusalTest } from "./benchmark.js";
-import type { JudgeEndpoint } from "./judge-client.js";
 
 /** Characters from the start in which the regular expressions look. */
 const window = 300;
 
 export async function refusalTest(
-  judge: JudgeEndpoint | undefined,
+  judge: ServerModel | undefined,
 ): Promise<{ name: string; test: RefusalTest }> {
   if (!judge)
     return { name: "refusal_regex", test: async (response) => refusalIn(response, window) !== undefined };

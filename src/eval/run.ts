@@ -7,6 +7,7 @@ import { writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
 import { hash32, mix32 } from "../base/random.js";
 import type { Text } from "../data/rows.js";
+import type { ServerModel } from "../llm/models.js";
 import type { EngineRecipe } from "../recipe/recipe.js";
 import type { RunContext } from "../run/context.js";
 import { type OpenedPolicy, openPolicy } from "../train/models.js";
@@ -14,7 +15,6 @@ import type { TextCodec } from "../train/text.js";
 import type { Answer, Benchmark, GradeContext, Item, RefusalTest } from "./benchmark.js";
 import { choiceLogprobs } from "./choices.js";
 import { answersTo } from "./generate.js";
-import type { JudgeEndpoint } from "./judge-client.js";
 import { promptFor, shotsFor, withoutThoughts } from "./prompts.js";
 import { refusalTest } from "./refusal.js";
 import { interrupted, RowLog, weightsOf } from "./row-log.js";
@@ -41,7 +41,7 @@ export interface EvalRequest {
   maxNewTokens?: number;
   seed: number;
   /** For XSTest; default: regular expressions. */
-  judge?: JudgeEndpoint;
+  judge?: ServerModel;
   /** Where rows.jsonl and results.json go; without it nothing is kept. */
   out?: string;
 }

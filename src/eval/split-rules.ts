@@ -7,7 +7,7 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { UserError } from "../base/errors.js";
 import { didYouMean } from "../base/suggest.js";
-import type { JudgeEndpoint } from "./judge-client.js";
+import type { ServerModel } from "../llm/models.js";
 
 const list = z.union([
   z
@@ -44,7 +44,7 @@ const rulesFile = z.strictObject({
     .optional(),
 });
 
-export interface ClassifierModel extends JudgeEndpoint {
+export interface ClassifierModel extends ServerModel {
   /** What each task is, for the model. */
   descriptions: ReadonlyMap<string, string>;
 }

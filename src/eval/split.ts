@@ -10,11 +10,11 @@ import { UserError } from "../base/errors.js";
 import { toPrompt } from "../data/convert.js";
 import { detectFormat } from "../data/format.js";
 import type { DataRow } from "../data/rows.js";
-import { type ChatMessage, render } from "../judges/llm/template.js";
-import { endsRun } from "../mpo/client.js";
+import { render } from "../judges/llm/template.js";
+import { openServer } from "../llm/models.js";
+import { endsRun, type Message } from "../llm/types.js";
 import { InterruptedError, type RunContext } from "../run/context.js";
 import { promptText } from "../train/text.js";
-import { judgeClient } from "./judge-client.js";
 import { rowsOf } from "./rows.js";
 import { type ClassifierModel, readSplitRules, type SplitRules } from "./split-rules.js";
 
@@ -116,7 +116,7 @@ async function classify(
   { reporter, signal }: RunContext,
 ): Promise<Classified[]> {
   const { model, descriptions } = classifier;
-  const client = judgeClient(classifier, join(out, logFile));
+  const client = openServer(classifier, join(out, logFile));
   const json = { name: "classification", schema: schemaFor(tasks) };
   let done = 0;
   reporter.begin(`prompts classified by ${model}`, open.length);
@@ -153,7 +153,7 @@ function classifierMessages(
   prompt: string,
   tasks: readonly string[],
   descriptions: ReadonlyMap<string, string>,
-): ChatMessage[] {
+): Message[] {
   const listed = tasks.map(
     (task) => `- ${task}${descriptions.has(task) ? `: ${descriptions.get(task)}` : ""}`,
   );

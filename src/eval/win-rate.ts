@@ -7,19 +7,19 @@ import { writeFileAtomic } from "../base/atomic.js";
 import { hash32, mix32 } from "../base/random.js";
 import { type Interval, mean } from "../base/statistics.js";
 import { loadPrompts, type PromptRow } from "../data/index.js";
-import { endsRun } from "../mpo/client.js";
+import { openServer, type ServerModel } from "../llm/models.js";
+import { endsRun } from "../llm/types.js";
 import type { EngineRecipe } from "../recipe/recipe.js";
 import type { RunContext } from "../run/context.js";
 import { openPolicy, openTokenizer } from "../train/models.js";
 import { pooledMean } from "./estimate.js";
 import { answersTo, type Sampling } from "./generate.js";
-import { type JudgeEndpoint, judgeClient } from "./judge-client.js";
 import { creditOf, pairwiseMessages, pairwiseVersion, preferenceIn } from "./pairwise.js";
 import { withoutThoughts } from "./prompts.js";
 import { interrupted, RowLog, weightsOf } from "./row-log.js";
 import { openScorer, type Sampled } from "./scorer.js";
 
-export type Comparator = { reward: string } | { judge: JudgeEndpoint };
+export type Comparator = { reward: string } | { judge: ServerModel };
 
 export interface WinRateRequest extends Sampling {
   model: string;
@@ -220,12 +220,12 @@ const sampled = ({ prompt }: PromptRow, row: AnswerRow): Sampled => ({
 
 async function byJudge(
   pairs: readonly Pair[],
-  judge: JudgeEndpoint,
+  judge: ServerModel,
   { out }: WinRateRequest,
   { reporter, signal }: RunContext,
 ): Promise<Outcome[]> {
   // A restart asks only what has no reply yet.
-  const client = judgeClient(judge, out === undefined ? undefined : join(out, "judge.jsonl"));
+  const client = openServer(judge, out === undefined ? undefined : join(out, "judge.jsonl"));
   let done = 0;
   reporter.begin(`verdicts of ${judge.model}`, pairs.length);
   const verdict = async ({ row: { prompt } }: Pair, replyA: string, replyB: string) => {

@@ -1,8 +1,7 @@
 // How a kind of judge that recipes can name is written: its options and what makes a judge of them.
 
 import type { z } from "zod";
-import type { LabelModel } from "./llm/decide.js";
-import type { EndpointOptions } from "./llm/endpoint.js";
+import type { LlmModels } from "../llm/models.js";
 import type { Judge } from "./verdict.js";
 
 /** What the surroundings of a recipe offer to its judges. */
@@ -11,11 +10,11 @@ export interface JudgeContext {
   baseDir: string;
   /** Tokens of a text under the policy's tokenizer. */
   countTokens?: (text: string) => number;
-  /** Judge models by the names that recipes give them. */
-  llm?: Readonly<Record<string, EndpointOptions>>;
-  /** Opens a checkpoint in our own engine, for the models under `llm` that name no server. */
-  checkpoint?: (model: string) => Promise<LabelModel>;
+  /** The language models that judges may name. */
+  llm?: Pick<LlmModels, "has" | "names" | "open" | "openEndpoint">;
 }
+
+type JudgeParts = Pick<Judge, "applies" | "judge"> & Partial<Pick<Judge, "version">>;
 
 export interface JudgeKind<Options extends z.ZodObject = z.ZodObject> {
   version: string;
@@ -26,10 +25,7 @@ export interface JudgeKind<Options extends z.ZodObject = z.ZodObject> {
   /** In camel case; recipes write the same names in snake case. */
   options: Options;
   /** A judge whose options reach into its verdicts says its own version. */
-  create(
-    options: z.output<Options>,
-    context: JudgeContext,
-  ): Pick<Judge, "applies" | "judge"> & Partial<Pick<Judge, "version">>;
+  create(options: z.output<Options>, context: JudgeContext): JudgeParts | Promise<JudgeParts>;
 }
 
 /** Infers the options' type from their schema. */

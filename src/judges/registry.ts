@@ -177,7 +177,7 @@ export async function createMember(
     version: kind.version,
     kind: kind.kind,
     isCostly: kind.isCostly ?? false,
-    ...kind.create(options, context),
+    ...(await kind.create(options, context)),
   };
   return memberOf(judge, options as CommonOptions, kind.truncated);
 }

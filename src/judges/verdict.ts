@@ -1,6 +1,8 @@
 // The contract of a judge: does this response to this prompt satisfy one constraint (C_h of the CGPO paper, section 1)?
 // Failing to judge is an outcome of its own, neither a pass nor a violation.
 
+import { RunEndingError } from "../llm/types.js";
+
 export interface Message {
   role: string;
   content: string;
@@ -78,6 +80,7 @@ export async function verdictFrom(
     return failed("the judge returned something that is not { verdict, reason }");
   } catch (error) {
     signal?.throwIfAborted();
+    if (error instanceof RunEndingError) throw error;
     return failed(errorMessage(error));
   }
 }

@@ -1,6 +1,5 @@
 // MPO: an evolving rubric between an LLM reward model and a meta reward model.
 
-export * from "./client.js";
 export { type Clustering, kMeans, nearestCentroid } from "./clusters.js";
 export { type RoundRecord, RubricHistory, readRounds } from "./history.js";
 export { MpoHook, type MpoOptions, type MpoRound, type MpoState } from "./hook.js";
@@ -13,13 +12,6 @@ export {
 export { type OpenedRubric, openRubric } from "./open-rubric.js";
 export { type PresetName, presetNames, taskPreset } from "./presets/index.js";
 export type { TaskPrompts } from "./prompts.js";
-export {
-  type ChatMeter,
-  type ChatUsage,
-  RecordedClient,
-  type RecordedOptions,
-  usageSince,
-} from "./recorded-client.js";
 export { type MpoRollout, normalised, type ScoredRollout } from "./rollout.js";
 export {
   createRubric,

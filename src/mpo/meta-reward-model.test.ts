@@ -7,7 +7,7 @@ import {
   type ChatReply,
   type ChatRequest,
   ReplayError,
-} from "./client.js";
+} from "../llm/types.js";
 import { groupByWords, MetaRewardModel, type MetaRewardModelOptions } from "./meta-reward-model.js";
 import { asks } from "./prompts.js";
 import { normalised, type ScoredRollout } from "./rollout.js";

@@ -2,7 +2,7 @@
 // meta-analysis, meta-refinement and meta-merging. Whatever goes wrong, the outcome is that the current rubric stays.
 
 import type { RandomStream } from "../base/random.js";
-import { BudgetError, type ChatClient, type ChatMessage, type ChatReply, endsRun } from "./client.js";
+import { BudgetError, type ChatClient, type ChatReply, endsRun, type Message } from "../llm/types.js";
 import { stopMarker } from "./markup.js";
 import {
   analysisPrompt,
@@ -94,7 +94,7 @@ export type Revision =
 /** A stage that came to nothing; its message says why. */
 class StageError extends Error {}
 
-type Conversation = readonly ChatMessage[];
+type Conversation = readonly Message[];
 
 /** One sample after analysis and refinement. */
 interface Refinement {
@@ -370,7 +370,7 @@ class Round {
   }
 }
 
-const answered = (conversation: Conversation, { content }: ChatReply): ChatMessage[] => [
+const answered = (conversation: Conversation, { content }: ChatReply): Message[] => [
   ...conversation,
   { role: "assistant", content },
 ];

@@ -2,7 +2,7 @@
 // model analyses scored responses, refines the rubric and merges the refinements (MPO, section 2.3 and appendix E).
 // Everything that others wrote stands in blocks (markup.ts).
 
-import type { ChatMessage } from "./client.js";
+import type { Message } from "../llm/types.js";
 import { block, stopMarker } from "./markup.js";
 import { itemRange, type Rubric, type RubricItem } from "./rubric.js";
 import { renderItems, renderRubric } from "./rubric-text.js";
@@ -30,11 +30,11 @@ const untrusted =
 const paragraphs = (...parts: (string | undefined)[]): string =>
   parts.filter((part) => part !== undefined && part !== "").join("\n\n");
 
-const user = (...parts: (string | undefined)[]): ChatMessage => ({
+const user = (...parts: (string | undefined)[]): Message => ({
   role: "user",
   content: paragraphs(...parts),
 });
-const system = (persona: string): ChatMessage => ({
+const system = (persona: string): Message => ({
   role: "system",
   content: paragraphs(persona, untrusted),
 });
@@ -82,11 +82,11 @@ export const asks = {
 } as const;
 
 /** The conversation before anything is asked about items. */
-export function scoringContext(task: TaskPrompts, sample: PromptSample): ChatMessage[] {
+export function scoringContext(task: TaskPrompts, sample: PromptSample): Message[] {
   return [system(task.scorerPersona), user(block("task", task.description), caseBlocks(sample))];
 }
 
-export function oneReplyPrompt(task: TaskPrompts, sample: PromptSample, rubric: Rubric): ChatMessage[] {
+export function oneReplyPrompt(task: TaskPrompts, sample: PromptSample, rubric: Rubric): Message[] {
   const [persona, context] = scoringContext(task, sample);
   const ask =
     `${asks.oneReply} For each item first write a rationale of one sentence, then the score. Reply with JSON and ` +
@@ -111,22 +111,22 @@ export function oneReplySchema({ items }: Rubric): Record<string, unknown> {
   };
 }
 
-export const itemReplyAsk = (item: RubricItem): ChatMessage =>
+export const itemReplyAsk = (item: RubricItem): Message =>
   user(
     renderItems([item]),
     `${asks.itemReply} First one sentence of rationale, then on a last line the score, ${scoreSpan(item)}, as <score>number</score>.`,
   );
 
-export const itemRationaleAsk = (item: RubricItem): ChatMessage =>
+export const itemRationaleAsk = (item: RubricItem): Message =>
   user(
     renderItems([item]),
     `${asks.itemRationale} Give your rationale in one sentence and end it with ${stopMarker}. No score yet.`,
   );
 
-export const itemScoreAsk = (item: RubricItem): ChatMessage =>
+export const itemScoreAsk = (item: RubricItem): Message =>
   user(`${asks.itemScore} ${scoreSpan(item)}, and nothing else.`);
 
-export function planPrompt(task: TaskPrompts, sample: PromptSample, rubric: Rubric): ChatMessage[] {
+export function planPrompt(task: TaskPrompts, sample: PromptSample, rubric: Rubric): Message[] {
   return [
     system(task.scorerPersona),
     user(
@@ -140,7 +140,7 @@ export function planPrompt(task: TaskPrompts, sample: PromptSample, rubric: Rubr
   ];
 }
 
-export function executePrompt(task: TaskPrompts, sample: PromptSample, plan: string): ChatMessage[] {
+export function executePrompt(task: TaskPrompts, sample: PromptSample, plan: string): Message[] {
   return [
     system(task.scorerPersona),
     user(
@@ -152,7 +152,7 @@ export function executePrompt(task: TaskPrompts, sample: PromptSample, plan: str
   ];
 }
 
-export const planScoreAsk = (maximum: number): ChatMessage =>
+export const planScoreAsk = (maximum: number): Message =>
   user(`${asks.planScore} an integer from 0 to ${maximum}, and nothing else.`);
 
 /** How a sample fared, for the meta reward model. */
@@ -185,7 +185,7 @@ const analysisQuestions =
   "ranges be wider? (c) What changes would make the rubric judge such responses rightly, with strict penalties for " +
   "severe failures?";
 
-export function analysisPrompt(task: TaskPrompts, sample: ScoredCase, rubric: Rubric): ChatMessage[] {
+export function analysisPrompt(task: TaskPrompts, sample: ScoredCase, rubric: Rubric): Message[] {
   return [
     system(task.refinerPersona),
     user(
@@ -202,7 +202,7 @@ export function caseAnalysisPrompt(
   task: TaskPrompts,
   samples: readonly ScoredCase[],
   rubric: Rubric,
-): ChatMessage[] {
+): Message[] {
   const cases = samples.map((sample, i) => `<case>\nCase ${i + 1}\n\n${scoredCase(sample)}\n</case>`);
   return [
     system(task.refinerPersona),
@@ -225,17 +225,17 @@ const itemRules =
   "for every level. Keep what works in the current rubric. Write for every response to come: no names, numbers or " +
   "phrases from the samples.";
 
-export const refinementAsk = (maxItems: number, maxWords: number): ChatMessage =>
+export const refinementAsk = (maxItems: number, maxWords: number): Message =>
   user(
     `${asks.refinement} ${itemRules} At most ${maxItems} items and ${maxWords} words. Reply with <rubric>, the items, </rubric>. ${itemShape}`,
   );
 
-export const refinementCountAsk = (maxItems: number): ChatMessage =>
+export const refinementCountAsk = (maxItems: number): Message =>
   user(
     `${asks.refinementCount} ${itemRules} First say how many items it will have, from 1 to ${maxItems}: one number, and nothing else.`,
   );
 
-export const itemAsk = (index: number, count: number): ChatMessage =>
+export const itemAsk = (index: number, count: number): Message =>
   user(`${asks.item} ${index} of ${count}, in fewer than 300 words, then ${stopMarker}. ${itemShape}`);
 
 const mergeContext = (task: TaskPrompts, rubrics: readonly (readonly RubricItem[])[]): string[] => [
@@ -252,7 +252,7 @@ export function mergePrompt(
   rubrics: readonly (readonly RubricItem[])[],
   maxItems: number,
   maxWords: number,
-): ChatMessage[] {
+): Message[] {
   return [
     system(task.refinerPersona),
     user(
@@ -266,7 +266,7 @@ export function mergeCountPrompt(
   task: TaskPrompts,
   rubrics: readonly (readonly RubricItem[])[],
   maxItems: number,
-): ChatMessage[] {
+): Message[] {
   return [
     system(task.refinerPersona),
     user(

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { BudgetError, type ChatClient, ChatError, type ChatReply, type ChatRequest } from "./client.js";
+import { BudgetError, type ChatClient, ChatError, type ChatReply, type ChatRequest } from "../llm/types.js";
 import { block, dropTags, escapeText, readBlock } from "./markup.js";
 import { createRubric, type RubricItem } from "./rubric.js";
 import {

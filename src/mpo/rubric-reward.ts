@@ -4,7 +4,7 @@
 import { RandomStream } from "../base/random.js";
 import { equivalent } from "../judges/rules/math/equivalent.js";
 import { finalAnswerSentence, lastBoxed, referenceAnswer } from "../judges/rules/math/extract.js";
-import { type ChatClient, type ChatMessage, type ChatReply, type ChatRequest, endsRun } from "./client.js";
+import { type ChatClient, type ChatReply, type ChatRequest, endsRun, type Message } from "../llm/types.js";
 import { stopMarker } from "./markup.js";
 import {
   executePrompt,
@@ -374,7 +374,7 @@ export class RubricReward {
   ): Promise<ItemScore[]> {
     const { task, mode, outOfRange } = this.options;
     const messages = scoringContext(task, sample);
-    const say = async (question: ChatMessage, options: Partial<ChatRequest> = {}): Promise<ChatReply> => {
+    const say = async (question: Message, options: Partial<ChatRequest> = {}): Promise<ChatReply> => {
       messages.push(question);
       const reply = await this.chat({ messages: [...messages], ...options }, attempt, signal);
       messages.push({ role: "assistant", content: reply.content });

@@ -1,9 +1,9 @@
 import { Command, Option } from "commander";
 import { UserError } from "../../base/errors.js";
-import type { JudgeEndpoint } from "../../eval/judge-client.js";
 import type { EvalResult } from "../../eval/run.js";
 import type { Metric, TaskResult } from "../../eval/summary.js";
 import type { Comparator, WinRateResult } from "../../eval/win-rate.js";
+import type { ServerModel } from "../../llm/models.js";
 import { printResult, withContext } from "../context.js";
 import { limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
 import { realNumber, repeated, wholeNumber } from "../values.js";
@@ -154,7 +154,7 @@ async function winRateOf(flags: EvalFlags, against: string): Promise<void> {
   printResult(winRateJson(result), winRateLines(result), flags);
 }
 
-function endpointAt(url: string, { judgeModel, judgeKeyEnv }: EvalFlags): JudgeEndpoint {
+function endpointAt(url: string, { judgeModel, judgeKeyEnv }: EvalFlags): ServerModel {
   if (!URL.canParse(url)) throw new UserError(`"${url}" is not the URL of a server`);
   if (judgeModel === undefined) throw new UserError("a judge needs --judge-model, its name on the server");
   return { baseUrl: url, model: judgeModel, apiKeyEnv: judgeKeyEnv };

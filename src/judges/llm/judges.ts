@@ -5,11 +5,11 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../../base/errors.js";
 import { didYouMean } from "../../base/suggest.js";
+import { type ChatModel, LlmModels } from "../../llm/models.js";
 import { hasColumn, type JudgeContext, type JudgeKind, judgeKind } from "../kind.js";
 import { satisfied, type Verdict, violated } from "../verdict.js";
-import { type Decision, decide, decideByLabels, type Question } from "./decide.js";
-import { type Endpoint, type EndpointOptions, endpointFor } from "./endpoint.js";
-import { type ChatMessage, hash, type Labels, readTemplate, render, shippedPrompt } from "./template.js";
+import { type Decision, decide } from "./decide.js";
+import { hash, type Labels, readTemplate, render, shippedPrompt } from "./template.js";
 
 const modelOptions = {
   /** A name under `llm:` in the recipe, or with `base_url` the name that the server knows. */
@@ -20,44 +20,25 @@ const modelOptions = {
   timeoutSeconds: z.number().positive().optional(),
   maxRetries: z.number().int().min(0).optional(),
   retrySeconds: z.number().min(0).optional(),
+  maxReplyBytes: z.number().int().positive().optional(),
   /** YAML file, instead of the one that ships with the judge. */
   prompt: z.string().min(1).optional(),
 };
 
 type ModelOptions = z.output<z.ZodObject<typeof modelOptions>>;
 
-/** A model that decides between two labels. */
-interface JudgeModel {
-  /** As its server or its place on the disk names it. */
-  name: string;
-  decide(question: Question, signal?: AbortSignal): Promise<Decision>;
-}
+/** The models that judges name by an address of their own, where no run records them. */
+const unrecorded = new LlmModels();
 
-const onServer = (endpoint: Endpoint): JudgeModel => ({
-  name: endpoint.model,
-  decide: (question, signal) => decide(endpoint, question, signal),
-});
-
-function inProcess(name: string, open: NonNullable<JudgeContext["checkpoint"]>): JudgeModel {
-  let opened: ReturnType<typeof open> | undefined;
-  return { name, decide: async (question) => decideByLabels(await (opened ??= open(name)), question) };
-}
-
-function judgeModelOf(
+function openModel(
   { prompt: _, ...options }: ModelOptions,
-  { llm = {}, checkpoint }: JudgeContext,
-): JudgeModel {
-  const named = Object.hasOwn(llm, options.model) ? llm[options.model] : undefined;
-  if (named) {
-    const given = Object.entries(options).filter(([key, value]) => key !== "model" && value !== undefined);
-    const settled: EndpointOptions = { ...named, ...Object.fromEntries(given) };
-    if (settled.baseUrl === undefined && checkpoint) return inProcess(named.model, checkpoint);
-    return onServer(endpointFor(settled));
-  }
-  if (options.baseUrl !== undefined) return onServer(endpointFor(options));
-  const known = Object.keys(llm);
+  { llm = unrecorded }: JudgeContext,
+): Promise<ChatModel> {
+  const { model, ...changes } = options;
+  if (llm.has(model)) return llm.open(model, "a judge", changes);
+  if (options.baseUrl !== undefined) return llm.openEndpoint(options);
   throw new UserError(
-    `there is no model "${options.model}" under llm${didYouMean(options.model, known)}; ` +
+    `there is no model "${model}" under llm${didYouMean(model, llm.names)}; ` +
       "name one that is listed there, or give the judge a base_url",
   );
 }
@@ -85,23 +66,25 @@ function llmJudge<Extra extends Record<string, z.ZodType>>(
     isCostly: true,
     truncated: "judge",
     options: z.strictObject({ ...modelOptions, ...extra }),
-    create(given, context) {
+    async create(given, context) {
       const options = given as ModelOptions & Record<string, unknown>;
       const { prompt, model } = options;
       const template = readTemplate(
         prompt === undefined ? shippedPrompt(name) : resolve(context.baseDir, prompt),
       );
       const variables = variablesOf(options);
-      const judgeModel = judgeModelOf(pickModel(options), context);
+      const judgeModel = await openModel(pickModel(options), context);
       return {
-        version: [template.version, judgeModel.name, ...Object.values(variables).map((v) => hash(v, 8))].join(
-          "-",
-        ),
+        version: [
+          template.version,
+          judgeModel.model,
+          ...Object.values(variables).map((v) => hash(v, 8)),
+        ].join("-"),
         applies: (metadata) => template.needs.every((column) => hasColumn(column)(metadata)),
         async judge(input, signal) {
-          const messages: readonly ChatMessage[] = render(template, input, variables);
+          const messages = render(template, input, variables);
           const { labels, answerTokens } = template;
-          const decision = await judgeModel.decide({ messages, labels, answerTokens }, signal);
+          const decision = await decide(judgeModel, { messages, labels, answerTokens }, signal);
           return asVerdict(decision, labels, model);
         },
       };

@@ -7,12 +7,8 @@ import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
 import { UserError } from "../../base/errors.js";
+import type { Message } from "../../llm/types.js";
 import { errorMessage, type JudgeInput } from "../verdict.js";
-
-export interface ChatMessage {
-  role: "system" | "user" | "assistant";
-  content: string;
-}
 
 /** The words between which the judge model decides. */
 export interface Labels {
@@ -47,7 +43,7 @@ export interface Template {
   needs: readonly string[];
   labels: Labels;
   answerTokens: number;
-  messages: readonly ChatMessage[];
+  messages: readonly Message[];
 }
 
 export const hash = (text: string, length: number) =>
@@ -107,7 +103,7 @@ export function render(
   { messages }: Template,
   { prompt, response, metadata }: JudgeInput,
   variables: Readonly<Record<string, string>>,
-): ChatMessage[] {
+): Message[] {
   const textFor = (name: string) => {
     if (Object.hasOwn(variables, name)) return variables[name]!;
     if (name === "response") return framed(name, response);

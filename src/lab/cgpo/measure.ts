@@ -72,7 +72,6 @@ export async function openMixtures(baseDir: string, codec: TextCodec): Promise<M
   const context = {
     baseDir,
     countTokens: (text: string) => codec.tokenizer.encode(text).length,
-    llm: {},
   };
   const entries: [TaskName, Mixture][] = [];
   for (const name of taskNames)

@@ -6,8 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../base/atomic.js";
 import { UserError } from "../../base/errors.js";
-import { OpenAIChatClient } from "../../mpo/client.js";
-import { RecordedClient } from "../../mpo/recorded-client.js";
+import { openServer } from "../../llm/models.js";
 import { RubricReward } from "../../mpo/rubric-reward.js";
 import { startScriptedServer } from "../../mpo/scripted/server.js";
 import { initialRubric, rewardOptions } from "../../mpo/task.js";
@@ -24,7 +23,7 @@ export interface OpenedModels {
 
 export async function openModels(
   dir: string,
-  { baseUrl, model, apiKeyEnv = "OPENAI_API_KEY" }: Readonly<Record<string, string | undefined>>,
+  { baseUrl, model, apiKeyEnv }: Readonly<Record<string, string | undefined>>,
 ): Promise<OpenedModels> {
   if (baseUrl === undefined) {
     if (model !== undefined) throw new UserError("--model goes with --base-url, the address of its endpoint");
@@ -52,7 +51,6 @@ async function openScripted(dir: string): Promise<OpenedModels> {
   await writeFileAtomic(file, new URL(server.baseUrl).port);
   const endpoint = {
     baseUrl: server.baseUrl,
-    apiKeyEnv: "OPENAI_API_KEY",
     rewardModel: "rm",
     metaRewardModel: "mrm",
   };
@@ -63,12 +61,11 @@ async function openScripted(dir: string): Promise<OpenedModels> {
 export function flawedProxy({ endpoint, wording }: OpenedModels) {
   const task = writingTask("flawed", wording);
   const rubric = initialRubric(task);
-  const { baseUrl, apiKeyEnv, rewardModel } = endpoint;
-  const server = new OpenAIChatClient({ baseUrl, apiKey: process.env[apiKeyEnv] || "none" });
+  const { baseUrl, apiKeyEnv, rewardModel: model } = endpoint;
   const reward = new RubricReward({
     ...rewardOptions(task),
-    client: new RecordedClient(server, { concurrency: 16 }),
-    model: rewardModel,
+    client: openServer({ baseUrl, apiKeyEnv, model, concurrency: 16 }),
+    model,
   });
   return async (samples: readonly { prompt: string; response: string }[]): Promise<number[]> => {
     const scores = await reward.scoreAll(

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RandomStream } from "../../base/random.js";
 import { renderReport } from "../../dashboard/report.js";
-import { OpenAIChatClient } from "../../mpo/client.js";
+import { ServerClient } from "../../llm/server.js";
 import { MetaRewardModel } from "../../mpo/meta-reward-model.js";
 import type { ScoredRollout } from "../../mpo/rollout.js";
 import { createRubric, nextVersion, type Rubric } from "../../mpo/rubric.js";
@@ -72,10 +72,10 @@ describe("the scripted models, over HTTP", () => {
   const flawed = initialRubric(task);
   let server: ScriptedServer;
   let reward: RubricReward;
-  let client: OpenAIChatClient;
+  let client: ServerClient;
   beforeAll(async () => {
     server = await startScriptedServer({ reviewer: writingReviewer });
-    client = new OpenAIChatClient({ baseUrl: server.baseUrl, apiKey: "none" });
+    client = new ServerClient({ baseUrl: server.baseUrl });
     reward = new RubricReward({ ...rewardOptions(task), client, model: "rm" });
   });
   afterAll(() => server.close());

@@ -7,8 +7,8 @@ import { definitions, type RunName, type Settings } from "./protocol.js";
 /** Where the reward model and the meta reward model are reached, and what they are called there. */
 export interface Endpoint {
   baseUrl: string;
-  /** Environment variable that holds the key. */
-  apiKeyEnv: string;
+  /** Environment variable that holds the key; scripted models need none. */
+  apiKeyEnv?: string | undefined;
   rewardModel: string;
   metaRewardModel: string;
 }
@@ -50,7 +50,7 @@ export function runRecipe(run: RunName, context: RecipeContext): Record<string, 
   const model = (name: string) => ({
     model: name,
     base_url: endpoint.baseUrl,
-    api_key_env: endpoint.apiKeyEnv,
+    ...(endpoint.apiKeyEnv !== undefined && { api_key_env: endpoint.apiKeyEnv }),
     concurrency: 16,
   });
   return {

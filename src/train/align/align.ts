@@ -72,8 +72,12 @@ async function runStage(recipe: AlignRecipe, context: AlignOptions, label: strin
     trainer: recipe,
     models: critic ? { policy, critic: critic.model } : { policy },
     final: policy,
-    state: () => ({ tasks: Object.fromEntries(tasks.map((task) => [task.name, task.state()])) }),
+    state: () => ({
+      tasks: Object.fromEntries(tasks.map((task) => [task.name, task.state()])),
+      llm: rewards.llm.state(),
+    }),
     restore: (state) => {
+      rewards.llm.restore(state.llm);
       for (const task of tasks) task.restore(state.tasks[task.name]);
     },
     batch: () => tasks.map(({ name, batch }) => `task ${name}: ${nameRows(batch())}`).join("; "),

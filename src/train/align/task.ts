@@ -61,7 +61,7 @@ export interface TaskContext extends RunContext {
 
 export async function openTask(
   recipe: TaskRecipe,
-  { seed, llm }: AlignRecipe,
+  { seed }: AlignRecipe,
   rewards: RewardSources,
   codec: TextCodec,
   context: TaskContext,
@@ -75,8 +75,7 @@ export async function openTask(
     {
       baseDir: context.baseDir ?? ".",
       countTokens: (text) => codec.tokenizer.encode(text).length,
-      llm,
-      checkpoint: (model) => rewards.chatModels.checkpoint(model),
+      llm: rewards.llm,
     },
     { runAll: recipe.runAllJudges },
   );

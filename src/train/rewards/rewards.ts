@@ -5,6 +5,8 @@ import { UserError } from "../../base/errors.js";
 import type { PromptRow } from "../../data/rows.js";
 import type { TokenIds } from "../../engine/contract.js";
 import type { LocalScalarModel } from "../../engine/local/index.js";
+import { checkpointClient } from "../../llm/checkpoint.js";
+import { LlmModels } from "../../llm/models.js";
 import {
   type AlignRecipe,
   REWARD_SOURCES,
@@ -14,8 +16,7 @@ import {
 import type { Reporter } from "../../run/context.js";
 import type { Metrics } from "../../run/metrics.js";
 import type { TaskRollouts } from "../align/rollout.js";
-import { ChatModels } from "../chat-models.js";
-import { openRewardModel, openScalarModel, openTokenizer } from "../models.js";
+import { openPolicy, openRewardModel, openScalarModel, openTokenizer } from "../models.js";
 import type { TextCodec } from "../text.js";
 import { EnsembleSource } from "./ensemble.js";
 import { openRubricSource } from "./rubric.js";
@@ -96,8 +97,8 @@ export interface RewardedTask {
 /** Opens the rewards of the tasks: each model once, and no reward model that does not read the policy's tokens. */
 export class RewardSources {
   private readonly opened = new Map<string, Promise<LocalScalarModel>>();
-  /** The models under `llm`, for the judges too. */
-  readonly chatModels: ChatModels;
+  /** The language models of the run, for the judges too. */
+  readonly llm: LlmModels;
 
   constructor(
     private readonly recipe: AlignRecipe,
@@ -105,7 +106,11 @@ export class RewardSources {
     private readonly context: RewardContext,
   ) {
     const { llm, engine, outputDir } = recipe;
-    this.chatModels = new ChatModels(llm, { engine, outputDir, replay: context.replay });
+    this.llm = new LlmModels(llm, {
+      outputDir,
+      replay: context.replay,
+      openCheckpoint: async (model) => checkpointClient(await openPolicy(model, { engine, frozen: true })),
+    });
   }
 
   async open(source: RewardSourceRecipe | undefined, task: RewardedTask): Promise<RewardSource> {
@@ -129,7 +134,7 @@ export class RewardSources {
         rows: task.rows,
         hasJudges: task.hasJudges,
         seed,
-        models: this.chatModels,
+        models: this.llm,
         outputDir,
         embed: (rows) => this.embed(rows),
         note: (line) => this.context.reporter.note(line),
@@ -178,7 +183,7 @@ export class RewardSources {
 
   dispose(): void {
     for (const model of this.opened.values()) void model.then((opened) => opened.dispose());
-    this.chatModels.dispose();
+    this.llm.dispose();
   }
 }
 

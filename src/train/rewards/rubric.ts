@@ -6,11 +6,12 @@ import { join } from "node:path";
 import { UserError } from "../../base/errors.js";
 import { mean } from "../../base/statistics.js";
 import type { PromptRow } from "../../data/rows.js";
+import type { LlmModels } from "../../llm/models.js";
+import { type ChatMeter, type ChatUsage, usageSince } from "../../llm/recorder.js";
 import { type RoundRecord, RubricHistory } from "../../mpo/history.js";
 import { MpoHook } from "../../mpo/hook.js";
 import { MetaRewardModel } from "../../mpo/meta-reward-model.js";
 import { openRubric } from "../../mpo/open-rubric.js";
-import { type ChatMeter, type ChatUsage, usageSince } from "../../mpo/recorded-client.js";
 import { type MpoRollout, normalised } from "../../mpo/rollout.js";
 import type { Rubric } from "../../mpo/rubric.js";
 import {
@@ -23,7 +24,6 @@ import type { TaskPreset } from "../../mpo/task.js";
 import type { RubricRewardRecipe } from "../../recipe/recipe.js";
 import type { Metrics } from "../../run/metrics.js";
 import type { TaskRollouts } from "../align/rollout.js";
-import type { ChatModels } from "../chat-models.js";
 import { promptText } from "../text.js";
 import { clustersOf } from "./prompt-clusters.js";
 import type { RewardInput, RewardSource, Scores } from "./rewards.js";
@@ -35,7 +35,7 @@ export interface RubricSourceContext {
   rows: readonly PromptRow[];
   hasJudges: boolean;
   seed: number;
-  models: ChatModels;
+  models: LlmModels;
   /** Directory of the run. */
   outputDir: string;
   /** The policy's last hidden state at the end of every prompt, before training. */
@@ -81,8 +81,8 @@ export async function openRubricSource(
     reward,
     hook,
     history: new RubricHistory(join(context.outputDir, "rubrics", encodeURIComponent(context.task))),
-    judge: { meter: judgeMeter, log: judge.client },
-    meta: mrm && { meter: metaMeter!, log: mrm.client },
+    judge: judgeMeter,
+    meta: metaMeter,
     tosses: (row, update) =>
       referenceOf(row) !== undefined &&
       tossesReference(seed, row.id, update, options.answerCheck?.probability ?? 0),
@@ -114,18 +114,13 @@ function referenceOf({ metadata: { answer } }: PromptRow): string | undefined {
   return typeof answer === "string" || typeof answer === "number" ? String(answer) : undefined;
 }
 
-/** What a client counts, and where its log stands. */
-interface Counted {
-  meter: ChatMeter;
-  log: { position(): number; restore(position: number): void };
-}
-
 interface RubricSourceParts {
   reward: RubricReward;
   hook: MpoHook;
   history: RubricHistory;
-  judge: Counted;
-  meta: Counted | undefined;
+  /** What the reward model and the meta reward model are asked. */
+  judge: ChatMeter;
+  meta: ChatMeter | undefined;
   /** Whether the answer check takes the place of the rubric for a prompt in an update. */
   tosses(row: PromptRow, update: number): boolean;
   /** By the prompt's id; absent when one rubric is for all. */
@@ -146,7 +141,7 @@ class RubricSource implements RewardSource {
   constructor(private readonly parts: RubricSourceParts) {
     this.hasPreview = parts.hasPreview;
     this.update = parts.hasPreview ? 0 : 1;
-    this.usedBefore = parts.judge.meter.usage();
+    this.usedBefore = parts.judge.usage();
   }
 
   private cluster(row: PromptRow): string | undefined {
@@ -185,7 +180,7 @@ class RubricSource implements RewardSource {
   async afterStep(step: number, rollouts: TaskRollouts): Promise<Metrics> {
     const { hook, judge } = this.parts;
     const scores = this.scoresOf.get(rollouts.scores)!;
-    const used = usageSince(judge.meter.usage(), this.usedBefore);
+    const used = usageSince(judge.usage(), this.usedBefore);
     const metrics = {
       ...hook.rubricMetrics(),
       ...scoreMetrics(scores),
@@ -193,7 +188,7 @@ class RubricSource implements RewardSource {
       "rubric/calls_per_response": (used.calls + used.repeated) / Math.max(1, this.asked),
     };
     const revision = await this.revise(step, rollouts, scores);
-    this.usedBefore = judge.meter.usage();
+    this.usedBefore = judge.usage();
     this.asked = 0;
     this.update = step + 1;
     return { ...metrics, ...revision };
@@ -206,8 +201,8 @@ class RubricSource implements RewardSource {
     scores: readonly RubricScore[],
   ): Promise<Metrics> {
     const { hook, history, judge, meta } = this.parts;
-    const judgeBefore = judge.meter.usage();
-    const metaBefore = meta?.meter.usage();
+    const judgeBefore = judge.usage();
+    const metaBefore = meta?.usage();
     const evidence = this.evidence(step, rollouts, scores);
     const round = await hook.onRollouts(step, evidence, { kl: Number(rollouts.metrics.kl) });
     if (!round) return hook.roundMetrics();
@@ -217,11 +212,11 @@ class RubricSource implements RewardSource {
       records.reduce((total, record) => total + of(record), 0);
     return {
       ...hook.roundMetrics(),
-      ...usageMetrics("mpo", usageSince(meta!.meter.usage(), metaBefore!)),
+      ...usageMetrics("mpo", usageSince(meta!.usage(), metaBefore!)),
       "mpo/sampled": sum(({ sampled }) => sampled),
       "mpo/flagged": sum(({ flagged }) => flagged),
       "mpo/published": sum(({ outcome }) => Number(outcome === "published")),
-      "mpo/validation_calls": usageSince(judge.meter.usage(), judgeBefore).calls,
+      "mpo/validation_calls": usageSince(judge.usage(), judgeBefore).calls,
     };
   }
 
@@ -247,22 +242,14 @@ class RubricSource implements RewardSource {
   }
 
   state() {
-    const { hook, history, judge, meta } = this.parts;
-    return {
-      update: this.update,
-      hook: hook.state(),
-      rounds: history.state(),
-      judgeLog: judge.log.position(),
-      metaLog: meta?.log.position(),
-    };
+    const { hook, history } = this.parts;
+    return { update: this.update, hook: hook.state(), rounds: history.state() };
   }
 
-  restore({ update, hook, rounds, judgeLog, metaLog }: ReturnType<RubricSource["state"]>): void {
+  restore({ update, hook, rounds }: ReturnType<RubricSource["state"]>): void {
     this.update = update;
     this.parts.hook.restore(hook);
     this.parts.history.restore(rounds);
-    this.parts.judge.log.restore(judgeLog);
-    if (metaLog !== undefined) this.parts.meta?.log.restore(metaLog);
   }
 }
 

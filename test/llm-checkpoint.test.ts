@@ -1,16 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
-import { openWorkshop, type Workshop } from "../../test/support/workshop.js";
-import { judgeBatch } from "../judges/mixture.js";
-import { mixtureFrom } from "../judges/registry.js";
-import type { ChatRequest } from "../mpo/client.js";
-import { gradeItem } from "../mpo/scripted/dialect.js";
-import { parseRecipe } from "../recipe/recipe.js";
-import { silent } from "../run/context.js";
-import { type MetricsRow, readJsonl } from "../run/metrics.js";
-import { runAlign } from "./align/align.js";
-import { type ChatEngine, type LocalChat, localChatClient } from "./local-chat.js";
-import { type OpenedPolicy, openPolicy } from "./models.js";
+import { judgeBatch } from "../src/judges/mixture.js";
+import { mixtureFrom } from "../src/judges/registry.js";
+import { type ChatEngine, checkpointClient } from "../src/llm/checkpoint.js";
+import { LlmModels } from "../src/llm/models.js";
+import type { ChatClient, ChatRequest } from "../src/llm/types.js";
+import { gradeItem } from "../src/mpo/scripted/dialect.js";
+import { parseRecipe } from "../src/recipe/recipe.js";
+import { silent } from "../src/run/context.js";
+import { type MetricsRow, readJsonl } from "../src/run/metrics.js";
+import { runAlign } from "../src/train/align/align.js";
+import { type OpenedPolicy, openPolicy } from "../src/train/models.js";
+import { openWorkshop, type Workshop } from "./support/workshop.js";
 
 const engine = { kind: "local", device: "cpu", threads: 1, maxBatchTokens: 4096 } as const;
 
@@ -18,7 +19,7 @@ let shop: Workshop;
 let opened: OpenedPolicy;
 /** Prompts of every call to `sample`. */
 let calls: number[];
-let chat: LocalChat;
+let chat: ChatClient;
 beforeAll(async () => {
   shop = await openWorkshop();
   opened = await openPolicy(shop.policy, { engine, frozen: true });
@@ -35,7 +36,7 @@ beforeAll(async () => {
     codec,
   };
   calls = [];
-  chat = localChatClient(watched);
+  chat = checkpointClient(watched);
 });
 afterAll(async () => {
   opened.policy.dispose();
@@ -48,6 +49,8 @@ const ask = (text: string, changes: Partial<ChatRequest> = {}): ChatRequest => (
   maxTokens: 8,
   ...changes,
 });
+
+const labelled = (text: string, words: readonly string[]) => ask(text, { labels: { words, tokens: 1 } });
 
 describe("replies", () => {
   it("are the same alone and in a batch, and requests of one moment are one batch", async () => {
@@ -108,30 +111,28 @@ describe("labels", () => {
   it("have the probability of their tokens after the prompt", async () => {
     const { policy, codec } = opened;
     const messages = [{ role: "user" as const, content: "Is the sea blue?" }];
-    const [yes, no] = await chat.labelLogprobs(messages, ["Yes", "No"]);
+    const { answer } = await chat.chat(labelled("Is the sea blue?", ["Yes", "No"]));
     const prompt = codec.prompt(messages);
-    for (const [label, found] of [
-      ["Yes", yes],
-      ["No", no],
-    ] as const) {
+    const logprobs: number[] = [];
+    for (const label of ["Yes", "No"]) {
       const tokens = [...prompt, ...codec.tokenizer.encode(label, { addSpecialTokens: false })];
       const [row] = await policy.logprobs([{ tokens, promptLength: prompt.length }]);
-      expect(found).toBeCloseTo(
-        row!.reduce((sum, logprob) => sum + logprob, 0),
-        5,
-      );
+      logprobs.push(row!.reduce((sum, logprob) => sum + logprob, 0));
     }
+    const yes = 1 / (1 + Math.exp(logprobs[1]! - logprobs[0]!));
+    expect(answer!.probabilities![0]).toBeCloseTo(yes, 5);
+    expect(answer!.label).toBe(yes >= 0.5 ? "Yes" : "No");
     const [other] = await Promise.all([
-      chat.labelLogprobs(messages, ["No", "Yes"]),
-      chat.labelLogprobs(messages, ["No"]),
+      chat.chat(labelled("Is the sea blue?", ["No", "Yes"])),
+      chat.chat(labelled("Is the sea blue?", ["No", "Maybe"])),
     ]);
-    expect(other[0]).toBeCloseTo(no!, 5);
+    expect(other.answer!.probabilities![1]).toBeCloseTo(yes, 5);
   });
 
   it("a question beyond the window fails by itself", async () => {
     const [good, bad] = await Promise.allSettled([
-      chat.labelLogprobs([{ role: "user", content: "Good?" }], ["Yes", "No"]),
-      chat.labelLogprobs([{ role: "user", content: "word ".repeat(300) }], ["Yes", "No"]),
+      chat.chat(labelled("Good?", ["Yes", "No"])),
+      chat.chat(labelled("word ".repeat(300), ["Yes", "No"])),
     ]);
     expect(good.status).toBe("fulfilled");
     expect(String((bad as PromiseRejectedResult).reason)).toMatch(
@@ -141,7 +142,8 @@ describe("labels", () => {
 
   it("decide for a judge", async () => {
     const prompt = await shop.recipe("short.yaml", shortPrompt);
-    const context = { baseDir: ".", llm: { guard: { model: "here" } }, checkpoint: async () => chat };
+    const llm = new LlmModels({ guard: { model: "here" } }, { openCheckpoint: async () => chat });
+    const context = { baseDir: ".", llm };
     const mixture = await mixtureFrom([{ kind: "style", model: "guard", prompt }], context);
     const { results } = await judgeBatch(mixture, [
       { prompt: "Hi.", response: "Hello.", truncated: false, metadata: {} },

@@ -1,54 +1,65 @@
 // A checkpoint in our own engine as a language model to talk to: replies through its chat template, and the probabilities
 // of given replies in one forward pass. What waits is answered in one batch; an answer depends on its own request only.
 
-import type { Sequence } from "../engine/contract.js";
-import { type ChatClient, ChatError, type ChatReply, type ChatRequest } from "../mpo/client.js";
-import type { OpenedPolicy } from "./models.js";
+import { limiter } from "../base/requests.js";
+import type { Completion, SampleOptions, Sequence, TokenIds } from "../engine/contract.js";
+import { mostLikely } from "./labels.js";
+import { type ChatClient, ChatError, type ChatReply, type ChatRequest, type Message } from "./types.js";
 
 /** What is needed of an opened policy. */
 export interface ChatEngine {
-  policy: Pick<OpenedPolicy["policy"], "sample" | "logprobs" | "config">;
-  codec: Pick<OpenedPolicy["codec"], "prompt" | "decode" | "tokenizer" | "endId">;
-}
-
-export interface LocalChat extends ChatClient {
-  /** log P(label | messages) of every label as the beginning of the reply, nats. */
-  labelLogprobs(messages: ChatRequest["messages"], labels: readonly string[]): Promise<number[]>;
+  policy: {
+    sample(prompts: readonly TokenIds[], options: SampleOptions): Promise<Completion[]>;
+    logprobs(sequences: readonly Sequence[]): Promise<Float32Array[]>;
+    config: { maxPositionEmbeddings: number; eosIds: readonly number[] };
+    dispose?(): void;
+  };
+  codec: {
+    prompt(messages: { role: string; content: string }[]): number[];
+    decode(tokens: Int32Array): string;
+    tokenizer: { encode(text: string, options: { addSpecialTokens: boolean }): readonly number[] };
+    endId: number;
+  };
 }
 
 /** Tokens of a reply to a request that names no limit. */
 const defaultMaxTokens = 512;
 
 /** Throws UserError for a model without a chat template. */
-export function localChatClient(engine: ChatEngine): LocalChat {
+export function checkpointClient(engine: ChatEngine): ChatClient & { dispose(): void } {
   promptOf([{ role: "user", content: "Hello." }], engine);
-  const turn = oneAtATime();
+  const turn = limiter(1);
   const reply = gathering(turn, (requests: ChatRequest[]) => replyTo(requests, engine));
   const score = gathering(turn, (questions: Sequence[][]) => scoreSequences(questions, engine));
   return {
     async chat(request, signal) {
       signal?.throwIfAborted();
+      if (request.labels) {
+        const sequences = labelSequences(request.messages, request.labels.words, engine);
+        return labelReply(request.labels.words, await score(sequences), sequences[0]!.promptLength);
+      }
       const answer = await reply(request);
       if (answer instanceof ChatError) throw answer;
       return answer;
     },
-    labelLogprobs: async (messages, labels) => await score(labelSequences(messages, labels, engine)),
+    dispose: () => engine.policy.dispose?.(),
   };
 }
 
-/** Runs works one after the other: a model computes one thing at a time. */
-function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
-    const result = last.then(work);
-    last = result.catch(() => {});
-    return result;
-  };
+/** P(word) over the words together, from log P(word | messages) as the beginning of the reply. */
+function labelReply(words: readonly string[], logprobs: readonly number[], promptTokens: number): ChatReply {
+  const highest = Math.max(...logprobs);
+  const shares = logprobs.map((logprob) => Math.exp(logprob - highest));
+  const sum = shares.reduce((a, b) => a + b, 0);
+  const probabilities = shares.map((share) => share / sum);
+  const label = mostLikely(words, probabilities);
+  const answer = { label, by: "logprobs", probabilities };
+  return { content: label, finishReason: "stop", promptTokens, completionTokens: 0, answer };
 }
 
 /** Hands the jobs that gather until their turn comes to one call of `handle`, whose results are in their order. */
 function gathering<Job, Result>(
-  turn: ReturnType<typeof oneAtATime>,
+  turn: ReturnType<typeof limiter>,
   handle: (jobs: Job[]) => Promise<Result[]>,
 ): (job: Job) => Promise<Result> {
   let jobs: Job[] = [];
@@ -70,7 +81,7 @@ function gathering<Job, Result>(
 const tooLong = (length: number, window: number) =>
   new ChatError(`the request has ${length} tokens, and the model's window is ${window}`);
 
-const promptOf = (messages: ChatRequest["messages"], { codec }: ChatEngine): number[] =>
+const promptOf = (messages: readonly Message[], { codec }: ChatEngine): number[] =>
   codec.prompt(messages.map((message) => ({ ...message })));
 
 /** A reply to every request, or why there is none; requests with the same limits are sampled together. */
@@ -123,7 +134,7 @@ function cutAt(stop: readonly string[], text: string): string {
 
 /** Every label as the reply to the messages. A question that the model cannot read fails by itself. */
 function labelSequences(
-  messages: ChatRequest["messages"],
+  messages: readonly Message[],
   labels: readonly string[],
   engine: ChatEngine,
 ): Sequence[] {

@@ -12,11 +12,13 @@ import {
   BudgetError,
   ChatError,
   type ChatRequest,
-  OpenAIChatClient,
-  type OpenAIClientOptions,
+  RecordedClient,
+  type RecordedOptions,
   ReplayError,
-} from "../src/mpo/client.js";
-import { RecordedClient, type RecordedOptions, usageSince } from "../src/mpo/recorded-client.js";
+  ServerClient,
+  type ServerOptions,
+  usageSince,
+} from "../src/llm/index.js";
 import type { Fault } from "../src/mpo/scripted/faults.js";
 import { type ScriptedServer, startScriptedServer } from "../src/mpo/scripted/server.js";
 
@@ -50,15 +52,14 @@ async function scripted(faults: (Fault | undefined)[] = [], options: { latencyMs
   return server;
 }
 
-const openaiOf = (baseUrl: string, options: Partial<OpenAIClientOptions> = {}) =>
-  new OpenAIChatClient({
+const openaiOf = (baseUrl: string, options: Partial<ServerOptions> = {}) =>
+  new ServerClient({
     baseUrl,
-    apiKey: "none",
     pause: async (seconds) => void pauses.push(seconds),
     ...options,
   });
 const recordedOf = (baseUrl: string, options: RecordedOptions) =>
-  new RecordedClient(openaiOf(baseUrl, { retries: 0 }), options);
+  new RecordedClient(openaiOf(baseUrl, { maxRetries: 0 }), options);
 
 describe("a reply", () => {
   it("carries content and tokens", async () => {
@@ -106,7 +107,7 @@ describe("retries", () => {
     expect(pauses).toEqual([1]);
     pauses.length = 0;
     const failing = await scripted(["500", "500", "500"]);
-    await openaiOf(failing.baseUrl, { backoffSeconds: 1 }).chat(ask());
+    await openaiOf(failing.baseUrl, { retrySeconds: 1 }).chat(ask());
     for (const [i, pause] of pauses.entries()) {
       expect(pause).toBeGreaterThanOrEqual(2 ** i / 2);
       expect(pause).toBeLessThanOrEqual(2 ** i);
@@ -115,7 +116,7 @@ describe("retries", () => {
 
   it("gives up after the last attempt, with a sentence", async () => {
     const server = await scripted(["500", "500", "500"]);
-    const client = openaiOf(server.baseUrl, { retries: 2 });
+    const client = openaiOf(server.baseUrl, { maxRetries: 2 });
     await expect(client.chat(ask())).rejects.toThrow(ChatError);
     expect(client.attempts).toBe(3);
   });
@@ -131,8 +132,8 @@ describe("retries", () => {
   it("nobody there", async () => {
     const server = await scripted();
     await server.close();
-    await expect(openaiOf(server.baseUrl, { retries: 1 }).chat(ask())).rejects.toThrow(
-      /no answer from the server of rm/,
+    await expect(openaiOf(server.baseUrl, { maxRetries: 1 }).chat(ask())).rejects.toThrow(
+      /the model "rm" did not answer in 2 attempts; the last: no answer from the server: connect ECONNREFUSED/,
     );
     expect(pauses).toHaveLength(1);
   });
@@ -319,7 +320,7 @@ describe("JSON", () => {
     await client.chat(request);
     await client.chat(request);
     expect(forms).toEqual(["nested", "flat", "json_object", "json_object"]);
-    expect(client.jsonFormatOf("rm")).toBe("json_object");
+    expect(client.jsonFormOf("rm")).toBe("json_object");
     expect(pauses).toEqual([]);
   });
 });

@@ -5,7 +5,6 @@ import { createHash } from "node:crypto";
 import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync } from "node:fs";
 import { dirname } from "node:path";
 import { explainDiskError } from "../base/atomic.js";
-import { UserError } from "../base/errors.js";
 import { limiter } from "../base/requests.js";
 import {
   BudgetError,
@@ -13,9 +12,10 @@ import {
   ChatError,
   type ChatReply,
   type ChatRequest,
-  endsRun,
+  LogError,
+  type Paid,
   ReplayError,
-} from "./client.js";
+} from "./types.js";
 
 interface Count {
   /** Requests. With a log, equal requests that were answered count once. */
@@ -68,8 +68,9 @@ export interface ChatMeter extends ChatClient {
   usage(): ChatUsage;
 }
 
-type Outcome = { reply: ChatReply } | { error: string };
-type LogEntry = { key: string; tag?: string; request: unknown } & Outcome;
+/** A failure says what it cost, where it cost something. */
+type Outcome = { reply: ChatReply } | { error: string; paid?: Paid };
+type LogEntry = { key: string; tag?: string; request: ChatRequest } & Outcome;
 
 export class RecordedClient implements ChatClient {
   private readonly used = noCount();
@@ -141,13 +142,14 @@ export class RecordedClient implements ChatClient {
     if (outcome === undefined) return undefined;
     this.count(meter, { calls: 1, recovered: 1 });
     if (this.options.replay !== undefined) this.append(key, request, outcome);
+    if ("reply" in outcome) this.inner.learn?.(request, outcome.reply);
     return this.settled(outcome, meter);
   }
 
   private async settled(outcome: Outcome, meter: Count): Promise<ChatReply> {
     if ("error" in outcome) {
-      this.count(meter, { failed: 1 });
-      throw new ChatError(outcome.error);
+      this.count(meter, { failed: 1, ...tokensOf(outcome.paid) });
+      throw new ChatError(outcome.error, outcome.paid);
     }
     this.count(meter, tokensOf(outcome.reply));
     return outcome.reply;
@@ -170,7 +172,7 @@ export class RecordedClient implements ChatClient {
       this.append(key, request, { reply });
       return reply;
     } catch (error) {
-      if (!endsRun(error) && !signal?.aborted) this.append(key, request, { error: (error as Error).message });
+      if (error instanceof ChatError && !signal?.aborted) this.append(key, request, failureOf(error));
       throw error;
     }
   }
@@ -185,7 +187,7 @@ export class RecordedClient implements ChatClient {
         this.count(meter, tokensOf(reply));
         return reply;
       } catch (error) {
-        this.count(meter, { failed: 1 });
+        this.count(meter, { failed: 1, ...(error instanceof ChatError && tokensOf(error.paid)) });
         throw error;
       }
     });
@@ -215,14 +217,14 @@ export class RecordedClient implements ChatClient {
     if (this.isOpen) return;
     this.isOpen = true;
     const { log, replay } = this.options;
-    const own = log !== undefined && existsSync(log) ? readLog(log) : [];
+    const own = log !== undefined && existsSync(log) ? readLog(log, { repair: true }) : [];
     this.entries = own.length;
     if (log !== undefined) mkdirSync(dirname(log), { recursive: true });
     const before = own.slice(0, this.entriesBefore);
     for (const entry of before) {
-      add(this.usedBefore, { calls: 1 });
+      add(this.usedBefore, { calls: 1, ...tokensOf("reply" in entry ? entry.reply : entry.paid) });
       if (!("reply" in entry)) continue;
-      add(this.usedBefore, tokensOf(entry.reply));
+      this.inner.learn?.(entry.request, entry.reply);
       this.replies.set(entry.key, Promise.resolve(entry.reply));
     }
     // A run that goes on asks again what had failed; a replayed one fails again.
@@ -237,18 +239,27 @@ export class RecordedClient implements ChatClient {
   private append(key: string, { tag, ...request }: ChatRequest, outcome: Outcome): void {
     const { log } = this.options;
     if (log === undefined) return;
-    const { reply, error } = { reply: undefined, error: undefined, ...outcome };
-    const entry = { key, tag, request, reply, error };
+    const { reply, error, paid } = { reply: undefined, error: undefined, paid: undefined, ...outcome };
+    const entry = { key, tag, request, reply, error, paid };
     try {
-      appendFileSync(log, `${JSON.stringify(entry)}\n`);
+      // For the owner alone: requests hold whatever prompts and responses hold.
+      appendFileSync(log, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
     } catch (error) {
-      throw explainDiskError(error, log);
+      throw new LogError((explainDiskError(error, log) as Error).message, { cause: error });
     }
     this.entries++;
   }
 }
 
-const tokensOf = ({ promptTokens, completionTokens }: ChatReply) => ({ promptTokens, completionTokens });
+const tokensOf = ({ promptTokens, completionTokens }: Paid = { promptTokens: 0, completionTokens: 0 }) => ({
+  promptTokens,
+  completionTokens,
+});
+
+const failureOf = ({ message, paid }: ChatError): Outcome => {
+  const isFree = paid.promptTokens + paid.completionTokens === 0;
+  return { error: message, ...(isFree ? {} : { paid }) };
+};
 
 function add(count: Count, part: Partial<Count>): void {
   for (const [key, value] of Object.entries(part) as [keyof Count, number][]) count[key] += value;
@@ -256,7 +267,7 @@ function add(count: Count, part: Partial<Count>): void {
 
 /** Entries of the log of another run, less those that this run had used at its checkpoint. */
 function replayed(path: string, before: readonly LogEntry[]): LogEntry[] {
-  if (!existsSync(path)) throw new UserError(`there is no log ${path} to replay`);
+  if (!existsSync(path)) throw new LogError(`there is no log ${path} to replay`);
   const used = new Map<string, number>();
   for (const { key } of before) used.set(key, (used.get(key) ?? 0) + 1);
   return readLog(path).filter(({ key }) => {
@@ -268,27 +279,37 @@ function replayed(path: string, before: readonly LogEntry[]): LogEntry[] {
 
 /** Identifies a request: everything that is sent, and the tag. */
 export function requestKey(request: ChatRequest): string {
-  const { model, messages, temperature = 0, seed, maxTokens, stop, json, tag } = request;
+  const { model, messages, temperature = 0, seed, maxTokens, stop, json, labels, tag } = request;
   const turns = messages.map(({ role, content }) => [role, content]);
   const rest = [seed, maxTokens, stop, json, tag].map((part) => part ?? null);
   return createHash("sha256")
-    .update(JSON.stringify([model, turns, temperature, ...rest]))
+    .update(JSON.stringify([model, turns, temperature, ...rest, ...(labels ? [labels] : [])]))
     .digest("hex");
 }
 
-/** Entries of a log. A last line that a kill cut short is cut off the file, so that the next one starts a line. */
-function readLog(path: string): LogEntry[] {
+/** Throws for what is no line of a log. */
+function asEntry(value: unknown): LogEntry {
+  const { key, request, reply, error } = value as Record<string, unknown>;
+  const content = (reply as ChatReply | undefined)?.content;
+  const isWhole = typeof key === "string" && typeof request === "object" && request !== null;
+  if (!isWhole || (typeof content === "string") === (typeof error === "string"))
+    throw new Error("not an entry");
+  return value as LogEntry;
+}
+
+/** Entries of a log. A last line that a kill cut short is left out; `repair`: and off the file, so that the next starts a line. */
+function readLog(path: string, { repair = false } = {}): LogEntry[] {
   const text = readFileSync(path, "utf8");
   const whole = text.slice(0, text.lastIndexOf("\n") + 1);
-  if (whole.length < text.length) truncateSync(path, Buffer.byteLength(whole));
+  if (repair && whole.length < text.length) truncateSync(path, Buffer.byteLength(whole));
   return whole
     .split("\n")
     .slice(0, -1)
     .map((line, i) => {
       try {
-        return JSON.parse(line) as LogEntry;
+        return asEntry(JSON.parse(line));
       } catch {
-        throw new UserError(`${path}, line ${i + 1}: this is not a line of a request log`);
+        throw new LogError(`${path}, line ${i + 1}: this is not a line of a request log`);
       }
     });
 }
