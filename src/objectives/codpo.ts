@@ -1,15 +1,15 @@
 // CODPO, the constrained online DPO of CGPO (equations 13 to 15). The paper prints equation 15 as a descent along the
 // gradient of a log-likelihood; the loss here is its negative. There is no KLmax: beta is the only hold on the policy.
 
-import { dpo, type PreferencePair } from "./dpo.js";
+import { type PreferencePair, samplePairsDpo } from "./dpo.js";
 import {
   argmax,
   type ConstrainedBatch,
-  emptyResult,
+  emptySampleResult,
   judgedSamples,
   meanOf,
-  type ObjectiveResult,
   requirePositive,
+  type SampleObjectiveResult,
   samplesByPrompt,
   sequenceLogRatio,
 } from "./objective.js";
@@ -44,13 +44,13 @@ export function codpoPairs(batch: ConstrainedBatch): PreferencePair[] {
 export function codpo(
   batch: ConstrainedBatch,
   { beta = 0.1, lambda = 1 }: CodpoOptions = {},
-): ObjectiveResult {
+): SampleObjectiveResult {
   requirePositive("beta", beta);
   const judged = judgedSamples(batch);
   const failed = { failed_samples: batch.logprobs.length - judged.length };
   const pairs = codpoPairs(batch);
-  if (judged.length === 0) return emptyResult(batch.logprobs, failed);
-  const result = dpo(batch, pairs, { beta, lambda, divisor: batch.promptCount });
+  if (judged.length === 0) return emptySampleResult(batch, failed);
+  const result = samplePairsDpo(batch, pairs, { beta, lambda, divisor: batch.promptCount });
   return {
     ...result,
     metrics: {

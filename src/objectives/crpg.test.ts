@@ -141,6 +141,7 @@ describe("CRPG, equation 12", () => {
     expect(crpg({ ...empty, promptIndex: [], promptCount: 0 }, { klMax: 1 })).toEqual({
       loss: 0,
       g: [],
+      findings: [],
       metrics: { samples: 0, failed_samples: 0 },
     });
     const failed = crpg({ ...batch, verdicts: batch.verdicts.map(() => "failed" as const) }, { klMax: 1 });

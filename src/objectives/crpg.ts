@@ -9,13 +9,14 @@ import {
 } from "./constraint-regularised-reward.js";
 import {
   type ConstrainedBatch,
-  emptyResult,
+  emptySampleResult,
+  findingsOf,
   judgedSamples,
   leaveOneOutMeans,
   meanOf,
-  type ObjectiveResult,
   requireBaselineRewards,
   requirePositive,
+  type SampleObjectiveResult,
   samplesByPrompt,
   sequenceLogRatio,
   weightedLogprobLoss,
@@ -44,14 +45,14 @@ export interface CrpgOptions {
 export function crpg(
   batch: CrpgBatch,
   { klMax, klFactorMax = Infinity, baseline = "batch", lengthDivisor = 1 }: CrpgOptions,
-): ObjectiveResult {
+): SampleObjectiveResult {
   requirePositive("klMax", klMax);
   requirePositive("lengthDivisor", lengthDivisor);
   requireBaselineRewards(batch.baselineRewards, batch.promptCount);
   const judged = judgedSamples(batch);
   const n = judged.length;
   const failed = batch.logprobs.length - n;
-  if (n === 0) return emptyResult(batch.logprobs, { failed_samples: failed });
+  if (n === 0) return emptySampleResult(batch, { failed_samples: failed });
 
   const { rewards, baselineRewards, promptIndex, verdicts } = batch;
   const size = batch.logprobs.length;
@@ -70,15 +71,18 @@ export function crpg(
   const batchMean = meanOf(judged, (i) => rTilde[i]!);
   const groupMeans =
     baseline === "group" ? leaveOneOutMeans(samplesByPrompt(batch, judged), (i) => rTilde[i]!) : undefined;
+  const advantages = new Float64Array(size);
   const coefficients = new Float64Array(size);
   for (const i of judged) {
     // A sample that is alone in its group has nothing to be compared with, so it does not move the policy.
-    const advantage = rTilde[i]! - (groupMeans === undefined ? batchMean : (groupMeans.get(i) ?? rTilde[i]!));
-    coefficients[i] = -advantage / (n * lengthDivisor);
+    const b = groupMeans === undefined ? batchMean : (groupMeans.get(i) ?? rTilde[i]!);
+    advantages[i] = rTilde[i]! - b;
+    coefficients[i] = -advantages[i]! / (n * lengthDivisor);
   }
 
   return {
     ...weightedLogprobLoss(batch.logprobs, coefficients),
+    findings: findingsOf(batch, (i) => advantages[i]!, { calibrated: rCalib }),
     metrics: {
       samples: n,
       failed_samples: failed,

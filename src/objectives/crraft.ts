@@ -5,14 +5,15 @@ import { calibratedReward } from "./calibrated-reward.js";
 import {
   argmax,
   type ConstrainedBatch,
-  emptyResult,
+  emptySampleResult,
+  findingsOf,
   judgedSamples,
   type Logprobs,
   meanOf,
-  type ObjectiveResult,
   type Outcome,
   requireBaselineRewards,
   requirePositive,
+  type SampleObjectiveResult,
   samplesByPrompt,
   sequenceLogRatio,
   weightedLogprobLoss,
@@ -45,7 +46,7 @@ export interface CrraftOptions {
   lengthDivisor?: number;
 }
 
-export interface CrraftResult extends ObjectiveResult {
+export interface CrraftResult extends SampleObjectiveResult {
   /** The gradient at the tokens of the baseline responses, one row per prompt; empty when there are none. */
   baselineG: Float32Array[];
 }
@@ -92,22 +93,21 @@ export function crraft(
   requirePositive("klMax", klMax);
   requirePositive("lengthDivisor", lengthDivisor);
   requireBaselineRewards(batch.baselineRewards, batch.promptCount);
-  const { logprobs, rewards, baselineRewards, promptCount, verdicts } = batch;
+  const { logprobs, rewards, baselineRewards, promptIndex, promptCount, verdicts } = batch;
   const baselineLogprobs = batch.baselines?.logprobs ?? [];
   const judged = judgedSamples(batch);
   const failed = { failed_samples: logprobs.length - judged.length };
   const choices = crraftChoices(batch, { klMax, fallbackKlTest });
 
+  const calibrated = new Float64Array(logprobs.length);
+  for (const i of judged) calibrated[i] = calibratedReward(rewards[i]!, baselineRewards[promptIndex[i]!]!);
   const sampleCoefficients = new Float64Array(logprobs.length);
   const baselineCoefficients = new Float64Array(baselineLogprobs.length);
   const rCalib: number[] = [];
   const chosen: number[] = [];
   choices.forEach((choice, prompt) => {
     if (choice === "skip") return;
-    const weight =
-      choice === "baseline"
-        ? fallbackWeight
-        : calibratedReward(rewards[choice.sample]!, baselineRewards[prompt]!);
+    const weight = choice === "baseline" ? fallbackWeight : calibrated[choice.sample]!;
     rCalib.push(weight);
     const coefficient = -weight / (promptCount * lengthDivisor);
     if (choice === "baseline") {
@@ -119,7 +119,7 @@ export function crraft(
   });
 
   if (judged.length === 0)
-    return { ...emptyResult(logprobs, failed), baselineG: zerosLike(baselineLogprobs) };
+    return { ...emptySampleResult(batch, failed), baselineG: zerosLike(baselineLogprobs) };
   const kept = rCalib.length;
   const samples = weightedLogprobLoss(logprobs, sampleCoefficients);
   const fallbacks = weightedLogprobLoss(baselineLogprobs, baselineCoefficients);
@@ -127,6 +127,13 @@ export function crraft(
     loss: samples.loss + fallbacks.loss,
     g: samples.g,
     baselineG: fallbacks.g,
+    findings: findingsOf(batch, (i) => (chosen.includes(i) ? calibrated[i]! : undefined), {
+      calibrated,
+      reason: (i) => {
+        if (verdicts[i] === "violated") return "violated";
+        return sequenceLogRatio(batch, i) > klMax ? "beyond kl_max" : "outranked";
+      },
+    }),
     metrics: {
       samples: kept,
       ...failed,

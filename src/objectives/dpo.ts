@@ -4,10 +4,12 @@ import { logSigmoid, sigmoid } from "./numerics.js";
 import {
   argmax,
   emptyResult,
+  findingsOf,
   judgedSamples,
   type ObjectiveResult,
   requirePositive,
   type SampleBatch,
+  type SampleObjectiveResult,
   type SequenceLogprobs,
   samplesByPrompt,
   sequenceLogprob,
@@ -72,10 +74,10 @@ export function dpo(
     const rewardRejected = beta * sequenceLogRatio(batch, rejected);
     const margin = rewardChosen - rewardRejected;
     const chosenLogp = sequenceLogprob(logprobs[chosen]!);
-    const nllWeight = lambda === 0 ? 0 : lambda / Math.max(logprobs[chosen]!.length, 1);
-    loss -= (logSigmoid(margin) + (nllWeight === 0 ? 0 : nllWeight * chosenLogp)) / divisor;
-    const push = beta * sigmoid(-margin);
-    addTo(g[chosen]!, -(push + nllWeight) / divisor);
+    const nll = nllWeight(logprobs[chosen]!, lambda);
+    loss -= (logSigmoid(margin) + (nll === 0 ? 0 : nll * chosenLogp)) / divisor;
+    const push = pairPush(batch, { chosen, rejected }, beta);
+    addTo(g[chosen]!, -(push + nll) / divisor);
     addTo(g[rejected]!, push / divisor);
     accuracy += margin > 0 ? 1 : margin === 0 ? 0.5 : 0;
     chosenReward += rewardChosen;
@@ -98,6 +100,37 @@ export function dpo(
     },
   };
 }
+
+/** `dpo` on pairs among the samples of a batch. A is beta sigma(-margin) plus the weight of the NLL for a chosen sample, -beta sigma(-margin) for a rejected one. */
+export function samplePairsDpo(
+  batch: SampleBatch & SequenceLogprobs,
+  pairs: readonly PreferencePair[],
+  options: DpoOptions = {},
+): SampleObjectiveResult {
+  const { beta = 0.1, lambda = 0 } = options;
+  const advantages = new Map<number, number>();
+  for (const { chosen, rejected } of pairs) {
+    const push = pairPush(batch, { chosen, rejected }, beta);
+    advantages.set(chosen, push + nllWeight(batch.logprobs[chosen]!, lambda));
+    advantages.set(rejected, -push);
+  }
+  return { ...dpo(batch, pairs, options), findings: findingsOf(batch, (i) => advantages.get(i)) };
+}
+
+/** Online DPO: `dpo` on the best and the worst sample of every prompt. */
+export const onlineDpo = (
+  batch: SampleBatch & SequenceLogprobs,
+  options: Pick<DpoOptions, "beta"> = {},
+): SampleObjectiveResult => samplePairsDpo(batch, bestWorstPairs(batch), options);
+
+/** beta sigma(-margin) of a pair. */
+function pairPush(batch: SequenceLogprobs, { chosen, rejected }: PreferencePair, beta: number): number {
+  return beta * sigmoid(-(beta * sequenceLogRatio(batch, chosen) - beta * sequenceLogRatio(batch, rejected)));
+}
+
+/** lambda/|a+| of equation 14. */
+const nllWeight = (tokens: ArrayLike<number>, lambda: number): number =>
+  lambda === 0 ? 0 : lambda / Math.max(tokens.length, 1);
 
 function addTo(row: Float32Array, x: number): void {
   for (let t = 0; t < row.length; t++) row[t]! += x;

@@ -4,13 +4,14 @@
 import { standardDeviation } from "../base/statistics.js";
 import { clippedSurrogate } from "./clipped-ratio.js";
 import {
-  emptyResult,
+  emptySampleResult,
+  findingsOf,
   judgedSamples,
   type Logprobs,
   meanOf,
-  type ObjectiveResult,
   requirePositive,
   type SampleBatch,
+  type SampleObjectiveResult,
   samplesByPrompt,
   zerosLike,
 } from "./objective.js";
@@ -77,7 +78,7 @@ export function grpo(
     maxNewTokens,
     importanceLevel = "token",
   }: GrpoOptions = {},
-): ObjectiveResult {
+): SampleObjectiveResult {
   const { logprobs, oldLogprobs = logprobs, rewards } = batch;
   const reference = beta === 0 ? undefined : batch.referenceLogprobs;
   if (beta !== 0 && reference === undefined) {
@@ -87,7 +88,7 @@ export function grpo(
   const n = judged.length;
   const failed = { failed_samples: logprobs.length - n };
   const tokenCount = judged.reduce((sum, i) => sum + logprobs[i]!.length, 0);
-  if (tokenCount === 0) return emptyResult(logprobs, failed);
+  if (tokenCount === 0) return emptySampleResult(batch, failed);
 
   const { advantages, equalGroups } = grpoAdvantages(batch, judged, scaleRewards);
   const tokenWeight = tokenWeights(lossType, n, tokenCount, maxNewTokens);
@@ -130,6 +131,7 @@ export function grpo(
   return {
     loss,
     g,
+    findings: findingsOf(batch, (i) => advantages[i]!),
     metrics: {
       samples: n,
       ...failed,

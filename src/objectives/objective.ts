@@ -20,6 +20,52 @@ export interface ObjectiveResult {
   metrics: Metrics;
 }
 
+/** Why a sample does not enter the loss. */
+export type DropReason =
+  /** Its reward or its verdict could not be had. */
+  | "failed"
+  | "violated"
+  /** log(pi_w/pi_ref) above KLmax. */
+  | "beyond kl_max"
+  /** Another sample of its prompt has a higher reward. */
+  | "outranked"
+  /** Its prompt's pair is made of other samples, or there is none. */
+  | "unpaired";
+
+/** What an objective made of one sample. */
+export interface SampleFinding {
+  /**
+   * A: what log pi of the sample is weighted by in -L, before batch size and lengths divide it; null where the sample
+   * does not enter the loss.
+   */
+  advantage: number | null;
+  /** R_calib(s, a) (CGPO, equation 5); null where rewards are not calibrated, or the sample has failed. */
+  calibratedReward: number | null;
+  dropped: DropReason | null;
+}
+
+/** The result of an objective on the samples of a batch. */
+export interface SampleObjectiveResult extends ObjectiveResult {
+  /** One for each sample. */
+  findings: SampleFinding[];
+}
+
+/** Findings of samples that enter the loss where `advantage` gives a number; the others were dropped for `reason`. */
+export const findingsOf = (
+  { logprobs, verdicts }: Pick<SampleBatch, "logprobs" | "verdicts">,
+  advantage: (i: number) => number | undefined,
+  { calibrated, reason }: { calibrated?: ArrayLike<number>; reason?: (i: number) => DropReason } = {},
+): SampleFinding[] =>
+  logprobs.map((_, i) => {
+    if (verdicts?.[i] === "failed") return { advantage: null, calibratedReward: null, dropped: "failed" };
+    const a = advantage(i);
+    return {
+      advantage: a ?? null,
+      calibratedReward: calibrated?.[i] ?? null,
+      dropped: a === undefined ? (reason?.(i) ?? "unpaired") : null,
+    };
+  });
+
 /** Sampled responses to the prompts of one task, in any order. */
 export interface SampleBatch {
   /** log pi_w(token), by the trainer's own forward pass. */
@@ -73,6 +119,11 @@ export function zerosLike(logprobs: Logprobs): Float32Array[] {
 /** The result when nothing in the batch can be learned from: `samples` is 0. */
 export function emptyResult(logprobs: Logprobs, metrics: Metrics = {}): ObjectiveResult {
   return { loss: 0, g: zerosLike(logprobs), metrics: { samples: 0, ...metrics } };
+}
+
+/** The result where no sample has a verdict. */
+export function emptySampleResult(batch: SampleBatch, metrics: Metrics = {}): SampleObjectiveResult {
+  return { ...emptyResult(batch.logprobs, metrics), findings: findingsOf(batch, () => undefined) };
 }
 
 /** Loss sum_i c_i log pi(a_i) with constant coefficients: g is c_i at every token of sequence i. */

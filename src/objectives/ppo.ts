@@ -4,12 +4,14 @@
 import { clippedSurrogate } from "./clipped-ratio.js";
 import {
   emptyResult,
+  findingsOf,
   judgedSamples,
   type Logprobs,
   type Metrics,
   meanOf,
   type ObjectiveResult,
   type SampleBatch,
+  type SampleFinding,
   sequenceLogRatio,
   zerosLike,
 } from "./objective.js";
@@ -36,6 +38,8 @@ export interface PpoAdvantages {
   /** One row per sample; the rows of failed samples are empty. */
   advantages: Float64Array[];
   returns: Float64Array[];
+  /** The advantage of a sample is the mean of its tokens' A_t. */
+  findings: SampleFinding[];
   metrics: Metrics;
 }
 
@@ -70,13 +74,16 @@ export function ppoAdvantages(
   const returns = advantages.map((row, i) => row.map((a, t) => a + values[i]![t]!));
   if (whitenAdvantages) whiten(advantages);
 
+  const findings = findingsOf(rollout, (i) => meanOver(advantages[i]!));
   const n = judged.length;
-  if (n === 0) return { advantages, returns, metrics: { samples: 0, failed_samples: logprobs.length } };
+  if (n === 0)
+    return { advantages, returns, findings, metrics: { samples: 0, failed_samples: logprobs.length } };
   const kl = meanOf(judged, (i) => sequenceLogRatio(rollout, i));
   const reward = meanOf(judged, (i) => rewards[i]!);
   return {
     advantages,
     returns,
+    findings,
     metrics: {
       samples: n,
       failed_samples: logprobs.length - n,
@@ -105,6 +112,9 @@ export function generalisedAdvantages(
   }
   return advantages;
 }
+
+const meanOver = (row: Float64Array): number =>
+  row.length === 0 ? 0 : row.reduce((sum, a) => sum + a, 0) / row.length;
 
 /** Scales all numbers in place to variance 1 (n - 1 in the denominator) and, unless told otherwise, mean 0. */
 function whiten(rows: readonly Float64Array[], { keepMean = false } = {}): void {

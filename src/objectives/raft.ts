@@ -2,12 +2,13 @@
 
 import {
   argmax,
-  emptyResult,
+  emptySampleResult,
+  findingsOf,
   judgedSamples,
   meanOf,
-  type ObjectiveResult,
   requirePositive,
   type SampleBatch,
+  type SampleObjectiveResult,
   samplesByPrompt,
   weightedLogprobLoss,
 } from "./objective.js";
@@ -21,12 +22,12 @@ export interface RaftOptions {
  * L = -(1/B) sum_i log pi_w(s_i, a*_i), a*_i the prompt's sample of highest reward. Of the verdicts only `failed`
  * counts: an unconstrained method ranks violating samples like any other.
  */
-export function raft(batch: SampleBatch, { lengthDivisor = 1 }: RaftOptions = {}): ObjectiveResult {
+export function raft(batch: SampleBatch, { lengthDivisor = 1 }: RaftOptions = {}): SampleObjectiveResult {
   requirePositive("lengthDivisor", lengthDivisor);
   const { logprobs, rewards, promptCount } = batch;
   const judged = judgedSamples(batch);
   const failed = { failed_samples: logprobs.length - judged.length };
-  if (judged.length === 0) return emptyResult(logprobs, failed);
+  if (judged.length === 0) return emptySampleResult(batch, failed);
 
   const coefficients = new Float64Array(logprobs.length);
   const best: number[] = [];
@@ -38,6 +39,7 @@ export function raft(batch: SampleBatch, { lengthDivisor = 1 }: RaftOptions = {}
   }
   return {
     ...weightedLogprobLoss(logprobs, coefficients),
+    findings: findingsOf(batch, (i) => (best.includes(i) ? 1 : undefined), { reason: () => "outranked" }),
     metrics: {
       samples: best.length,
       ...failed,

@@ -2,13 +2,14 @@
 // `values` the learned baseline of WARM's RL runs. On-policy: one update for each batch.
 
 import {
-  emptyResult,
+  emptySampleResult,
+  findingsOf,
   judgedSamples,
   type Logprobs,
   meanOf,
-  type ObjectiveResult,
   requirePositive,
   type SampleBatch,
+  type SampleObjectiveResult,
   sequenceLogRatio,
   weightedLogprobLoss,
   zerosLike,
@@ -32,7 +33,7 @@ export interface ReinforceOptions {
   lengthDivisor?: number;
 }
 
-export interface ReinforceResult extends ObjectiveResult {
+export interface ReinforceResult extends SampleObjectiveResult {
   /** dL_V / dV for the critic's loss L_V = (1/n) sum_t (Z_t - V_t)^2; empty rows without a critic. */
   gValues: Float32Array[];
 }
@@ -52,7 +53,7 @@ export function reinforce(
   const n = judged.length;
   const failed = { failed_samples: logprobs.length - n };
   const gValues = zerosLike(values ?? []);
-  if (n === 0) return { ...emptyResult(logprobs, failed), gValues };
+  if (n === 0) return { ...emptySampleResult(batch, failed), gValues };
 
   const reference = klCoefficient === 0 ? undefined : requireReference(batch.referenceLogprobs);
   const scale = klForm === "convex" ? 1 - klCoefficient : 1;
@@ -74,25 +75,30 @@ export function reinforce(
     const b = baseline === "batch" ? metrics.return : 0;
     const coefficients = new Float64Array(logprobs.length);
     for (const i of judged) coefficients[i] = -(returns(i) - b) / (n * lengthDivisor);
-    return { ...weightedLogprobLoss(logprobs, coefficients), gValues, metrics };
+    const findings = findingsOf(batch, (i) => returns(i) - b);
+    return { ...weightedLogprobLoss(logprobs, coefficients), gValues, findings, metrics };
   }
 
   const g = zerosLike(logprobs);
   let loss = 0;
   let valueLoss = 0;
+  /** Mean over the tokens of A_t. */
+  const tokenMeans = new Float64Array(logprobs.length);
   for (const i of judged) {
     const tokens = logprobs[i]!;
     let toGo = scale * rewards[i]!;
     for (let t = tokens.length - 1; t >= 0; t--) {
       if (reference !== undefined) toGo -= klCoefficient * (tokens[t]! - reference[i]![t]!);
       const advantage = toGo - values[i]![t]!;
+      tokenMeans[i]! += advantage / tokens.length;
       g[i]![t] = -advantage / (n * lengthDivisor);
       loss -= (advantage * tokens[t]!) / (n * lengthDivisor);
       valueLoss += advantage ** 2 / n;
       gValues[i]![t] = (-2 * advantage) / n;
     }
   }
-  return { loss, g, gValues, metrics: { ...metrics, value_loss: valueLoss } };
+  const findings = findingsOf(batch, (i) => tokenMeans[i] ?? 0);
+  return { loss, g, gValues, findings, metrics: { ...metrics, value_loss: valueLoss } };
 }
 
 function requireReference(referenceLogprobs: Logprobs | undefined): Logprobs {

@@ -4,13 +4,14 @@
 import { standardDeviation } from "../base/statistics.js";
 import { clippedSurrogate } from "./clipped-ratio.js";
 import {
-  emptyResult,
+  emptySampleResult,
+  findingsOf,
   judgedSamples,
   type Logprobs,
   leaveOneOutMeans,
   meanOf,
-  type ObjectiveResult,
   type SampleBatch,
+  type SampleObjectiveResult,
   samplesByPrompt,
   sequenceLogRatio,
   zerosLike,
@@ -40,12 +41,12 @@ export interface RlooOptions {
 export function rloo(
   batch: RlooBatch,
   { beta = 0.05, epsilon = 0.2, epsilonHigh = epsilon, normaliseAdvantages = false }: RlooOptions = {},
-): ObjectiveResult {
+): SampleObjectiveResult {
   const { logprobs, rewards, oldLogprobs = logprobs, referenceLogprobs } = batch;
   const judged = judgedSamples(batch);
   const n = judged.length;
   const failed = { failed_samples: logprobs.length - n };
-  if (n === 0) return emptyResult(logprobs, failed);
+  if (n === 0) return emptySampleResult(batch, failed);
   if (beta !== 0 && referenceLogprobs === undefined) {
     throw new Error("A KL coefficient needs the reference log-probabilities of the batch.");
   }
@@ -79,6 +80,7 @@ export function rloo(
   return {
     loss,
     g,
+    findings: findingsOf(batch, (i) => advantages[i]!),
     metrics: {
       samples: n,
       ...failed,
