@@ -18,7 +18,7 @@ import { parameterSpecs } from "../src/model/config.js";
 import { parseRecipe } from "../src/recipe/recipe.js";
 import { silent } from "../src/run/context.js";
 import { readJsonl } from "../src/run/metrics.js";
-import { runAlign } from "../src/train/align/align.js";
+import { runAlignRecipe } from "../src/train/align/stages.js";
 import { widen } from "./widen.js";
 
 export interface AlignBenchOptions {
@@ -193,7 +193,7 @@ async function timesOf(
   };
   const times: Pick<StepTimes, "wall" | "cpu">[] = [];
   let last = now();
-  await runAlign(parseRecipe("align", stringify(recipe), "bench.yaml"), {
+  await runAlignRecipe(parseRecipe("align", stringify(recipe), "bench.yaml"), {
     reporter: silent,
     resume: false,
     observe: async (step) => {

@@ -21,6 +21,17 @@ export * as bestOfN from "./reward/best-of-n.js";
 export * as calibration from "./reward/calibration.js";
 export * as ensemble from "./reward/ensemble.js";
 export { InterruptedError, type Reporter, type RunContext, silent } from "./run/context.js";
-export { type AlignOptions, type AlignResult, runAlign } from "./train/align/align.js";
+export {
+  type AlignOptions,
+  type AlignResult,
+  type AlignSettings,
+  runAlign,
+} from "./train/align/align.js";
+export { openAlign } from "./train/align/open.js";
+export type * from "./train/align/parts.js";
+export { runAlignRecipe } from "./train/align/stages.js";
 export { runReward } from "./train/reward-model/reward-model.js";
+export { rewardFrom, rewardOfModel } from "./train/rewards/fixed.js";
+export type * from "./train/rewards/source.js";
 export { runSft } from "./train/sft.js";
+export { type Codec, TextCodec } from "./train/text.js";

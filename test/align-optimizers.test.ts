@@ -9,7 +9,7 @@ import { parseRecipe } from "../src/recipe/recipe.js";
 import { silent } from "../src/run/context.js";
 import { runDirectories } from "../src/run/directory.js";
 import { type MetricsRow, type Rollout, readJsonl } from "../src/run/metrics.js";
-import { runAlign } from "../src/train/align/align.js";
+import { runAlignRecipe } from "../src/train/align/stages.js";
 import { openPolicy } from "../src/train/models.js";
 import { runCli } from "./support/cli.js";
 import { expectSameBytes } from "./support/same-bytes.js";
@@ -48,7 +48,10 @@ interface Outcome {
 async function align(changes: object, dir = "run"): Promise<Outcome> {
   await rm(shop.path(dir), { recursive: true, force: true });
   const recipe = stringify({ ...settings(dir), ...changes });
-  await runAlign(parseRecipe("align", recipe, shop.path("recipe.yaml")), { reporter: silent, resume: false });
+  await runAlignRecipe(parseRecipe("align", recipe, shop.path("recipe.yaml")), {
+    reporter: silent,
+    resume: false,
+  });
   return {
     metrics: await readJsonl(shop.path(dir, "metrics.jsonl")),
     rollouts: await readJsonl(shop.path(dir, "rollouts.jsonl")),

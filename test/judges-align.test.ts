@@ -7,7 +7,7 @@ import { hash32, uniformAt } from "../src/base/random.js";
 import { parseRecipe } from "../src/recipe/recipe.js";
 import { silent } from "../src/run/context.js";
 import { type MetricsRow, type Rollout, readJsonl } from "../src/run/metrics.js";
-import { runAlign } from "../src/train/align/align.js";
+import { runAlignRecipe } from "../src/train/align/stages.js";
 import { type ChatServer, chatServer } from "./support/chat-server.js";
 import { openWorkshop, type Workshop } from "./support/workshop.js";
 
@@ -44,7 +44,7 @@ async function align(judges: object[], changes: object = {}, task: object = {}) 
     tasks,
     ...changes,
   };
-  await runAlign(parseRecipe("align", stringify(recipe), shop.path("recipe.yaml")), {
+  await runAlignRecipe(parseRecipe("align", stringify(recipe), shop.path("recipe.yaml")), {
     reporter: silent,
     resume: false,
   });

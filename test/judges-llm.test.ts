@@ -164,7 +164,8 @@ describe("a checkpoint in our own engine", () => {
           return Float32Array.of(tokens[1] === 0 ? safe! : unsafe!);
         }),
       sample: () => Promise.reject(new Error("judges need no samples")),
-      config: { maxPositionEmbeddings: 2, eosIds: [] },
+      limits: { vocabSize: 1000, maxTokens: 2 },
+      endIds: [],
     },
     codec: {
       prompt: (messages) => {

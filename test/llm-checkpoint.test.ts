@@ -9,7 +9,7 @@ import { gradeItem } from "../src/mpo/scripted/dialect.js";
 import { parseRecipe } from "../src/recipe/recipe.js";
 import { silent } from "../src/run/context.js";
 import { type MetricsRow, readJsonl } from "../src/run/metrics.js";
-import { runAlign } from "../src/train/align/align.js";
+import { runAlignRecipe } from "../src/train/align/stages.js";
 import { type OpenedPolicy, openPolicy } from "../src/train/models.js";
 import { openWorkshop, type Workshop } from "./support/workshop.js";
 
@@ -26,7 +26,8 @@ beforeAll(async () => {
   const { policy, codec } = opened;
   const watched: ChatEngine = {
     policy: {
-      config: policy.config,
+      limits: policy.limits,
+      endIds: policy.endIds,
       logprobs: (sequences) => policy.logprobs(sequences),
       sample: (prompts, options) => {
         calls.push(prompts.length);
@@ -180,7 +181,7 @@ describe("in align", () => {
       ],
     };
     const parsed = parseRecipe("align", stringify(recipe), shop.path("recipe.yaml"));
-    await runAlign(parsed, { reporter: silent, resume: false });
+    await runAlignRecipe(parsed, { reporter: silent, resume: false });
     return await readJsonl<MetricsRow>(`${dir}/metrics.jsonl`);
   };
 

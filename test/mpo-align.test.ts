@@ -17,7 +17,7 @@ import {
 import { parseRecipe } from "../src/recipe/recipe.js";
 import { silent } from "../src/run/context.js";
 import { type MetricsRow, type Rollout, readJsonl } from "../src/run/metrics.js";
-import { runAlign } from "../src/train/align/align.js";
+import { runAlignRecipe } from "../src/train/align/stages.js";
 import { runCli } from "./support/cli.js";
 import { contentsOf, openWorkshop, type Workshop } from "./support/workshop.js";
 
@@ -110,7 +110,7 @@ async function align(changes: Changes = {}, options: { replay?: string } = {}) {
   if ("stages" in recipe) throw new Error("no stages here");
   const dir = recipe.outputDir;
   await rm(dir, { recursive: true, force: true });
-  await runAlign(recipe, { reporter: silent, resume: false, ...options });
+  await runAlignRecipe(recipe, { reporter: silent, resume: false, ...options });
   return {
     metrics: await readJsonl<MetricsRow>(`${dir}/metrics.jsonl`),
     rollouts: await readJsonl<RubricRollout>(`${dir}/rollouts.jsonl`),
@@ -558,7 +558,7 @@ describe("all three methods in one task", () => {
     Object.assign(task!.optimizer, { batch_prompts: 2, max_new_tokens: 10 });
     await rm(shop.path("run"), { recursive: true, force: true });
     const parsed = parseRecipe("align", stringify(recipe), shop.path("recipe.yaml"));
-    await runAlign(parsed, { reporter: silent, resume: false });
+    await runAlignRecipe(parsed, { reporter: silent, resume: false });
     const rollouts = await readJsonl<RubricRollout>(shop.path("run", "rollouts.jsonl"));
     expect(versionsByStep(rollouts)).toEqual([0, 0, 1]);
     for (const { reward_parts, verdicts } of rollouts) {

@@ -146,7 +146,7 @@ export async function sampleRows(request: SampleRequest, context: RunContext): P
         ? [{ tokens: codec.prompt(source.prompt), columns: { prompt: source.prompt } }]
         : await promptsOf(
             source.data,
-            { codec, vocabSize: policy.config.vocabSize },
+            { codec, vocabSize: policy.limits.vocabSize },
             { limit: source.limit },
           );
     const stream = new RandomStream(seed, "sample");
@@ -191,7 +191,7 @@ export async function scoreRows(request: RowsRequest, context: RunContext): Prom
   try {
     const inputs = await sequencesOf(
       request.data,
-      { codec, vocabSize: model.config.vocabSize },
+      { codec, vocabSize: model.limits.vocabSize },
       { limit: request.limit },
     );
     return await inChunks("scoring", inputs, context, async (chunk) => {
@@ -212,7 +212,7 @@ export async function logprobRows(request: RowsRequest, context: RunContext): Pr
   try {
     const inputs = await sequencesOf(
       request.data,
-      { codec, vocabSize: policy.config.vocabSize },
+      { codec, vocabSize: policy.limits.vocabSize },
       { limit: request.limit },
     );
     return await inChunks("log-probabilities", inputs, context, async (chunk) => {

@@ -70,11 +70,24 @@ export interface StepResult {
   gradNorm: number;
 }
 
+/** What a model can read. */
+export interface SequenceLimits {
+  /** Token ids are 0 .. vocabSize - 1. */
+  vocabSize: number;
+  /** Longest sequence, prompt and completion together. */
+  maxTokens: number;
+}
+
 /** What both kinds of trainable model share. */
 export interface Trainable {
+  readonly limits: SequenceLimits;
+  /** What the head sees at the end of each sequence: the last hidden state there, [hidden]. */
+  features(sequences: readonly TokenIds[]): Promise<Float32Array[]>;
   /** Applies the accumulated gradient with AdamW (descending: parameters move along -gradient) and clears it. */
   step(options: AdamOptions): Promise<StepResult>;
   zeroGrad(): void;
+  /** Runs `work` and measures what it adds to the accumulated gradient: its global L2 norm. Absent where an engine cannot. */
+  measureAdded?<T>(work: () => Promise<T>): Promise<{ result: T; gradNorm: number }>;
   /** Writes a Hugging Face directory (or a PEFT adapter directory when the model has LoRA). */
   save(dir: string): Promise<void>;
   /** Writes weights, optimizer moments and counters so that `loadState` continues bit-identically. */
@@ -84,6 +97,8 @@ export interface Trainable {
 }
 
 export interface LanguageModel extends Trainable {
+  /** Tokens that end a completion where `stopIds` does not say otherwise. */
+  readonly endIds: readonly number[];
   sample(prompts: readonly TokenIds[], options: SampleOptions): Promise<Completion[]>;
   /** log pi(token | prefix) of every completion token: result[i].length = tokens.length - promptLength. */
   logprobs(sequences: readonly Sequence[]): Promise<Float32Array[]>;
@@ -97,6 +112,14 @@ export interface LanguageModel extends Trainable {
 }
 
 export interface ScalarModel extends Trainable {
+  /** Width of what `features` gives and `setHead` takes. */
+  readonly hiddenSize: number;
+  /** Replaces the score head, [hidden]. */
+  setHead(weights: ArrayLike<number>): void;
+  /** Replaces every weight, the score head included; `values` gives those of a parameter. */
+  setWeights(values: (name: string) => ArrayLike<number>): void;
+  /** A frozen copy. */
+  snapshot(): Promise<ScalarModel>;
   /**
    * One scalar for each requested position of each sequence: the last only (where a sequence classifier reads its
    * score), or every position. `dropout` is for a

@@ -29,7 +29,7 @@ export async function choiceLogprobs(
   questions: readonly ChoiceQuestion[],
   { policy, codec }: OpenedPolicy,
 ): Promise<(number[] | TooLong)[]> {
-  const window = policy.config.maxPositionEmbeddings;
+  const window = policy.limits.maxTokens;
   const sequences = questions.map(({ prompt, choices }) =>
     choices.map((choice) => sequenceOf(codec, prompt, choice)),
   );

@@ -37,7 +37,7 @@ export async function answersTo(
   { maxNewTokens, ...sampling }: Sampling,
   stop: readonly string[],
 ): Promise<(Completed | TooLong)[]> {
-  const window = policy.config.maxPositionEmbeddings;
+  const window = policy.limits.maxTokens;
   const prompts = questions.map(({ prompt }) => codec.prompt(prompt));
   const room = prompts.map(({ length }) => Math.min(maxNewTokens, window - length));
   const answers: (Completed | TooLong)[] = prompts.map(({ length }) => ({
@@ -50,7 +50,7 @@ export async function answersTo(
       {
         ...sampling,
         maxNewTokens: limit,
-        stopIds: [...new Set([codec.endId, ...policy.config.eosIds])],
+        stopIds: [...new Set([codec.endId, ...policy.endIds])],
         stopStrings: stop,
         seeds: chosen.map((i) => questions[i]!.seed),
       },

@@ -5,7 +5,7 @@ import type { Text } from "../data/rows.js";
 import type { TokenIds } from "../engine/contract.js";
 import type { EngineRecipe } from "../recipe/recipe.js";
 import { openCodec, openRewardModel } from "../train/models.js";
-import { lastValues } from "../train/rewards/rewards.js";
+import { lastValues } from "../train/rewards/fixed.js";
 import type { TextCodec } from "../train/text.js";
 
 /** An answer as the policy gave it. */

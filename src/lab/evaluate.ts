@@ -3,8 +3,8 @@
 import { hash32 } from "../base/random.js";
 import { mean, standardDeviation, tInterval, winRate } from "../base/statistics.js";
 import type { LanguageModel } from "../engine/contract.js";
-import type { RewardFunction } from "../train/rewards/rewards.js";
-import type { TextCodec } from "../train/text.js";
+import type { RewardFunction } from "../train/rewards/source.js";
+import type { Codec } from "../train/text.js";
 import { maxNewTokens } from "./world/base-model.js";
 import { gold } from "./world/gold.js";
 import type { PromptRow } from "./world/world.js";
@@ -25,7 +25,7 @@ export interface Answer {
 export interface EvaluateOptions {
   policy: LanguageModel;
   reference: LanguageModel;
-  codec: TextCodec;
+  codec: Codec;
   proxy: RewardFunction;
   rows: readonly PromptRow[];
 }
@@ -53,7 +53,7 @@ export async function answer(
   const prompts = rows.map((row) => codec.prompt([{ role: "user", content: row.prompt }]));
   const completions = await policy.sample(prompts, {
     maxNewTokens,
-    stopIds: [codec.endId],
+    stopIds: codec.stopIds,
     seeds: rows.map(({ id }) => hash32(`evaluation ${id}`)),
   });
   const sequences = completions.map(({ tokens }, i) => ({

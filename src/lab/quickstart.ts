@@ -14,10 +14,11 @@ import { averageCheckpoints } from "../reward/average.js";
 import { InterruptedError, type RunContext } from "../run/context.js";
 import type { MetricsRow } from "../run/metrics.js";
 import { readJsonl } from "../run/metrics.js";
-import { runAlign } from "../train/align/align.js";
+import { runAlignRecipe } from "../train/align/stages.js";
 import { openPolicy, openScalarModel } from "../train/models.js";
 import { runReward } from "../train/reward-model/reward-model.js";
-import { lastValues, type RewardFunction } from "../train/rewards/rewards.js";
+import { lastValues } from "../train/rewards/fixed.js";
+import type { RewardFunction } from "../train/rewards/source.js";
 import { type Answer, evaluatePolicy, goldInterval, goldWinRate, labMetrics } from "./evaluate.js";
 import { quickstartReport } from "./quickstart-report.js";
 import { maxNewTokens } from "./world/base-model.js";
@@ -248,7 +249,7 @@ async function alignOne(
   const resolved = resolve("align", recipe);
   const proxy = await scorer(rewardModel);
   const along = heldout(world, settings.heldout.along);
-  const { model } = await runAlign(resolved, {
+  const { model } = await runAlignRecipe(resolved, {
     ...options,
     observe: async (step, models) =>
       step % settings.align.evaluateEvery === 0

@@ -2,18 +2,13 @@
 // of given replies in one forward pass. What waits is answered in one batch; an answer depends on its own request only.
 
 import { limiter } from "../base/requests.js";
-import type { Completion, SampleOptions, Sequence, TokenIds } from "../engine/contract.js";
+import type { LanguageModel, Sequence } from "../engine/contract.js";
 import { mostLikely } from "./labels.js";
 import { type ChatClient, ChatError, type ChatReply, type ChatRequest, type Message } from "./types.js";
 
 /** What is needed of an opened policy. */
 export interface ChatEngine {
-  policy: {
-    sample(prompts: readonly TokenIds[], options: SampleOptions): Promise<Completion[]>;
-    logprobs(sequences: readonly Sequence[]): Promise<Float32Array[]>;
-    config: { maxPositionEmbeddings: number; eosIds: readonly number[] };
-    dispose?(): void;
-  };
+  policy: Pick<LanguageModel, "sample" | "logprobs" | "limits" | "endIds"> & { dispose?(): void };
   codec: {
     prompt(messages: { role: string; content: string }[]): number[];
     decode(tokens: Int32Array): string;
@@ -89,7 +84,7 @@ async function replyTo(
   requests: readonly ChatRequest[],
   { policy, codec }: ChatEngine,
 ): Promise<(ChatReply | ChatError)[]> {
-  const window = policy.config.maxPositionEmbeddings;
+  const window = policy.limits.maxTokens;
   const prompts = requests.map(({ messages }) => promptOf(messages, { policy, codec }));
   const limitOf = (i: number) =>
     Math.min(requests[i]!.maxTokens ?? defaultMaxTokens, window - prompts[i]!.length);
@@ -108,7 +103,7 @@ async function replyTo(
       {
         maxNewTokens: limitOf(first!),
         temperature,
-        stopIds: [...new Set([codec.endId, ...policy.config.eosIds])],
+        stopIds: [...new Set([codec.endId, ...policy.endIds])],
         stopStrings: stop,
         seeds: chosen.map((i) => requests[i]!.seed ?? 0),
       },
@@ -140,7 +135,7 @@ function labelSequences(
 ): Sequence[] {
   const { policy, codec } = engine;
   const prompt = promptOf(messages, engine);
-  const window = policy.config.maxPositionEmbeddings;
+  const window = policy.limits.maxTokens;
   return labels.map((label) => {
     const tokens = [...prompt, ...codec.tokenizer.encode(label, { addSpecialTokens: false })];
     if (tokens.length > window) throw tooLong(tokens.length, window);

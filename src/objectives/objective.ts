@@ -10,6 +10,12 @@ export type Logprobs = readonly ArrayLike<number>[];
 /** What the judges of a task find together; `failed` means that no verdict could be had, not that the sample is bad. */
 export type Outcome = "satisfied" | "violated" | "failed";
 
+/** The outcome of a sample; `isViolated`: its reward says so, whatever the judges say. `feasible` is undefined where they failed. */
+export function outcomeOf(feasible: boolean | undefined, isViolated = false): Outcome {
+  if (feasible === undefined) return "failed";
+  return feasible && !isViolated ? "satisfied" : "violated";
+}
+
 export type Metrics = Record<string, number>;
 
 export interface ObjectiveResult {
@@ -84,6 +90,33 @@ export interface ConstrainedBatch extends SampleBatch {
   verdicts: readonly Outcome[];
   /** log pi_ref(token), by the same forward code as `logprobs`. */
   referenceLogprobs: Logprobs;
+}
+
+/** All that is known of one task's samples of one step: the sampling half of Algorithm 1 of CGPO, done. */
+export interface TaskBatch extends ConstrainedBatch {
+  /** When the batch was sampled; absent: as they are now. */
+  oldLogprobs?: Logprobs;
+  /** r_pair(s, abar) of every prompt; empty where the task does not calibrate. */
+  baselineRewards: ArrayLike<number>;
+  /** abar of every prompt, where the objective learns from it (`Objective.learnsBaselines`). */
+  baselines?: { logprobs: Logprobs; verdicts: readonly Outcome[]; referenceLogprobs?: Logprobs };
+}
+
+export interface PolicyGradient extends SampleObjectiveResult {
+  /** Gradient at the tokens of the baseline responses; absent where they are not learned from. */
+  baselineG?: Float32Array[];
+}
+
+/** What a task learns by: a pure function from a batch to the gradient on its log-probabilities. */
+export interface Objective {
+  name: string;
+  /** Compares rewards with those of the baseline responses abar (CGPO, equation 5), so that they are to be had. */
+  calibrates?: boolean;
+  /** Learns from abar too, whose log-probabilities, and with `both` those of pi_ref, are to be had. */
+  learnsBaselines?: "policy" | "both";
+  /** Updates of each batch; from the second on `logprobs` are new and `oldLogprobs` those of the first. Default 1. */
+  updates?: number;
+  gradient(batch: TaskBatch): PolicyGradient;
 }
 
 export interface SequenceLogprobs {

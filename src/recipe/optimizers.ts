@@ -1,7 +1,21 @@
-// The optimizers of an align task, as recipes name them, and the judges' part in their reward. The defaults are the
-// recommendations of cgpo.md section 7.
+// The optimizers of an align task, one row each: its options as a recipe writes them, what it needs of a task, and the
+// objective that it stands for. Whatever else must know about an optimizer asks its row, so adding one is a file in
+// objectives/ and a row here. Defaults are the recommendations of the CGPO paper (2409.20370, section 4 and appendix A).
 
 import { z } from "zod";
+import {
+  codpo,
+  crpg,
+  crraft,
+  grpo,
+  type Objective,
+  onlineDpo,
+  type PolicyGradient,
+  raft,
+  reinforce,
+  rloo,
+  type TaskBatch,
+} from "../objectives/index.js";
 import {
   boolean,
   choice,
@@ -14,6 +28,7 @@ import {
   strictSection,
   text,
 } from "./fields.js";
+import type { CamelKeys } from "./file.js";
 
 const OPTIMIZER_HINTS = {
   learning_rate: "belongs at the top level of the recipe: all tasks share one optimizer step",
@@ -36,6 +51,30 @@ const OPTIMIZER_ALIASES = {
   num_ppo_epochs: "ppo_epochs",
 };
 
+/** Options by their names in a recipe. */
+type Options<S extends z.ZodRawShape> = CamelKeys<z.output<z.ZodObject<S>>>;
+
+export interface OptimizerRow<S extends z.ZodRawShape = z.ZodRawShape> {
+  /** Its options beside `name`, in snake case. */
+  schema: S;
+  /** The judges are constraints: verdicts change what it does. Absent: it does not see them but through judge_gate. */
+  constrained?: true;
+  /** It compares rewards with those of baseline responses (`Objective.calibrates`). */
+  calibrates?: true;
+  /** Without a reward there is nothing to learn from. */
+  needsReward: boolean;
+  /**
+   * What it learns by. `pairs`: the pairs of a preference file (offline DPO, train/align/dpo.ts). `critic`: samples, with
+   * a critic beside the policy (PPO, train/align/ppo.ts). A function: samples, by that objective.
+   */
+  learns: "pairs" | "critic" | ((batch: TaskBatch, options: Options<S>) => PolicyGradient);
+  /** Updates of each batch. Default 1. */
+  updates?: (options: Options<S>) => number;
+  learnsBaselines?: (options: Options<S>) => Objective["learnsBaselines"];
+}
+
+const row = <S extends z.ZodRawShape>(given: OptimizerRow<S>): OptimizerRow<S> => given;
+
 const samplingFields = (generations: number) => ({
   /** K: completions for each prompt. */
   generations: counting().default(generations),
@@ -48,20 +87,16 @@ const samplingFields = (generations: number) => ({
   top_k: integer({ min: 0 }).default(0),
 });
 
-const optimizerSection = <S extends z.ZodRawShape>(shape: S) => {
-  const hints: Record<string, string> = { ...OPTIMIZER_HINTS };
-  for (const key of Object.keys(shape)) delete hints[key];
-  return strictSection(shape, { hints, aliases: OPTIMIZER_ALIASES });
-};
-
 /** What the sequence-level terms are divided by: a constant keeps the direction of eq. 12. */
 const lengthNormalization = () => oneOf("none", "constant").default("constant");
 
-export const optimizer = choice(
-  "name",
-  [
-    optimizerSection({
-      name: z.literal("crpg"),
+/** Eq. 12 sums log-probabilities over the response; a constant divisor keeps its direction. */
+const divisor = (options: { lengthNormalization: "none" | "constant"; maxNewTokens: number }): number =>
+  options.lengthNormalization === "constant" ? options.maxNewTokens : 1;
+
+const table = {
+  crpg: row({
+    schema: {
       ...samplingFields(4),
       /** KLmax of eq. 11, nats a response. Lenient (20) for math and code, strict (5) for chat. */
       kl_max: number({ above: 0 }).default(5),
@@ -70,9 +105,15 @@ export const optimizer = choice(
       /** Eq. 12 subtracts the mean of the task batch; `group` leaves one out of the prompt's own K. */
       baseline: oneOf("batch", "group").default("batch"),
       length_normalization: lengthNormalization(),
-    }),
-    optimizerSection({
-      name: z.literal("crraft"),
+    },
+    constrained: true,
+    calibrates: true,
+    needsReward: false,
+    learns: (batch, { klMax, klFactorMax, baseline, ...options }) =>
+      crpg(batch, { klMax, klFactorMax, baseline, lengthDivisor: divisor(options) }),
+  }),
+  crraft: row({
+    schema: {
       ...samplingFields(4),
       /** KLmax of the filter before eq. 17, nats a response. */
       kl_max: number({ above: 0 }).default(5),
@@ -81,16 +122,27 @@ export const optimizer = choice(
       /** Whether the baseline response must pass the KL filter too. */
       fallback_kl_test: boolean().default(false),
       length_normalization: lengthNormalization(),
-    }),
-    optimizerSection({
-      name: z.literal("codpo"),
+    },
+    constrained: true,
+    calibrates: true,
+    needsReward: false,
+    learnsBaselines: ({ fallbackKlTest }) => (fallbackKlTest ? "both" : "policy"),
+    learns: (batch, { klMax, fallbackKlTest, fallbackWeight, ...options }) =>
+      crraft(batch, { klMax, fallbackKlTest, fallbackWeight, lengthDivisor: divisor(options) }),
+  }),
+  codpo: row({
+    schema: {
       ...samplingFields(4),
       beta: number({ above: 0 }).default(0.1),
       /** Weight of the positive's length-normalised likelihood, eq. 14. */
       lambda: number({ min: 0 }).default(1),
-    }),
-    optimizerSection({
-      name: z.literal("ppo"),
+    },
+    constrained: true,
+    needsReward: false,
+    learns: (batch, { beta, lambda }) => codpo(batch, { beta, lambda }),
+  }),
+  ppo: row({
+    schema: {
       ...samplingFields(1),
       /** Weight of the per-token KL penalty in the reward. */
       kl_coef: number({ min: 0 }).default(0.05),
@@ -105,50 +157,119 @@ export const optimizer = choice(
       /** Absent: the policy's own trunk with a head of zeros. */
       critic_model: text("a reward model directory").optional(),
       whiten_rewards: boolean().default(false),
-    }),
-    optimizerSection({
-      name: z.literal("grpo"),
+    },
+    needsReward: true,
+    learns: "critic",
+  }),
+  grpo: row({
+    schema: {
       ...samplingFields(8),
       beta: number({ min: 0 }).default(0),
       clip_range: number({ above: 0 }).default(0.2),
       clip_range_high: number({ above: 0 }).optional(),
       iterations: counting().default(1),
       scale_rewards: oneOf("group", "batch", "none").default("group"),
-    }),
-    optimizerSection({
-      name: z.literal("rloo"),
-      ...samplingFields(4),
-      kl_coef: number({ min: 0 }).default(0.05),
-    }),
-    optimizerSection({
-      name: z.literal("reinforce"),
+    },
+    needsReward: true,
+    updates: ({ iterations }) => iterations,
+    learns: (batch, { beta, clipRange: epsilon, clipRangeHigh: epsilonHigh, scaleRewards }) =>
+      grpo(batch, { beta, epsilon, epsilonHigh, scaleRewards }),
+  }),
+  rloo: row({
+    schema: { ...samplingFields(4), kl_coef: number({ min: 0 }).default(0.05) },
+    needsReward: true,
+    learns: (batch, { klCoef: beta }) => rloo(batch, { beta }),
+  }),
+  reinforce: row({
+    schema: {
       ...samplingFields(4),
       kl_coef: number({ min: 0 }).default(0),
       /** What is subtracted from the reward: the mean of the task batch, or nothing. */
       baseline: oneOf("batch", "none").default("batch"),
       length_normalization: lengthNormalization(),
-    }),
-    optimizerSection({
-      name: z.literal("raft"),
-      ...samplingFields(4),
-      length_normalization: lengthNormalization(),
-    }),
-    optimizerSection({
-      name: z.literal("dpo"),
+    },
+    needsReward: true,
+    learns: (batch, { klCoef: klCoefficient, baseline, ...options }) =>
+      reinforce(batch, { klCoefficient, baseline, lengthDivisor: divisor(options) }),
+  }),
+  raft: row({
+    schema: { ...samplingFields(4), length_normalization: lengthNormalization() },
+    needsReward: true,
+    learns: (batch, options) => raft(batch, { lengthDivisor: divisor(options) }),
+  }),
+  dpo: row({
+    schema: {
       /** Preference pairs in one step. */
       batch_prompts: counting().default(16),
       beta: number({ above: 0 }).default(0.1),
       /** Tokens of prompt and completion; longer rows are refused. */
       max_length: integer({ min: 2 }).default(1024),
-    }),
-    optimizerSection({
-      name: z.literal("online_dpo"),
-      ...samplingFields(2),
-      beta: number({ above: 0 }).default(0.1),
-    }),
-  ],
-  { assumed: "crpg", aliases: OPTIMIZER_ALIASES },
-).prefault({});
+    },
+    needsReward: false,
+    learns: "pairs",
+  }),
+  online_dpo: row({
+    schema: { ...samplingFields(2), beta: number({ above: 0 }).default(0.1) },
+    needsReward: true,
+    learns: (batch, { beta }) => onlineDpo(batch, { beta }),
+  }),
+};
+
+type Table = typeof table;
+
+/** An optimizer's options as a recipe gives them, for every row. */
+type OptimizerFields = {
+  [N in keyof Table]: { name: N } & z.output<z.ZodObject<Table[N]["schema"]>>;
+}[keyof Table];
+export type OptimizerRecipe = CamelKeys<OptimizerFields>;
+/** Options of an optimizer that samples from the policy. */
+export type SamplingOptimizer = Extract<OptimizerRecipe, { generations: number }>;
+export type PpoOptions = Extract<OptimizerRecipe, { name: "ppo" }>;
+export type DpoOptions = Extract<OptimizerRecipe, { name: "dpo" }>;
+
+/** Every optimizer that a recipe can name. */
+export const optimizers: Record<string, OptimizerRow> = table as unknown as Record<string, OptimizerRow>;
+
+/** Adds a row; recipes read from then on can name it. */
+export function defineOptimizer<S extends z.ZodRawShape>(name: string, given: OptimizerRow<S>): void {
+  if (Object.hasOwn(optimizers, name)) throw new Error(`there is an optimizer "${name}" already`);
+  optimizers[name] = given as unknown as OptimizerRow;
+}
+
+/** The row of an optimizer that a recipe names. */
+export const optimizerRow = ({ name }: { name: string }): OptimizerRow => optimizers[name]!;
+
+/** The objective that a recipe's optimizer stands for; undefined where it learns from pairs or with a critic. */
+export function objectiveOf(options: OptimizerRecipe): Objective | undefined {
+  const { learns, calibrates, updates, learnsBaselines } = optimizerRow(options);
+  if (typeof learns !== "function") return undefined;
+  const given = options as never;
+  return {
+    name: options.name,
+    calibrates,
+    updates: updates?.(given),
+    learnsBaselines: learnsBaselines?.(given),
+    gradient: (batch) => learns(batch, given),
+  };
+}
+
+const optimizerSection = (name: string, shape: z.ZodRawShape) => {
+  const hints: Record<string, string> = { ...OPTIMIZER_HINTS };
+  for (const key of Object.keys(shape)) delete hints[key];
+  return strictSection({ name: z.literal(name), ...shape }, { hints, aliases: OPTIMIZER_ALIASES });
+};
+
+/** The optimizer of a task, checked against the rows that there are when it is read. */
+export const optimizer = z
+  .unknown()
+  .transform((value, context): OptimizerFields => {
+    const sections = Object.entries(optimizers).map(([name, { schema }]) => optimizerSection(name, schema));
+    const parsed = choice("name", sections, { assumed: "crpg", aliases: OPTIMIZER_ALIASES }).safeParse(value);
+    if (parsed.success) return parsed.data as OptimizerFields;
+    for (const issue of parsed.error.issues) context.issues.push({ ...issue, input: value } as never);
+    return z.NEVER;
+  })
+  .prefault({});
 
 /** Judges in the reward of an optimizer without constraints of its own; `{}` is R_cr of eq. 8. */
 export const judgeGate = section({
@@ -166,7 +287,3 @@ export const judgeGate = section({
     });
   return { calibrated, violated_reward: violated_reward ?? 0 };
 });
-
-/** Optimizers that have the judges as constraints. */
-export const CONSTRAINED: readonly string[] = ["crpg", "crraft", "codpo"];
-export const LEARNS_WITHOUT_REWARD: readonly string[] = [...CONSTRAINED, "dpo"];

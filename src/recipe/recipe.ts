@@ -26,7 +26,7 @@ import {
   readDocument,
   writeDocument,
 } from "./file.js";
-import { CONSTRAINED, judgeGate, LEARNS_WITHOUT_REWARD, optimizer } from "./optimizers.js";
+import { judgeGate, type OptimizerRecipe, optimizer, optimizerRow } from "./optimizers.js";
 
 const model = () => text("a model: a Hugging Face directory or a Hub name");
 
@@ -134,6 +134,18 @@ const trainerFields = {
   /** An evaluation every so many steps; 0: at the end only. */
   eval_steps: integer({ min: 0 }).default(0),
 };
+
+/** AdamW, its schedule and when to save, as `trainerFields` describes them. */
+export type TrainerSettings = Omit<
+  CamelKeys<z.output<z.ZodObject<typeof trainerFields>>>,
+  "outputDir" | "seed" | "engine"
+>;
+
+/** What a recipe that says nothing about them has. */
+export const trainerDefaults: TrainerSettings = (() => {
+  const { output_dir: _, seed: __, engine: ___, ...fields } = trainerFields;
+  return camelKeys(z.object(fields).parse({}));
+})();
 
 const TRAINER_ALIASES = {
   out: "output_dir",
@@ -419,13 +431,10 @@ const task = section(
 ).superRefine((given, context) => {
   const { optimizer, reward, judges, judge_gate } = given;
   const fail = (message: string, path: string[] = []) => context.addIssue({ code: "custom", path, message });
-  if (optimizer.name !== "dpo" && reward === undefined && judges.length === 0)
+  const { constrained, needsReward, learns } = optimizerRow(optimizer);
+  if (learns !== "pairs" && reward === undefined && judges.length === 0)
     fail("has neither a reward nor judges, so nothing to optimise");
-  else if (
-    reward === undefined &&
-    judge_gate === undefined &&
-    !LEARNS_WITHOUT_REWARD.includes(optimizer.name)
-  )
+  else if (reward === undefined && judge_gate === undefined && needsReward)
     fail(`has no reward, and ${optimizer.name} does not see the judges; give a reward, or judge_gate: {}`);
   if (votes(reward) && "generations" in optimizer && optimizer.generations < 2)
     fail("compares the responses to one prompt: give the optimizer 2 generations at least", [
@@ -434,9 +443,9 @@ const task = section(
     ]);
   if (judge_gate === undefined) return;
   if (judges.length === 0) fail("has no judges to ask", ["judge_gate"]);
-  if (CONSTRAINED.includes(optimizer.name))
+  if (constrained)
     fail(`is not for ${optimizer.name}, which has the judges as constraints already`, ["judge_gate"]);
-  if (optimizer.name === "dpo") fail("is not for dpo, which learns from given pairs", ["judge_gate"]);
+  if (learns === "pairs") fail(`is not for ${optimizer.name}, which learns from given pairs`, ["judge_gate"]);
 });
 
 /** What all stages of an alignment share. */
@@ -451,6 +460,8 @@ const alignmentFields = {
   llm: z.record(z.string(), llmEndpoint, { error: "must map names to endpoints" }).default({}),
 };
 
+type PpoFields = { critic_model?: string; critic_learning_rate?: number };
+
 const stageFields = {
   /** pi_ref; absent: the policy before the first step. */
   reference: model().optional(),
@@ -458,18 +469,21 @@ const stageFields = {
   tasks: list(task, "tasks").superRefine((tasks, context) => {
     const fail = (path: PropertyKey[], message: string) =>
       context.addIssue({ code: "custom", path, message });
-    const first = tasks.find(({ optimizer: { name } }) => name === "ppo");
-    tasks.forEach(({ name, optimizer }, index) => {
+    const withCritic = tasks.flatMap(({ name, optimizer }, index) =>
+      optimizerRow(optimizer).learns === "critic" ? [{ name, index, optimizer: optimizer as PpoFields }] : [],
+    );
+    tasks.forEach(({ name }, index) => {
       if (tasks.findIndex((other) => other.name === name) !== index)
         fail([index, "name"], `"${name}" is used twice`);
-      if (optimizer.name !== "ppo" || first?.optimizer.name !== "ppo") return;
+    });
+    const [first, ...others] = withCritic;
+    for (const { index, optimizer } of others)
       for (const key of ["critic_model", "critic_learning_rate"] as const)
-        if (optimizer[key] !== first.optimizer[key])
+        if (optimizer[key] !== first!.optimizer[key])
           fail(
             [index, "optimizer", key],
-            `is not that of task ${first.name}; all PPO tasks share one critic, so give them the same`,
+            `is not that of task ${first!.name}; all PPO tasks share one critic, so give them the same`,
           );
-    });
   }),
 };
 
@@ -602,7 +616,7 @@ export type SftRecipe = RecipeOf<"sft">;
 export type RewardRecipe = RecipeOf<"reward">;
 export type Recipe = RecipeOf<Verb>;
 export type TaskRecipe = AlignRecipe["tasks"][number];
-export type OptimizerRecipe = TaskRecipe["optimizer"];
+export type { OptimizerRecipe };
 export type RewardSourceRecipe = NonNullable<TaskRecipe["reward"]>;
 export type SingleRewardRecipe = Exclude<RewardSourceRecipe, { sum: unknown }>;
 export type EnsembleRecipe = Extract<SingleRewardRecipe, { models: string[] }>;
@@ -654,7 +668,7 @@ export const tasksOf = (recipe: AlignRecipe | StagedRecipe): TaskRecipe[] =>
   "stages" in recipe ? recipe.stages.flatMap(({ tasks }) => tasks) : recipe.tasks;
 
 /** The resolved recipe as YAML that `parseRecipe` reads back to the same recipe. */
-export function toYaml(recipe: Recipe): string {
+export function toYaml(recipe: object): string {
   return writeDocument(recipe);
 }
 

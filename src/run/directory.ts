@@ -7,7 +7,7 @@ import { parse as parseYaml } from "yaml";
 import { explainDiskError, writeDirectoryAtomic, writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
 import { firstDifference } from "../recipe/file.js";
-import { type Recipe, toYaml } from "../recipe/recipe.js";
+import { toYaml } from "../recipe/recipe.js";
 import { Lock } from "./lock.js";
 import { JsonlWriter, MetricsSink, type Rollout } from "./metrics.js";
 
@@ -54,7 +54,7 @@ export class RunDirectory<State = unknown> {
   /** Starts a run in an empty or missing directory, or continues the same recipe's run with `resume`. */
   static async open<State = unknown>(
     dir: string,
-    recipe: Recipe,
+    recipe: object,
     { resume = false }: OpenRunOptions = {},
   ): Promise<RunDirectory<State>> {
     const root = resolve(dir);
@@ -130,7 +130,7 @@ function openLogs(root: string): Record<LogName, JsonlWriter> {
 /** Makes `dir` this recipe's: locked, empty or the same run's, the recipe written, torn leftovers removed. */
 export async function takeDirectory(
   dir: string,
-  recipe: Recipe,
+  recipe: object,
   { resume = false }: OpenRunOptions = {},
 ): Promise<Lock> {
   const root = resolve(dir);
@@ -154,7 +154,7 @@ export async function takeDirectory(
 /** What opening `dir` would refuse because of what is there, known before models are loaded. */
 export async function checkOutputDir(
   dir: string,
-  recipe: Recipe,
+  recipe: object,
   { resume }: { resume: boolean },
 ): Promise<void> {
   const entry = await stat(dir).catch(() => undefined);
@@ -164,7 +164,7 @@ export async function checkOutputDir(
 }
 
 /** Refuses a directory that holds something else than the run to be continued. */
-async function checkOccupant(root: string, recipe: Recipe, resume: boolean): Promise<void> {
+async function checkOccupant(root: string, recipe: object, resume: boolean): Promise<void> {
   const entries = (await readdir(root)).filter((name) => name !== "lock" && !isTorn(name));
   if (entries.length === 0) return;
   const saved = await readFile(join(root, "recipe.yaml"), "utf8").catch(() => undefined);

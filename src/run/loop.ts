@@ -4,7 +4,7 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { NonFiniteError } from "../base/errors.js";
 import type { AdamOptions, Trainable } from "../engine/contract.js";
-import type { Recipe, SftRecipe } from "../recipe/recipe.js";
+import type { TrainerSettings } from "../recipe/recipe.js";
 import { InterruptedError, type RunContext } from "./context.js";
 import { RunDirectory } from "./directory.js";
 import { type Metrics, type MetricsRow, readJsonl } from "./metrics.js";
@@ -14,28 +14,14 @@ import { learningRateAt } from "./schedule.js";
 // biome-ignore lint/suspicious/noExplicitAny: every loop knows the shape of its own state
 export type LoopState = Record<string, any>;
 
-/** The part of a recipe that `trainerFields` describes, with a settled learning rate. */
-export type TrainerRecipe = Pick<
-  SftRecipe,
-  | "lrSchedulerType"
-  | "warmupSteps"
-  | "minLrRatio"
-  | "maxGradNorm"
-  | "weightDecay"
-  | "adamBeta1"
-  | "adamBeta2"
-  | "adamEpsilon"
-  | "saveSteps"
-  | "saveTotalLimit"
-  | "evalSteps"
-  | "learningRate"
->;
+/** How the optimizer steps, with a settled learning rate. */
+export type Trainer = TrainerSettings & { learningRate: number };
 
 export interface Loop {
   /** Shown to the person: "sft", "reward model 2 of 4". */
   label: string;
   steps: number;
-  trainer: TrainerRecipe;
+  trainer: Trainer;
   /** Models whose training state belongs in a checkpoint, by name. */
   models: Record<string, Trainable>;
   /** The model that the run is for; saved as `final`. */
@@ -70,7 +56,7 @@ export interface LoopResult {
 /** Runs a loop to its end (or to where it is interrupted). */
 export async function runLoop(
   outputDir: string,
-  recipe: Recipe,
+  recipe: object,
   context: RunContext,
   loop: Loop,
 ): Promise<LoopResult> {
@@ -135,7 +121,7 @@ export async function runLoop(
   }
 }
 
-function adamOptions(trainer: TrainerRecipe, learningRate: number): AdamOptions {
+function adamOptions(trainer: Trainer, learningRate: number): AdamOptions {
   return {
     learningRate,
     beta1: trainer.adamBeta1,

@@ -5,6 +5,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { UserError } from "../base/errors.js";
 import { resolveModel } from "../data/index.js";
+import type { LanguageModel, ScalarModel } from "../engine/contract.js";
 import { type LoadOptions, LocalLanguageModel, LocalScalarModel } from "../engine/local/index.js";
 import { type LoraConfig, parseLoraConfig } from "../model/adapter.js";
 import { type Head, readDecoderConfig } from "../model/config.js";
@@ -26,7 +27,7 @@ export interface ModelOptions {
 }
 
 export interface OpenedPolicy {
-  policy: LocalLanguageModel;
+  policy: LanguageModel;
   codec: TextCodec;
 }
 
@@ -43,7 +44,7 @@ export async function openPolicy(model: string, options: ModelOptions): Promise<
     ...load,
     decode: (tokens) => codec.decode(tokens),
   });
-  checkVocabulary(source.dir, codec.tokenizer, policy.config.vocabSize);
+  checkVocabulary(source.dir, codec.tokenizer, policy.limits.vocabSize);
   return { policy, codec };
 }
 
@@ -62,7 +63,7 @@ export async function openTokenizer(model: string): Promise<Tokenizer> {
 }
 
 /** Opens a reward model as it is. */
-export async function openRewardModel(model: string, options: ModelOptions): Promise<LocalScalarModel> {
+export async function openRewardModel(model: string, options: ModelOptions): Promise<ScalarModel> {
   const source = await locate(model);
   if (source.head === "language")
     throw new UserError(
@@ -72,13 +73,13 @@ export async function openRewardModel(model: string, options: ModelOptions): Pro
 }
 
 /** Opens a reward model to be trained; a language model gets a fresh score head. */
-export async function openScalarModel(model: string, options: ModelOptions): Promise<LocalScalarModel> {
+export async function openScalarModel(model: string, options: ModelOptions): Promise<ScalarModel> {
   return loadScalar(await locate(model), options);
 }
 
-async function loadScalar(source: Source, options: ModelOptions): Promise<LocalScalarModel> {
+async function loadScalar(source: Source, options: ModelOptions): Promise<ScalarModel> {
   const model = await LocalScalarModel.load(source.base, loadOptions(source, options, "SEQ_CLS"));
-  checkVocabulary(source.dir, await Tokenizer.load(source.tokenizerDir), model.config.vocabSize);
+  checkVocabulary(source.dir, await Tokenizer.load(source.tokenizerDir), model.limits.vocabSize);
   return model;
 }
 

@@ -9,6 +9,10 @@ import { openThoughtOf } from "../judges/thoughts.js";
 import { ChatTemplate } from "../model/chat-template.js";
 import { Tokenizer } from "../model/tokenizer.js";
 
+/** What the loop of align needs of a `TextCodec`: a program may bring its own. */
+export type Codec = Pick<TextCodec, "prompt" | "sequence" | "decode" | "stopIds"> &
+  Partial<Pick<TextCodec, "openThought">>;
+
 export class TextCodec {
   private constructor(
     private readonly dir: string,
@@ -38,6 +42,11 @@ export class TextCodec {
     if (end === undefined)
       throw new UserError(`${dir}: neither config.json nor the tokenizer names an end token (eos)`);
     return new TextCodec(dir, tokenizer, template, end);
+  }
+
+  /** Tokens that end a completion when they are sampled. */
+  get stopIds(): readonly number[] {
+    return [this.endId];
   }
 
   /** Whether conversations can be written. */

@@ -20,7 +20,7 @@ export const alignCommand = () =>
       ],
     ],
     run: async (recipe, context, { replay }) =>
-      (await import("../../train/align/align.js")).runAlign(recipe, {
+      (await import("../../train/align/stages.js")).runAlignRecipe(recipe, {
         ...context,
         ...(typeof replay === "string" && { replay }),
       }),

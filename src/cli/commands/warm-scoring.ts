@@ -4,8 +4,7 @@ import { UserError } from "../../base/errors.js";
 import { RandomStream } from "../../base/random.js";
 import { goldColumns, loadPreferences } from "../../data/index.js";
 import type { Metadata, PreferenceRow, Text } from "../../data/rows.js";
-import type { Sequence } from "../../engine/contract.js";
-import type { LocalScalarModel } from "../../engine/local/index.js";
+import type { ScalarModel, Sequence } from "../../engine/contract.js";
 import type { SplitFacts } from "../../reward/diagnostics/inspect.js";
 import type { PairScores } from "../../reward/diagnostics/pair-scores.js";
 import { shallowFeatures } from "../../reward/diagnostics/shallow-features.js";
@@ -112,7 +111,7 @@ export async function loadSplits(
 /** A reward model whose weights can be replaced, and the pairs that it scores. */
 export class PairScorer {
   constructor(
-    private readonly model: LocalScalarModel,
+    private readonly model: ScalarModel,
     private readonly splits: readonly (readonly EncodedPair[])[],
     private readonly context: RunContext,
   ) {}

@@ -31,6 +31,7 @@ import type {
   SampleOptions,
   ScalarModel,
   Sequence,
+  SequenceLimits,
   StepResult,
   TokenIds,
 } from "../contract.js";
@@ -171,11 +172,15 @@ abstract class LocalTrainable {
     return this.model.config;
   }
 
+  get limits(): SequenceLimits {
+    const { vocabSize, maxPositionEmbeddings } = this.config;
+    return { vocabSize, maxTokens: maxPositionEmbeddings };
+  }
+
   step(options: AdamOptions): Promise<StepResult> {
     return this.model.step(options);
   }
 
-  /** Runs `work` and measures what it adds to the accumulated gradient: its global L2 norm. */
   measureAdded<T>(work: () => Promise<T>): Promise<{ result: T; gradNorm: number }> {
     return this.model.measureAdded(work);
   }
@@ -284,6 +289,19 @@ export class LocalLanguageModel extends LocalTrainable implements LanguageModel 
     return new LocalLanguageModel(model, dir, lora, options);
   }
 
+  get endIds(): readonly number[] {
+    return this.config.eosIds;
+  }
+
+  features(sequences: readonly TokenIds[]): Promise<Float32Array[]> {
+    return this.model.features(
+      sequences.map((tokens) => {
+        this.checkTokens(tokens);
+        return { tokens, rows: [tokens.length - 1] };
+      }),
+    );
+  }
+
   sample(prompts: readonly TokenIds[], options: SampleOptions): Promise<Completion[]> {
     for (const prompt of prompts) this.checkTokens(prompt);
     return generate(this.model, prompts, options, { ...defaultLimits, ...this.options.generation });
@@ -341,18 +359,19 @@ export class LocalScalarModel extends LocalTrainable implements ScalarModel {
     return this.model.backward(jobs, g, dropout);
   }
 
-  /** What the score head sees where the score of a sequence is read: [hidden]. */
+  get hiddenSize(): number {
+    return this.config.hiddenSize;
+  }
+
   features(sequences: readonly TokenIds[]): Promise<Float32Array[]> {
     return this.model.features(sequences.map((tokens) => this.job(tokens, false)));
   }
 
-  /** Replaces the score head, [hidden]. */
   setHead(weights: ArrayLike<number>): void {
     const head = this.model.parameters.get("score.weight")!;
     head.tensor = this.model.memory.write(head.tensor, weights);
   }
 
-  /** Replaces every weight, the score head included; `values` gives those of a parameter. */
   setWeights(values: (name: string) => ArrayLike<number>): void {
     for (const parameter of this.model.parameters.values())
       parameter.tensor = this.model.memory.write(parameter.tensor, values(parameter.name));

@@ -5,7 +5,7 @@ import { mean, standardDeviation } from "../../base/statistics.js";
 import type { LanguageModel } from "../../engine/contract.js";
 import { judgeBatch, type Mixture } from "../../judges/mixture.js";
 import { mixtureFrom } from "../../judges/registry.js";
-import type { RewardFunction } from "../../train/rewards/rewards.js";
+import type { RewardFunction } from "../../train/rewards/source.js";
 import type { TextCodec } from "../../train/text.js";
 import { type Answer, evaluatePolicy } from "../evaluate.js";
 import { maxNewTokens } from "../world/base-model.js";

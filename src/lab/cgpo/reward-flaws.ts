@@ -2,7 +2,7 @@
 // answers when that one shows off.
 
 import { mean } from "../../base/statistics.js";
-import type { RewardFunction } from "../../train/rewards/rewards.js";
+import type { RewardFunction } from "../../train/rewards/source.js";
 import type { TextCodec } from "../../train/text.js";
 import type { FamilyName } from "../world/family.js";
 import { countShouts } from "../world/lexicon.js";

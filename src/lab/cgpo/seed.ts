@@ -8,10 +8,11 @@ import { writeFileAtomic } from "../../base/atomic.js";
 import { parseRecipe, type Verb } from "../../recipe/recipe.js";
 import { InterruptedError, type RunContext, silent } from "../../run/context.js";
 import { type Metrics, readJsonl } from "../../run/metrics.js";
-import { runAlign } from "../../train/align/align.js";
+import { runAlignRecipe } from "../../train/align/stages.js";
 import { openPolicy, openRewardModel } from "../../train/models.js";
 import { runReward } from "../../train/reward-model/reward-model.js";
-import { lastValues, type RewardFunction } from "../../train/rewards/rewards.js";
+import { lastValues } from "../../train/rewards/fixed.js";
+import type { RewardFunction } from "../../train/rewards/source.js";
 import { baseModelDir } from "../quickstart.js";
 import type { Part, SeedContext } from "../reproduce/experiment.js";
 import { kept } from "../reproduce/kept.js";
@@ -131,7 +132,7 @@ async function warmUp(bench: Bench): Promise<string> {
   const trained = join(bench.dir, finalModel("warmup"));
   if (!existsSync(trained)) {
     bench.context.log(titles.warmup);
-    await runAlign(recipe, bench.run);
+    await runAlignRecipe(recipe, bench.run);
     stopIfAsked(bench);
   }
   return trained;
@@ -170,7 +171,7 @@ async function alignAndMeasure(bench: Bench, name: RunName, meter: Meter): Promi
     context.log(titles[name]);
     const recipe = name === "dpo" ? dpoRecipe(name, recipeContext) : onlineRecipe(name, recipeContext);
     const resolved = await write(bench, "align", name, recipe);
-    ({ model } = await runAlign(resolved, { ...run, baseDir: dir, observe }));
+    ({ model } = await runAlignRecipe(resolved, { ...run, baseDir: dir, observe }));
     stopIfAsked(bench);
   }
   return kept(join(dir, "measured", `${name}.json`), async () => {

@@ -8,7 +8,7 @@ import { taskToYaml } from "../../mpo/task.js";
 import { parseRecipe } from "../../recipe/recipe.js";
 import { InterruptedError, silent } from "../../run/context.js";
 import { type Metrics, type MetricsRow, readJsonl } from "../../run/metrics.js";
-import { runAlign } from "../../train/align/align.js";
+import { runAlignRecipe } from "../../train/align/stages.js";
 import { openPolicy } from "../../train/models.js";
 import { baseModelDir } from "../quickstart.js";
 import type { SeedContext } from "../reproduce/experiment.js";
@@ -78,7 +78,7 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
       log(titles[run]);
       recipes[run] = stringify(runRecipe(run, { dir, seed, threads, settings, endpoint: models.endpoint }));
       await writeFileAtomic(join(dir, `${run}.yaml`), recipes[run]);
-      const { model } = await runAlign(parseRecipe("align", recipes[run], `${run}.yaml`), {
+      const { model } = await runAlignRecipe(parseRecipe("align", recipes[run], `${run}.yaml`), {
         reporter: { ...silent, note: (line) => log(`${titles[run]}: ${line}`) },
         resume: true,
         signal,

@@ -7,7 +7,7 @@ import { openWorkshop, type Workshop } from "../../../test/support/workshop.js";
 import { parseRecipe } from "../../recipe/recipe.js";
 import { silent } from "../../run/context.js";
 import { type MetricsRow, type Rollout, readJsonl } from "../../run/metrics.js";
-import { runAlign } from "./align.js";
+import { runAlignRecipe } from "./stages.js";
 
 let shop: Workshop;
 beforeAll(async () => {
@@ -34,7 +34,7 @@ async function align(tasks: object[], changes: object = {}): Promise<Outcome> {
   const dir = shop.path("run");
   await rm(dir, { recursive: true, force: true });
   const recipe = { output_dir: dir, policy: shop.policy, steps: 2, learning_rate: 0.01, tasks, ...changes };
-  await runAlign(parseRecipe("align", stringify(recipe), shop.path("recipe.yaml")), {
+  await runAlignRecipe(parseRecipe("align", stringify(recipe), shop.path("recipe.yaml")), {
     reporter: silent,
     resume: false,
   });
@@ -46,7 +46,7 @@ async function align(tasks: object[], changes: object = {}): Promise<Outcome> {
 
 const number = (row: MetricsRow | undefined, key: string): number => row![key] as number;
 
-describe("runAlign", () => {
+describe("runAlignRecipe", () => {
   it("weighs a task's gradient by rho", async () => {
     const once = await align([task("writing")], { steps: 1 });
     const twice = await align([task("writing", { weight: 2 })], { steps: 1 });

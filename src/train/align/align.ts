@@ -1,25 +1,20 @@
-// Alignment: Algorithms 1 and 2 of CGPO. Every task has its own prompts, reward model, judges, optimizer, KL bound and
-// generations; the gradients of all tasks are taken at the same weights, summed with the task weights rho_l, and applied
-// in one step.
+// Alignment: Algorithms 1 and 2 of CGPO (2409.20370). Every task has its own prompts, reward, judges, objective, KL bound
+// and generations; the gradients of all tasks are taken at the same weights, summed with the task weights rho_l, and
+// applied in one step. The sampling half of a task's step is rollout.ts.
 
-import { basename, join } from "node:path";
 import { mean } from "../../base/statistics.js";
-import type { AdamOptions } from "../../engine/contract.js";
-import type { LocalLanguageModel } from "../../engine/local/index.js";
-import type { AlignRecipe, StagedRecipe } from "../../recipe/recipe.js";
+import type { AdamOptions, LanguageModel } from "../../engine/contract.js";
+import { type TrainerSettings, trainerDefaults } from "../../recipe/recipe.js";
 import { addClock, describeRates, newClock, rates, timed } from "../../run/clock.js";
-import { checkOutputDir } from "../../run/directory.js";
+import type { RunContext } from "../../run/context.js";
 import { nameRows, runLoop } from "../../run/loop.js";
 import type { Metrics } from "../../run/metrics.js";
 import { learningRateAt } from "../../run/schedule.js";
-import { openPolicy } from "../models.js";
-import { RewardSources } from "../rewards/rewards.js";
-import type { TextCodec } from "../text.js";
+import type { Codec } from "../text.js";
 import { Critic } from "./critic.js";
-import { type Learner, openLearner, type TaskStep } from "./learner.js";
-import { meanMetrics } from "./learning.js";
-import { runStages } from "./stages.js";
-import type { Surroundings, TaskContext } from "./task.js";
+import { meanMetrics } from "./learn.js";
+import type { AlignParts, RunningTask, StepContext, TaskStep } from "./parts.js";
+import { startTask } from "./task.js";
 
 export interface AlignResult {
   /** Directory of the aligned model (or of its adapter). */
@@ -27,12 +22,28 @@ export interface AlignResult {
 }
 
 export interface ObservedModels {
-  policy: LocalLanguageModel;
-  reference: LocalLanguageModel;
-  codec: TextCodec;
+  policy: LanguageModel;
+  reference: LanguageModel;
+  codec: Codec;
 }
 
-export interface AlignOptions extends TaskContext {
+/** How an alignment is run. What is absent is as in a recipe. */
+export interface AlignSettings extends Partial<TrainerSettings> {
+  /** Directory of the run: metrics, rollouts, checkpoints, the final model. */
+  outputDir: string;
+  steps: number;
+  /** Peak. */
+  learningRate: number;
+  seed?: number;
+  /** The norm of every task's gradient in the metrics. */
+  logTaskGradNorm?: boolean;
+}
+
+export interface AlignOptions extends RunContext {
+  /** How a person is told what is running. Default "align". */
+  label?: string;
+  /** What recipe.yaml of the run says, by which a resumed run is known. Default: the settings. */
+  record?: object;
   /**
    * Looks at the policy before the first step (0) and after every step. What it returns is logged beside the step's
    * metrics and goes nowhere else.
@@ -40,62 +51,51 @@ export interface AlignOptions extends TaskContext {
   observe?: (step: number, models: ObservedModels) => Promise<Metrics>;
 }
 
-export function runAlign(recipe: AlignRecipe | StagedRecipe, context: AlignOptions): Promise<AlignResult> {
-  if (!("stages" in recipe)) return runStage(recipe, context, "align");
-  return runStages(recipe, context, (stage, { replay, ...rest }, label) => {
-    // The run that is replayed has a directory for each stage too.
-    const part = replay === undefined ? {} : { replay: join(replay, basename(stage.outputDir)) };
-    return runStage(stage, { ...rest, ...part }, label);
-  });
-}
-
-async function runStage(recipe: AlignRecipe, context: AlignOptions, label: string): Promise<AlignResult> {
-  await checkOutputDir(recipe.outputDir, recipe, context);
-  const { policy, codec } = await openPolicy(recipe.policy.model, {
-    ...recipe.policy,
-    engine: recipe.engine,
-    seed: recipe.seed,
-  });
-  // pi_ref is the policy before its first step, unless the recipe names another model.
-  const reference = recipe.reference
-    ? (await openPolicy(recipe.reference, { engine: recipe.engine, frozen: true })).policy
-    : await policy.snapshot();
-  const critic = await Critic.open(recipe, codec.tokenizer);
-  const rewards = new RewardSources(recipe, codec, context);
-  const tasks: Learner[] = [];
-  for (const task of recipe.tasks) tasks.push(await openLearner(task, recipe, rewards, codec, context));
-
+/** Aligns the policy of `parts`, which keeps what it has learned; the parts are not disposed of. */
+export async function runAlign(
+  parts: AlignParts,
+  settings: AlignSettings,
+  options: AlignOptions,
+): Promise<AlignResult> {
+  const { policy, reference, codec } = parts;
+  const { seed = 0, outputDir, steps } = settings;
+  const trainer = { ...trainerDefaults, ...settings };
+  const critic = parts.critic && new Critic(parts.critic.model, parts.critic.learningRate);
+  const tasks = parts.tasks.map((task) => startTask(task, seed, codec));
   const total = newClock();
-  const { model } = await runLoop(recipe.outputDir, recipe, context, {
-    label,
-    steps: recipe.steps,
-    trainer: recipe,
+  const { model } = await runLoop(outputDir, options.record ?? settings, options, {
+    label: options.label ?? "align",
+    steps,
+    trainer,
     models: critic ? { policy, critic: critic.model } : { policy },
     final: policy,
     state: () => ({
       tasks: Object.fromEntries(tasks.map((task) => [task.name, task.state()])),
-      llm: rewards.llm.state(),
+      ...(parts.llm && { llm: parts.llm.state() }),
     }),
     restore: (state) => {
-      rewards.llm.restore(state.llm);
+      parts.llm?.restore(state.llm);
       for (const task of tasks) task.restore(state.tasks[task.name]);
     },
     batch: () => tasks.map(({ name, batch }) => `task ${name}: ${nameRows(batch())}`).join("; "),
     step: async (adam, step, run) => {
-      const observe = (at: number) => context.observe?.(at, { policy, reference, codec });
+      const observe = (at: number) => options.observe?.(at, { policy, reference, codec });
       if (step === 0) {
         const before = await observe(0);
         if (before) run.metrics.log(0, before);
       }
       const clock = newClock();
-      const around: Surroundings = { policy, reference, critic, codec, clock, context };
+      const context: StepContext = { policy, reference, critic, codec, clock, signal: options.signal };
+
+      // Algorithm 2, lines 3 to 9: the rollouts of every task, at the same weights.
       const begun: BegunTask[] = [];
-      for (const task of tasks) begun.push({ task, step: await task.begin(step + 1, around), updates: [] });
-      const norms = await update(begun, recipe, around, {
+      for (const task of tasks) begun.push({ task, step: await task.begin(step + 1, context), updates: [] });
+      // Line 10: w <- w - lr sum_l rho_l g_l.
+      const norms = await update(begun, settings, context, {
         policy: adam,
         critic: critic && {
           ...adam,
-          learningRate: learningRateAt(critic.learningRate, step, recipe.steps, recipe),
+          learningRate: learningRateAt(critic.learningRate, step, steps, trainer),
         },
       });
 
@@ -111,14 +111,13 @@ async function runStage(recipe: AlignRecipe, context: AlignOptions, label: strin
       return { ...metrics, ...overall(tasks, metrics), ...rates(clock), ...norms, ...observed };
     },
   });
-  if (total.sample.tokens > 0) context.reporter.note(`tokens per second: ${describeRates(total)}`);
-  for (const opened of [policy, reference, critic, rewards]) opened?.dispose();
+  if (total.sample.tokens > 0) options.reporter.note(`tokens per second: ${describeRates(total)}`);
   return { model };
 }
 
 /** A task in the middle of a step. */
 interface BegunTask {
-  task: Learner;
+  task: RunningTask;
   step: TaskStep;
   /** Metrics of the updates so far. */
   updates: Metrics[];
@@ -130,20 +129,21 @@ interface BegunTask {
  */
 async function update(
   begun: readonly BegunTask[],
-  { logTaskGradNorm }: AlignRecipe,
-  { policy, critic, clock }: Surroundings,
+  { logTaskGradNorm }: Pick<AlignSettings, "logTaskGradNorm">,
+  { policy, critic, clock }: StepContext,
   adam: { policy: AdamOptions; critic?: AdamOptions },
 ): Promise<Metrics> {
   const norms: Metrics[] = [];
-  const count = Math.max(1, ...begun.map(({ step }) => step.learning.updates));
+  const count = Math.max(1, ...begun.map(({ step }) => step.updates));
   for (let u = 0; u < count; u++) {
     let learned = 0;
     for (const { task, step, updates } of begun) {
-      if (u >= step.learning.updates) continue;
-      const work = () => step.learning.accumulate(u);
-      const { result, gradNorm } = logTaskGradNorm
-        ? await policy.measureAdded(work)
-        : { result: await work(), gradNorm: undefined };
+      if (u >= step.updates) continue;
+      const work = () => step.accumulate(u);
+      const { result, gradNorm } =
+        logTaskGradNorm && policy.measureAdded
+          ? await policy.measureAdded(work)
+          : { result: await work(), gradNorm: undefined };
       learned += result.learned;
       updates.push(
         gradNorm === undefined ? result.metrics : { ...result.metrics, grad_norm: gradNorm / task.weight },
@@ -161,7 +161,7 @@ async function update(
 }
 
 /** Means over the tasks that have a metric, for the display and for single-task runs. */
-function overall(tasks: readonly Learner[], metrics: Metrics): Metrics {
+function overall(tasks: readonly RunningTask[], metrics: Metrics): Metrics {
   const means = Object.entries({
     reward: "rewards/mean",
     kl: "kl",

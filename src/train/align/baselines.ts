@@ -5,14 +5,14 @@ import { UserError } from "../../base/errors.js";
 import { hash32 } from "../../base/random.js";
 import type { PromptRow } from "../../data/rows.js";
 import { judgeBatch } from "../../judges/mixture.js";
-import type { Outcome } from "../../objectives/index.js";
-import type { TaskRecipe } from "../../recipe/recipe.js";
+import { type Outcome, outcomeOf } from "../../objectives/index.js";
 import { penaliseLength } from "../../reward/ensemble.js";
 import { timed } from "../../run/clock.js";
-import type { RewardInput } from "../rewards/rewards.js";
-import type { TextCodec } from "../text.js";
-import { verdictOf } from "./judge-gate.js";
-import { type Surroundings, samplingOptions, type Task } from "./task.js";
+import type { RewardInput } from "../rewards/source.js";
+import type { Codec } from "../text.js";
+import type { StepContext } from "./parts.js";
+import { samplingOptions } from "./rollout.js";
+import type { SampledTask } from "./task.js";
 
 /**
  * Takes abar of every prompt that has none yet, one response for the whole run: the data's own answer, or one sample of
@@ -20,10 +20,10 @@ import { type Surroundings, samplingOptions, type Task } from "./task.js";
  * that got theirs now, whose abar nobody has judged.
  */
 export async function takeBaselines(
-  task: Task,
+  task: SampledTask,
   rows: readonly PromptRow[],
   prompts: readonly number[][],
-  { reference, codec, clock }: Surroundings,
+  { reference, codec, clock }: StepContext,
 ): Promise<PromptRow[]> {
   const missing = firstOfEach(rows).filter((i) => !task.baselines.has(rows[i]!.id));
   const fromData = new Map(missing.map((i) => [i, dataBaseline(task, rows[i]!, codec)]));
@@ -35,7 +35,8 @@ export async function takeBaselines(
           reference.sample(
             toSample.map((i) => prompts[i]!),
             {
-              ...samplingOptions(task.optimizer, codec),
+              ...samplingOptions(task.limits),
+              stopIds: codec.stopIds,
               seeds: toSample.map((i) => seedOf(task, rows[i]!)),
             },
           ),
@@ -53,10 +54,10 @@ export async function takeBaselines(
 
 /** Scores every abar once by each version of the reward; one that could not be scored is tried again the next time. */
 export async function scoreBaselines(
-  task: Task,
+  task: SampledTask,
   rows: readonly PromptRow[],
   prompts: readonly number[][],
-  codec: TextCodec,
+  codec: Codec,
 ): Promise<void> {
   const baselineOf = (i: number) => task.baselines.get(rows[i]!.id)!;
   const stale = firstOfEach(rows).filter(
@@ -71,68 +72,71 @@ export async function scoreBaselines(
     }),
     "baselines",
   );
-  const paid = withoutLength(
-    task.recipe,
+  // What the samples pay for length and a missing end, the baseline pays too: R_calib(s, abar) stays 0.5.
+  const paid = payFor(
+    task,
     rewards,
-    stale.map((i) => baselineOf(i).tokens),
+    stale.map((i) => {
+      const { tokens, isCutOff } = baselineOf(i);
+      return { tokens, finishReason: isCutOff ? "length" : "stop" };
+    }),
   );
   stale.forEach((i, k) => {
     const { score: _, ...baseline } = baselineOf(i);
-    // What the samples pay for length and a missing end, the baseline pays too: R_calib(s, abar) stays 0.5.
-    const reward = paid[k]! - (baseline.isCutOff ? task.recipe.missingEosPenalty : 0);
-    const score = { reward, isViolated: violated[k]!, version: task.reward.versionFor(rows[i]!) };
+    const score = { reward: paid[k]!, isViolated: violated[k]!, version: task.reward.versionFor(rows[i]!) };
     task.baselines.set(rows[i]!.id, failed[k] ? baseline : { ...baseline, score });
   });
 }
 
 /** What the judges say of the abar of `rows`. */
 export async function judgeBaselines(
-  task: Task,
+  task: SampledTask,
   rows: readonly PromptRow[],
-  { codec, context }: Surroundings,
+  { codec, signal }: StepContext,
 ): Promise<Outcome[]> {
   const { results } = await judgeBatch(
-    task.mixture,
+    task.judges,
     rows.map(({ id, prompt, metadata }) => {
       const { tokens, isCutOff } = task.baselines.get(id)!;
-      const [response, openThought] = [codec.decode(tokens), codec.openThought(prompt)];
+      const [response, openThought] = [codec.decode(tokens), codec.openThought?.(prompt)];
       return { prompt, response, openThought, truncated: isCutOff, metadata };
     }),
-    context.signal,
+    signal,
   );
-  return results.map((result) => verdictOf(result));
+  return results.map(({ feasible }) => outcomeOf(feasible));
 }
 
 /** Indices of the rows, each prompt once. */
 const firstOfEach = (rows: readonly PromptRow[]): number[] =>
   rows.flatMap((row, i) => (rows.findIndex(({ id }) => id === row.id) < i ? [] : [i]));
 
-/** The rewards less what the task takes off for the responses' length. */
-export const withoutLength = (
-  { lengthPenalty }: TaskRecipe,
+/** The rewards less what the task takes off for a response's length and for a missing end. */
+export function payFor(
+  { lengthPenalty, missingEosPenalty }: Pick<SampledTask, "lengthPenalty" | "missingEosPenalty">,
   rewards: Float64Array,
-  responses: readonly ArrayLike<number>[],
-): Float64Array =>
-  lengthPenalty
-    ? penaliseLength(
-        rewards,
-        responses.map(({ length }) => length),
-        lengthPenalty,
-      )
-    : rewards.slice();
+  responses: readonly { tokens: ArrayLike<number>; finishReason: "stop" | "length" }[],
+): Float64Array {
+  const lengths = responses.map(({ tokens }) => tokens.length);
+  const paid = lengthPenalty ? penaliseLength(rewards, lengths, lengthPenalty) : rewards;
+  return paid.map((reward, i) =>
+    responses[i]!.finishReason === "length" ? reward - missingEosPenalty : reward,
+  );
+}
 
-const seedOf = ({ random, recipe }: Task, row: PromptRow): number =>
-  hash32(`${random.seed} baseline ${recipe.name} ${row.id}`);
+const seedOf = ({ random, name }: SampledTask, row: PromptRow): number =>
+  hash32(`${random.seed} baseline ${name} ${row.id}`);
 
-function dataBaseline({ recipe }: Task, row: PromptRow, codec: TextCodec): number[] | undefined {
+/** The data's own answer as a completion. */
+function dataBaseline({ baselineResponse }: SampledTask, row: PromptRow, codec: Codec): number[] | undefined {
+  if (baselineResponse === "reference") return undefined;
   const { response, completion, chosen } = row.metadata;
   const answer = [response, completion, chosen].find((value) => typeof value === "string");
-  if (recipe.baselineResponse === "reference") return undefined;
-  if (answer === undefined) {
-    if (recipe.baselineResponse === "auto") return undefined;
-    throw new UserError(
-      `${row.id}: baseline_response is dataset, but the row has no text in response, completion or chosen`,
-    );
+  if (answer !== undefined) {
+    const { tokens, promptLength } = codec.sequence(row.prompt, answer as string);
+    return Array.from(tokens.slice(promptLength));
   }
-  return [...codec.tokenizer.encode(answer as string, { addSpecialTokens: false }), codec.endId];
+  if (baselineResponse === "auto") return undefined;
+  throw new UserError(
+    `${row.id}: baseline_response is dataset, but the row has no text in response, completion or chosen`,
+  );
 }

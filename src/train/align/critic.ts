@@ -2,36 +2,16 @@
 // has one, which all its PPO tasks share. It starts from the policy's own trunk with a head of zeros, so that its first
 // values are 0, or from a reward model.
 
-import { UserError } from "../../base/errors.js";
-import type { AdamOptions, Sequence } from "../../engine/contract.js";
-import type { LocalScalarModel } from "../../engine/local/index.js";
-import type { Tokenizer } from "../../model/tokenizer.js";
-import type { AlignRecipe, OptimizerRecipe } from "../../recipe/recipe.js";
-import { openScalarModel, openTokenizer } from "../models.js";
+import type { AdamOptions, ScalarModel, Sequence } from "../../engine/contract.js";
 
 export class Critic {
   private hasGradient = false;
 
-  private constructor(
-    readonly model: LocalScalarModel,
+  constructor(
+    readonly model: ScalarModel,
     /** Peak; its schedule is the policy's. */
     readonly learningRate: number,
   ) {}
-
-  /** The critic that the PPO tasks of a recipe share; undefined when there are none. */
-  static async open(recipe: AlignRecipe, policyTokenizer: Tokenizer): Promise<Critic | undefined> {
-    const ppo = recipe.tasks.map(({ optimizer }) => optimizer).find(isPpo);
-    if (!ppo) return undefined;
-    const { engine, seed, policy } = recipe;
-    const source = ppo.criticModel ?? policy.model;
-    if (ppo.criticModel && (await openTokenizer(source)).hash !== policyTokenizer.hash)
-      throw new UserError(
-        `the critic ${source} has another vocabulary than the policy ${policy.model} (their tokenizer.json differ); start it from a model with the policy's tokenizer`,
-      );
-    const model = await openScalarModel(source, { engine, seed, lora: policy.lora });
-    if (!ppo.criticModel) model.setHead(new Float64Array(model.config.hiddenSize));
-    return new Critic(model, ppo.criticLearningRate ?? recipe.learningRate);
-  }
 
   /** V(s, a_0 .. a_{t-1}) before each completion token. */
   async values(sequences: readonly Sequence[]): Promise<Float32Array[]> {
@@ -62,11 +42,4 @@ export class Critic {
     this.hasGradient = false;
     return (await this.model.step(adam)).gradNorm;
   }
-
-  dispose(): void {
-    this.model.dispose();
-  }
 }
-
-const isPpo = (optimizer: OptimizerRecipe): optimizer is Extract<OptimizerRecipe, { name: "ppo" }> =>
-  optimizer.name === "ppo";

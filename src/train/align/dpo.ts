@@ -2,15 +2,13 @@
 // judged.
 
 import { UserError } from "../../base/errors.js";
-import { loadPreferences, PromptCursor } from "../../data/index.js";
+import { PromptCursor } from "../../data/index.js";
 import type { PreferenceRow } from "../../data/rows.js";
 import type { Sequence } from "../../engine/contract.js";
 import { alternatingPairs, dpo } from "../../objectives/index.js";
-import type { OptimizerRecipe, TaskRecipe } from "../../recipe/recipe.js";
-import type { TextCodec } from "../text.js";
-import type { Learner } from "./learner.js";
-import { accumulate, logprobsNow, referenceLogprobsOf } from "./learning.js";
-import type { TaskContext } from "./task.js";
+import type { Codec } from "../text.js";
+import { accumulate, logprobsNow, referenceLogprobsOf } from "./learn.js";
+import type { PreferenceTask, RunningTask } from "./parts.js";
 
 interface Pair {
   id: string;
@@ -18,17 +16,11 @@ interface Pair {
   rejected: Sequence;
 }
 
-export async function openPreferenceLearner(
-  { name, weight: rho, prompts, reward, judges }: TaskRecipe,
-  { batchPrompts, beta, maxLength }: Extract<OptimizerRecipe, { name: "dpo" }>,
+export function preferenceTask(
+  { name, weight: rho = 1, pairs: rows, beta, batchPairs, maxLength }: PreferenceTask,
   seed: number,
-  codec: TextCodec,
-  { reporter }: TaskContext,
-): Promise<Learner> {
-  const { rows, description } = await loadPreferences(prompts.path, prompts);
-  reporter.note(`task ${name}: ${description}`);
-  if (reward || judges.length > 0)
-    reporter.note(`task ${name}: dpo learns from the pairs as they are; reward and judges are not asked`);
+  codec: Codec,
+): RunningTask {
   const pairs = rows.map((row) => encode(codec, row, maxLength));
   let cursor = PromptCursor.start(pairs, { seed, name: `prompts of ${name}` });
   let batch: Pair[] = [];
@@ -40,25 +32,25 @@ export async function openPreferenceLearner(
     restore: (state) => {
       cursor = PromptCursor.restore(pairs, state.cursor);
     },
-    async begin(_, around) {
-      batch = cursor.next(batchPrompts);
+    async begin(_, context) {
+      batch = cursor.next(batchPairs);
       const sequences = batch.flatMap(({ chosen, rejected }) => [chosen, rejected]);
-      const learning = {
+      return {
         updates: 1,
         async accumulate() {
-          const logprobs = await logprobsNow(sequences, around);
-          const referenceLogprobs = await referenceLogprobsOf(sequences, around);
+          const logprobs = await logprobsNow(sequences, context);
+          const referenceLogprobs = await referenceLogprobsOf(sequences, context);
           const result = dpo({ logprobs, referenceLogprobs }, alternatingPairs(batch.length), { beta });
-          const learned = await accumulate(rho, result, { sequences }, around);
+          const learned = await accumulate(rho, result, { sequences }, context);
           return { metrics: { ...result.metrics, loss: result.loss }, learned };
         },
+        finish: async () => ({ metrics: {}, rollouts: [] }),
       };
-      return { learning, finish: async () => ({ metrics: {}, rollouts: [] }) };
     },
   };
 }
 
-function encode(codec: TextCodec, { id, prompt, ...row }: PreferenceRow, maxLength: number): Pair {
+function encode(codec: Codec, { id, prompt, ...row }: PreferenceRow, maxLength: number): Pair {
   const [chosen, rejected] = [row.chosen, row.rejected].map((completion) => {
     const sequence = codec.sequence(prompt, completion);
     const { length } = sequence.tokens;

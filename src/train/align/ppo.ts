@@ -5,27 +5,26 @@ import { RandomStream } from "../../base/random.js";
 import type { Sequence } from "../../engine/contract.js";
 import { ppo, ppoAdvantages } from "../../objectives/index.js";
 import { timed } from "../../run/clock.js";
-import { accumulate, logprobsNow, type SampleLearning, tokensOf } from "./learning.js";
-import type { TaskBatch } from "./policy-objectives.js";
-import type { SamplingOptimizer, Surroundings, Task } from "./task.js";
+import { accumulate, logprobsNow, type SampleLearning, tokensOf } from "./learn.js";
+import type { PpoObjective, StepContext, TaskRollouts } from "./parts.js";
+import type { SampledTask } from "./task.js";
 
-type PpoOptions = Extract<SamplingOptimizer, { name: "ppo" }>;
+type PpoOptions = PpoObjective["critic"];
 
 export async function learnByPpo(
-  { recipe: { name, weight: rho }, random: { seed } }: Task,
+  { name, weight: rho, random: { seed } }: SampledTask,
   options: PpoOptions,
-  batch: TaskBatch,
-  sequences: readonly Sequence[],
+  { batch, sequences }: Pick<TaskRollouts, "batch" | "sequences">,
   step: number,
-  around: Surroundings,
+  context: StepContext,
 ): Promise<SampleLearning> {
-  const { clock } = around;
-  const critic = around.critic!;
+  const { clock } = context;
+  const critic = context.critic!;
   const valuesNow = (rows: readonly Sequence[]) =>
     timed(clock.critic, tokensOf(rows), () => critic.values(rows));
 
   const oldValues = await valuesNow(sequences);
-  const { advantages, returns, metrics } = ppoAdvantages(
+  const { advantages, returns, findings, metrics } = ppoAdvantages(
     { ...batch, values: oldValues },
     {
       klCoefficient: options.klCoef,
@@ -44,7 +43,7 @@ export async function learnByPpo(
       const isFirst = update === 0;
       const result = ppo(
         {
-          logprobs: isFirst ? pick(batch.logprobs) : await logprobsNow(own, around),
+          logprobs: isFirst ? pick(batch.logprobs) : await logprobsNow(own, context),
           oldLogprobs: pick(batch.logprobs),
           values: isFirst ? pick(oldValues) : await valuesNow(own),
           oldValues: pick(oldValues),
@@ -53,7 +52,7 @@ export async function learnByPpo(
         },
         options,
       );
-      const learned = await accumulate(rho, result, { sequences: own }, around);
+      const learned = await accumulate(rho, result, { sequences: own }, context);
       const gValues = result.gValues.map((row) => row.map((x) => rho * x));
       await timed(clock.critic, tokensOf(own), () => critic.backward(own, gValues));
       return {
@@ -61,9 +60,19 @@ export async function learnByPpo(
         learned,
       };
     },
-    advantages: () => advantages.map((row) => row[0] ?? null),
+    findings: () => findings,
+    // What the advantages are computed from, token by token.
+    columns: oldValues.map((values, i) => ({
+      token_values: Array.from(values, rounded),
+      token_log_ratios: Array.from(batch.logprobs[i]!, (x, t) =>
+        rounded(x - batch.referenceLogprobs[i]![t]!),
+      ),
+    })),
   };
 }
+
+/** Six significant digits. */
+const rounded = (x: number): number => Number(x.toPrecision(6));
 
 /** The samples of every update: each epoch has all of them once, in an order of its own. */
 export function miniBatches(

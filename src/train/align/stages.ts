@@ -1,14 +1,42 @@
-// An alignment in stages, as the paper's pipeline is one: a DPO warm-up, then CGPO from the warmed-up model. Every stage
+// An alignment as a recipe describes it, in one stage or in several: in stages, as the paper's pipeline is one: a DPO warm-up, then CGPO from the warmed-up model. Every stage
 // is a run with a directory of its own inside output_dir. It starts from the final model of the stage before it, as that
 // was saved (an adapter trains on), and that is its pi_ref unless it names another.
 
 import { copyFile, link, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { writeDirectoryAtomic } from "../../base/atomic.js";
 import type { AlignRecipe, StagedRecipe } from "../../recipe/recipe.js";
 import type { RunContext } from "../../run/context.js";
 import { checkOutputDir, takeDirectory } from "../../run/directory.js";
 import { FINAL, isFinished } from "../../run/loop.js";
+import { type AlignOptions, type AlignResult, runAlign } from "./align.js";
+import { type OpenContext, openAlign } from "./open.js";
+
+/** What surrounds an alignment by a recipe. */
+export interface RecipeOptions extends OpenContext, Pick<AlignOptions, "observe" | "resume" | "signal"> {}
+
+/** Aligns a model as a recipe says. */
+export function runAlignRecipe(
+  recipe: AlignRecipe | StagedRecipe,
+  options: RecipeOptions,
+): Promise<AlignResult> {
+  if (!("stages" in recipe)) return runStage(recipe, options, "align");
+  return runStages(recipe, options, (stage, { replay, ...rest }, label) => {
+    // The run that is replayed has a directory for each stage too.
+    const part = replay === undefined ? {} : { replay: join(replay, basename(stage.outputDir)) };
+    return runStage(stage, { ...rest, ...part }, label);
+  });
+}
+
+async function runStage(recipe: AlignRecipe, options: RecipeOptions, label: string): Promise<AlignResult> {
+  await checkOutputDir(recipe.outputDir, recipe, options);
+  const parts = await openAlign(recipe, options);
+  try {
+    return await runAlign(parts, recipe, { ...options, label, record: recipe });
+  } finally {
+    parts.dispose?.();
+  }
+}
 
 /** Runs one stage and returns the directory of its final model; `label` names it for a person. */
 type RunStage<Context, Result> = (recipe: AlignRecipe, context: Context, label: string) => Promise<Result>;

@@ -1,129 +1,93 @@
-// A task of an alignment run: its prompts, reward, judges and optimizer, and what of it belongs in a checkpoint.
+// A task of an alignment while it runs: where it is in its prompts and random streams, the baseline responses it has
+// taken, and the step that it makes of them.
 
-import { UserError } from "../../base/errors.js";
 import { RandomStream } from "../../base/random.js";
-import { loadPrompts, PromptCursor } from "../../data/index.js";
+import { PromptCursor } from "../../data/index.js";
 import type { PromptRow } from "../../data/rows.js";
-import type { LocalLanguageModel } from "../../engine/local/index.js";
-import { checkNamedJudges } from "../../judges/applicability.js";
-import type { Mixture } from "../../judges/mixture.js";
-import { mixtureFrom } from "../../judges/registry.js";
-import type { Outcome } from "../../objectives/index.js";
-import type { AlignRecipe, OptimizerRecipe, TaskRecipe } from "../../recipe/recipe.js";
-import type { Clock } from "../../run/clock.js";
-import type { RunContext } from "../../run/context.js";
-import type { RewardSource, RewardSources } from "../rewards/rewards.js";
-import type { TextCodec } from "../text.js";
-import type { Critic } from "./critic.js";
+import { createMixture, type Mixture } from "../../judges/mixture.js";
+import { noReward } from "../rewards/fixed.js";
+import type { RewardSource } from "../rewards/source.js";
+import type { Codec } from "../text.js";
+import { preferenceTask } from "./dpo.js";
+import { learnFrom } from "./learn.js";
+import type { Baseline, RunningTask, SamplingTask, TaskParts } from "./parts.js";
+import { rollOut, rolloutRows } from "./rollout.js";
 
-/** An optimizer that samples from the policy. */
-export type SamplingOptimizer = Extract<OptimizerRecipe, { generations: number }>;
-
-/** abar of a prompt (eq. 5). */
-export interface Baseline {
-  tokens: number[];
-  isCutOff: boolean;
-  /** What the judges say; absent until they have, in the step that takes it. */
-  judged?: Outcome;
-  /** Absent while no version of the reward has scored it. */
-  score?: BaselineScore;
-}
-
-export interface BaselineScore {
-  /** r_pair(s, abar). */
-  reward: number;
-  /** abar fails a gate of the reward's own. */
-  isViolated: boolean;
-  /** Of the reward (`RewardSource.versionFor`). */
-  version: string;
-}
-
-export interface Task {
-  recipe: TaskRecipe;
-  optimizer: SamplingOptimizer;
-  rows: readonly PromptRow[];
-  cursor: PromptCursor<PromptRow>;
-  /** Prompts of the step at hand. */
-  batch: PromptRow[];
+/** A task that samples, with every default filled in. */
+export interface SampledTask extends SamplingTask {
+  weight: number;
+  reward: RewardSource;
+  judges: Mixture;
+  /** Rewards are compared with those of abar (eq. 5). */
+  calibrates: boolean;
+  missingEosPenalty: number;
+  baselineResponse: NonNullable<SamplingTask["baselineResponse"]>;
   /** Seeds of the samples. */
   random: RandomStream;
-  reward: RewardSource;
-  mixture: Mixture;
+  /** abar of every prompt that has come up, by its id. */
   baselines: Map<string, Baseline>;
+  /** The next B prompts. */
+  nextPrompts(): readonly PromptRow[];
 }
 
-export interface TaskContext extends RunContext {
-  /** Directory that a judge module's path in the recipe starts from. Default: the working directory. */
-  baseDir?: string;
-  /** Directory of an earlier run: its language models' replies are repeated, and no server is asked. */
-  replay?: string;
-}
+/** A task at its beginning. `seed` is the run's. */
+export const startTask = (parts: TaskParts, seed: number, codec: Codec): RunningTask =>
+  "pairs" in parts ? preferenceTask(parts, seed, codec) : samplingTask(parts, seed);
 
-export async function openTask(
-  recipe: TaskRecipe,
-  { seed }: AlignRecipe,
-  rewards: RewardSources,
-  codec: TextCodec,
-  context: TaskContext,
-): Promise<Task> {
-  const { name, optimizer } = recipe;
-  if (!("generations" in optimizer)) throw new UserError(`task ${name}: ${optimizer.name} does not sample`);
-  const { rows, description } = await loadPrompts(recipe.prompts.path, recipe.prompts);
-  context.reporter.note(`task ${name}: ${description}`);
-  const mixture = await mixtureFrom(
-    recipe.judges,
-    {
-      baseDir: context.baseDir ?? ".",
-      countTokens: (text) => codec.tokenizer.encode(text).length,
-      llm: rewards.llm,
-    },
-    { runAll: recipe.runAllJudges },
-  );
-  checkNamedJudges(
-    rows,
-    mixture.members.map(({ judge }) => judge),
-  );
-  return {
-    recipe,
-    optimizer,
-    rows,
-    cursor: PromptCursor.start(rows, { seed, name: `prompts of ${name}` }),
-    batch: [],
+function samplingTask(parts: SamplingTask, seed: number): RunningTask {
+  const { name, prompts } = parts;
+  let cursor = PromptCursor.start(prompts, { seed, name: `prompts of ${name}` });
+  let batch: readonly PromptRow[] = [];
+  const task: SampledTask = {
+    weight: 1,
+    reward: noReward,
+    judges: createMixture([]),
+    missingEosPenalty: 0,
+    baselineResponse: "auto",
+    ...definedOf(parts),
+    calibrates: Boolean(parts.objective.calibrates || parts.judgeGate?.calibrated),
     random: new RandomStream(seed, `samples of ${name}`),
-    reward: await rewards.open(recipe.reward, { name, rows, hasJudges: recipe.judges.length > 0 }),
-    mixture,
     baselines: new Map(),
+    nextPrompts() {
+      batch = cursor.next(parts.limits.batchPrompts);
+      return batch;
+    },
+  };
+  return {
+    name,
+    weight: task.weight,
+    batch: () => batch,
+    state: () => ({
+      cursor: cursor.state(),
+      random: task.random.state(),
+      baselines: [...task.baselines],
+      reward: task.reward.state(),
+    }),
+    restore(state) {
+      cursor = PromptCursor.restore(prompts, state.cursor);
+      task.random = RandomStream.restore(state.random);
+      task.baselines = new Map(state.baselines);
+      task.reward.restore(state.reward);
+    },
+    async begin(step, context) {
+      if (step === 1 && task.reward.hasPreview) await task.reward.afterStep(0, await rollOut(task, context));
+      const rollouts = await rollOut(task, context);
+      const { updates, accumulate, findings, columns } = await learnFrom(task, rollouts, step, context);
+      return {
+        updates,
+        accumulate,
+        async finish() {
+          const changes = await task.reward.afterStep(step, rollouts);
+          return {
+            metrics: { ...rollouts.metrics, ...changes },
+            rollouts: rolloutRows(task, step, rollouts, findings(), columns),
+          };
+        },
+      };
+    },
   };
 }
 
-export const taskState = ({ cursor, random, baselines, reward }: Task) => ({
-  cursor: cursor.state(),
-  random: random.state(),
-  baselines: [...baselines],
-  reward: reward.state(),
-});
-
-export function restoreTask(task: Task, state: ReturnType<typeof taskState>): void {
-  task.cursor = PromptCursor.restore(task.rows, state.cursor);
-  task.random = RandomStream.restore(state.random);
-  task.baselines = new Map(state.baselines);
-  task.reward.restore(state.reward);
-}
-
-/** What a step of a task works with. */
-export interface Surroundings {
-  policy: LocalLanguageModel;
-  reference: LocalLanguageModel;
-  /** Where a task learns by PPO. */
-  critic?: Critic;
-  codec: TextCodec;
-  clock: Clock;
-  context: TaskContext;
-}
-
-export function samplingOptions(
-  { maxNewTokens, temperature, topK, topP }: SamplingOptimizer,
-  codec: TextCodec,
-) {
-  return { maxNewTokens, temperature, topK, topP, stopIds: [codec.endId] };
-}
+/** Without the keys that are there but undefined, so that defaults hold. */
+const definedOf = <T extends object>(given: T): T =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as T;

@@ -8,8 +8,7 @@ import { UserError } from "../../base/errors.js";
 import { RandomStream } from "../../base/random.js";
 import { flipLabels, loadPreferences, PromptCursor, partition, preferencesJsonl } from "../../data/index.js";
 import type { PreferenceRow } from "../../data/rows.js";
-import type { Dropout, TokenIds } from "../../engine/contract.js";
-import type { LocalScalarModel } from "../../engine/local/index.js";
+import type { Dropout, ScalarModel, TokenIds } from "../../engine/contract.js";
 import { bradleyTerry } from "../../objectives/bradley-terry.js";
 import type { EngineRecipe, RewardRecipe } from "../../recipe/recipe.js";
 import { linearProbe } from "../../reward/probe.js";
@@ -167,7 +166,7 @@ export async function trainMember(
   const rate = choices.choice(recipe.dropout);
 
   const member = await openScalarModel(base, { ...recipe, engine });
-  const width = member.config.hiddenSize;
+  const width = member.hiddenSize;
   if (head && head.length !== width)
     throw new UserError(
       `${base} has hidden size ${width}, but ${recipe.model.at(-1)} has ${head.length}: the runs share one score head, so all models must have the same shape`,
@@ -210,7 +209,7 @@ export async function trainMember(
   return { model, accuracy: evaluated("accuracy"), loss: evaluated("loss"), learningRate, dropout: rate };
 }
 
-async function score(model: LocalScalarModel, pairs: readonly Pair[], dropout?: Dropout) {
+async function score(model: ScalarModel, pairs: readonly Pair[], dropout?: Dropout) {
   const sequences = pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]);
   const values = await model.values(sequences, "last", { dropout });
   return {
@@ -220,7 +219,7 @@ async function score(model: LocalScalarModel, pairs: readonly Pair[], dropout?: 
   };
 }
 
-async function probe(model: LocalScalarModel, pairs: readonly Pair[], l2: number, { reporter }: RunContext) {
+async function probe(model: ScalarModel, pairs: readonly Pair[], l2: number, { reporter }: RunContext) {
   reporter.begin("linear probe", 1);
   const features = await model.features(pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]));
   const differences = pairs.map((_, i) =>

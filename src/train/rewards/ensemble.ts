@@ -9,7 +9,7 @@ import {
   worstCase,
   zScoreMembers,
 } from "../../reward/ensemble.js";
-import type { RewardFunction, RewardInput, RewardSource, ScoredAs, Scores } from "./rewards.js";
+import type { RewardFunction, RewardInput, RewardSource, ScoredAs, Scores } from "./source.js";
 
 export class EnsembleSource implements RewardSource {
   /** The members' scores of the first samples, the start policy's: the scale of each member, where it is asked for. */

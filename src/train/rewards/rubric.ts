@@ -23,11 +23,11 @@ import {
 import type { TaskPreset } from "../../mpo/task.js";
 import type { RubricRewardRecipe } from "../../recipe/recipe.js";
 import type { Metrics } from "../../run/metrics.js";
-import type { TaskRollouts } from "../align/rollout.js";
+import type { TaskRollouts } from "../align/parts.js";
 import { promptText } from "../text.js";
 import { clustersOf } from "./prompt-clusters.js";
-import type { RewardInput, RewardSource, Scores } from "./rewards.js";
 import { given, revisionOptions, roundOptions, scoringOptions } from "./rubric-options.js";
+import type { RewardInput, RewardSource, Scores } from "./source.js";
 
 export interface RubricSourceContext {
   /** Name of the task in the recipe. */

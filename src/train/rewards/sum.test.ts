@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { PromptRow } from "../../data/rows.js";
-import type { TaskRollouts } from "../align/rollout.js";
-import type { RewardInput, RewardSource } from "./rewards.js";
+import type { TaskRollouts } from "../align/parts.js";
+import type { RewardInput, RewardSource } from "./source.js";
 import { sumOf } from "./sum.js";
 
 const row: PromptRow = { id: "p", prompt: "?", metadata: {} };

@@ -6,8 +6,8 @@
 import { type RunningState, RunningStatistics } from "../../base/statistics.js";
 import type { PromptRow } from "../../data/rows.js";
 import type { Metrics } from "../../run/metrics.js";
-import type { TaskRollouts } from "../align/rollout.js";
-import type { RewardInput, RewardSource, ScoredAs, Scores } from "./rewards.js";
+import type { TaskRollouts } from "../align/parts.js";
+import type { RewardInput, RewardSource, ScoredAs, Scores } from "./source.js";
 
 export interface WeightedSource {
   /** In metrics and rollouts. */

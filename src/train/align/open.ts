@@ -1,0 +1,134 @@
+// From a recipe to the parts of an alignment: models, data, rewards and judges, all opened.
+
+import { UserError } from "../../base/errors.js";
+import { loadPreferences, loadPrompts } from "../../data/index.js";
+import { checkNamedJudges } from "../../judges/applicability.js";
+import { mixtureFrom } from "../../judges/registry.js";
+import {
+  type DpoOptions,
+  objectiveOf,
+  optimizerRow,
+  type PpoOptions,
+  type SamplingOptimizer,
+} from "../../recipe/optimizers.js";
+import type { AlignRecipe, TaskRecipe } from "../../recipe/recipe.js";
+import type { RunContext } from "../../run/context.js";
+import { openPolicy, openScalarModel, openTokenizer } from "../models.js";
+import { RewardOpener } from "../rewards/open.js";
+import type { TextCodec } from "../text.js";
+import type { AlignParts, PpoObjective, PreferenceTask, SamplingTask, TaskParts } from "./parts.js";
+
+export interface OpenContext extends Pick<RunContext, "reporter"> {
+  /** Directory that a judge module's path in the recipe starts from. Default: the working directory. */
+  baseDir?: string;
+  /** Directory of an earlier run: its language models' replies are repeated, and no server is asked. */
+  replay?: string;
+}
+
+/** Opens everything that a recipe names. Mistakes in models and data are UserErrors that say which file or row. */
+export async function openAlign(recipe: AlignRecipe, context: OpenContext): Promise<AlignParts> {
+  const { engine, seed } = recipe;
+  const { policy, codec } = await openPolicy(recipe.policy.model, { ...recipe.policy, engine, seed });
+  // pi_ref is the policy before its first step, unless the recipe names another model.
+  const reference = recipe.reference
+    ? (await openPolicy(recipe.reference, { engine, frozen: true })).policy
+    : await policy.snapshot();
+  const critic = await openCritic(recipe, codec);
+  const rewards = new RewardOpener(recipe, codec, {
+    ...context,
+    embed: (rows) => policy.features(rows.map(({ prompt }) => codec.prompt(prompt))),
+  });
+  const tasks: TaskParts[] = [];
+  for (const task of recipe.tasks)
+    tasks.push(
+      optimizerRow(task.optimizer).learns === "pairs"
+        ? await openPairs(task, context)
+        : await openTask(task, { rewards, codec, context }),
+    );
+  return {
+    policy,
+    reference,
+    codec,
+    tasks,
+    ...(critic && { critic }),
+    llm: rewards.llm,
+    dispose() {
+      for (const opened of [policy, reference, critic?.model, rewards]) opened?.dispose();
+    },
+  };
+}
+
+interface Opened {
+  rewards: RewardOpener;
+  codec: TextCodec;
+  context: OpenContext;
+}
+
+async function openTask(recipe: TaskRecipe, { rewards, codec, context }: Opened): Promise<SamplingTask> {
+  const { name, weight, baselineResponse, judgeGate, missingEosPenalty, lengthPenalty } = recipe;
+  const optimizer = recipe.optimizer as SamplingOptimizer;
+  const { rows, description } = await loadPrompts(recipe.prompts.path, recipe.prompts);
+  context.reporter.note(`task ${name}: ${description}`);
+  const judges = await mixtureFrom(
+    recipe.judges,
+    {
+      baseDir: context.baseDir ?? ".",
+      countTokens: (text) => codec.tokenizer.encode(text).length,
+      llm: rewards.llm,
+    },
+    { runAll: recipe.runAllJudges },
+  );
+  checkNamedJudges(
+    rows,
+    judges.members.map(({ judge }) => judge),
+  );
+  const { batchPrompts, generations, maxNewTokens, temperature, topP, topK } = optimizer;
+  return {
+    name,
+    weight,
+    prompts: rows,
+    reward: await rewards.open(recipe.reward, { name, rows, hasJudges: recipe.judges.length > 0 }),
+    judges,
+    objective: objectiveOf(optimizer) ?? ppoObjective(optimizer as PpoOptions),
+    limits: { batchPrompts, generations, maxNewTokens, temperature, topP, topK },
+    baselineResponse,
+    judgeGate,
+    missingEosPenalty,
+    lengthPenalty,
+  };
+}
+
+const ppoObjective = ({ name, ...options }: PpoOptions): PpoObjective => ({ name, critic: options });
+
+async function openPairs(
+  { name, weight, prompts, reward, judges, optimizer }: TaskRecipe,
+  { reporter }: OpenContext,
+): Promise<PreferenceTask> {
+  const { beta, batchPrompts, maxLength } = optimizer as DpoOptions;
+  const { rows, description } = await loadPreferences(prompts.path, prompts);
+  reporter.note(`task ${name}: ${description}`);
+  if (reward || judges.length > 0)
+    reporter.note(
+      `task ${name}: ${optimizer.name} learns from the pairs as they are; reward and judges are not asked`,
+    );
+  return { name, weight, pairs: rows, beta, batchPairs: batchPrompts, maxLength };
+}
+
+/**
+ * The critic that the PPO tasks of a recipe share: the policy's own trunk with a head of zeros, so that its first values
+ * are 0, or a reward model.
+ */
+async function openCritic(recipe: AlignRecipe, codec: TextCodec): Promise<AlignParts["critic"]> {
+  const task = recipe.tasks.find(({ optimizer }) => optimizerRow(optimizer).learns === "critic");
+  if (!task) return undefined;
+  const { criticModel, criticLearningRate } = task.optimizer as PpoOptions;
+  const { engine, seed, policy } = recipe;
+  const source = criticModel ?? policy.model;
+  if (criticModel && (await openTokenizer(source)).hash !== codec.tokenizer.hash)
+    throw new UserError(
+      `the critic ${source} has another vocabulary than the policy ${policy.model} (their tokenizer.json differ); start it from a model with the policy's tokenizer`,
+    );
+  const model = await openScalarModel(source, { engine, seed, lora: policy.lora });
+  if (!criticModel) model.setHead(new Float64Array(model.hiddenSize));
+  return { model, learningRate: criticLearningRate ?? recipe.learningRate };
+}

@@ -1,0 +1,123 @@
+// From the `reward:` of a recipe to a source: reward models (a WARM average is one), an ensemble of them, a rubric, or a
+// weighted sum. Each model is opened once, and none that does not read the policy's tokens.
+
+import { UserError } from "../../base/errors.js";
+import type { PromptRow } from "../../data/rows.js";
+import type { ScalarModel } from "../../engine/contract.js";
+import { checkpointClient } from "../../llm/checkpoint.js";
+import { LlmModels } from "../../llm/models.js";
+import {
+  type AlignRecipe,
+  REWARD_SOURCES,
+  type RewardSourceRecipe,
+  type SingleRewardRecipe,
+} from "../../recipe/recipe.js";
+import type { Reporter } from "../../run/context.js";
+import { openPolicy, openRewardModel, openTokenizer } from "../models.js";
+import type { TextCodec } from "../text.js";
+import { EnsembleSource } from "./ensemble.js";
+import { lastValues, noReward, rewardOfModel } from "./fixed.js";
+import { openRubricSource } from "./rubric.js";
+import type { RewardFunction, RewardSource } from "./source.js";
+import { sumOf, type WeightedSource } from "./sum.js";
+
+/** What surrounds the rewards of a run. */
+export interface RewardContext {
+  reporter: Pick<Reporter, "note">;
+  /** Directory of a run whose replies of language models are repeated. */
+  replay?: string;
+  /** The policy's last hidden state at the end of every prompt, before training. */
+  embed(rows: readonly PromptRow[]): Promise<Float32Array[]>;
+}
+
+/** The task that a reward is for. */
+export interface RewardedTask {
+  name: string;
+  rows: readonly PromptRow[];
+  hasJudges: boolean;
+}
+
+/** Opens the rewards of the tasks of a recipe. */
+export class RewardOpener {
+  private readonly opened = new Map<string, Promise<ScalarModel>>();
+  /** The language models of the run, for the judges too. */
+  readonly llm: LlmModels;
+
+  constructor(
+    private readonly recipe: AlignRecipe,
+    private readonly codec: TextCodec,
+    private readonly context: RewardContext,
+  ) {
+    const { llm, engine, outputDir } = recipe;
+    this.llm = new LlmModels(llm, {
+      outputDir,
+      replay: context.replay,
+      openCheckpoint: async (model) => checkpointClient(await openPolicy(model, { engine, frozen: true })),
+    });
+  }
+
+  async open(source: RewardSourceRecipe | undefined, task: RewardedTask): Promise<RewardSource> {
+    if (source === undefined) return noReward;
+    if (!("sum" in source)) return this.openSingle(source, task);
+    const parts: WeightedSource[] = [];
+    const names = source.sum.map((part) => REWARD_SOURCES.find((name) => name in part)!);
+    for (const [i, { weight, ...part }] of source.sum.entries()) {
+      const nth = names.slice(0, i).filter((name) => name === names[i]).length + 1;
+      const name = nth === 1 ? names[i]! : `${names[i]}_${nth}`;
+      parts.push({ name, weight, source: await this.openSingle(part, task) });
+    }
+    return sumOf(parts);
+  }
+
+  private async openSingle(source: SingleRewardRecipe, task: RewardedTask): Promise<RewardSource> {
+    if ("rubric" in source) {
+      const { seed, outputDir } = this.recipe;
+      return openRubricSource(source, {
+        task: task.name,
+        rows: task.rows,
+        hasJudges: task.hasJudges,
+        seed,
+        models: this.llm,
+        outputDir,
+        embed: this.context.embed,
+        note: (line) => this.context.reporter.note(line),
+      });
+    }
+    if ("models" in source) {
+      const members = await Promise.all(source.models.map((dir) => this.model(dir)));
+      return new EnsembleSource(
+        members.map(
+          (member): RewardFunction =>
+            (sequences) =>
+              lastValues(member, sequences),
+        ),
+        source,
+      );
+    }
+    return rewardOfModel(await this.model("warm" in source ? source.warm : source.model));
+  }
+
+  private model(name: string): Promise<ScalarModel> {
+    let model = this.opened.get(name);
+    if (!model) this.opened.set(name, (model = this.load(name)));
+    return model;
+  }
+
+  private async load(name: string): Promise<ScalarModel> {
+    const tokenizer = await openTokenizer(name);
+    if (tokenizer.hash !== this.codec.tokenizer.hash)
+      throw new UserError(
+        `the reward model ${name} has another vocabulary than the policy ${this.recipe.policy.model} (their tokenizer.json differ); train the reward model from a checkpoint with the policy's tokenizer`,
+      );
+    return openRewardModel(name, { engine: this.recipe.engine, frozen: true });
+  }
+
+  dispose(): void {
+    for (const model of this.opened.values())
+      void model.then(
+        (opened) => opened.dispose(),
+        () => {},
+      );
+    this.llm.dispose();
+  }
+}
