@@ -409,7 +409,7 @@ describe("faults", () => {
           grad_norm: 0,
         });
       for (const { reward, advantage, rubric } of rollouts)
-        expect([reward, advantage, rubric.version, typeof rubric.failed]).toEqual([null, 0, 0, "string"]);
+        expect([reward, advantage, rubric.version, typeof rubric.failed]).toEqual([null, null, 0, "string"]);
     },
   );
 
@@ -469,7 +469,7 @@ describe("faults", () => {
     });
     const first = rollouts.filter(({ step }) => step === 1);
     for (const { reward } of first) expect(reward).toEqual(expect.any(Number));
-    expect(first.filter(({ advantage }) => advantage === 0)).toHaveLength(3);
+    expect(first.filter(({ advantage }) => advantage === null)).toHaveLength(3);
     expect(metric(metrics, "failed_samples")).toEqual([3, 0, 0, 0, 0, 0, 0, 0]);
     expect(failures).toBe(2);
   });

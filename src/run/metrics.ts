@@ -13,20 +13,30 @@ export type Metrics = Readonly<Record<string, number | string | undefined>>;
 /** A line of metrics.jsonl or timings.jsonl as it is read back. */
 export type MetricsRow = { step: number } & Record<string, number | string | null>;
 
-/** A line of rollouts.jsonl: one sample with everything that was said about it. */
+/** A line of rollouts.jsonl: one sample with everything that was said about it, and what the objective made of it. */
 export interface Rollout {
   step: number;
   task: string;
+  prompt_id?: string;
   prompt: string;
   response: string;
   /** `length`: cut at the token limit. */
   finish_reason: "stop" | "length";
   tokens: number;
+  /** r_pair(s, a) less what the task takes off; null where it could not be had. */
   reward: number | null;
+  /** r_pair(s, abar), where the task calibrates. */
+  baseline_reward?: number | null;
+  /** R_calib(s, a) (CGPO, eq. 5), where the task calibrates. */
   calibrated_reward?: number | null;
   /** log(pi_w / pi_ref) of the response, nats. */
   log_ratio?: number | null;
+  /** Judges and reward together; `failed`: one of them could not be had. */
+  outcome?: "satisfied" | "violated" | "failed";
+  /** What log pi of the sample is weighted by, before batch size and lengths divide it; null: the sample was dropped. */
   advantage?: number | null;
+  /** Why it was. */
+  dropped?: string;
   /** By judge; a judge that was not asked is absent. */
   verdicts: Record<
     string,
