@@ -60,13 +60,6 @@ const CHECKS: Record<string, Check> = {
     return bavail * bsize < 2 ** 30 ? warning(`${detail}; a checkpoint may not fit`) : ok(detail);
   },
 
-  tokenizers: async () => {
-    const { Tokenizer } = await import("@huggingface/tokenizers");
-    return typeof Tokenizer === "function"
-      ? ok("loaded")
-      : problem("@huggingface/tokenizers has no Tokenizer");
-  },
-
   sandbox: async () => {
     const { SandboxPool } = await import("../judges/sandbox/pool.js");
     const pool = new SandboxPool(1);

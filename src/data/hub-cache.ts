@@ -6,12 +6,11 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readdir, readFile, rename, stat, symlink } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, stat, symlink } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { getHFHubCachePath, getRepoFolderName } from "@huggingface/hub";
 import { writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
-import { makeDirectory } from "../base/files.js";
 import { isAlive } from "../base/process.js";
 
 export interface RepoId {
@@ -78,7 +77,7 @@ export class RepoCache {
   async link(commit: string, entry: Entry): Promise<void> {
     const pointer = this.inside("snapshots", commit, entry.path);
     const aside = `${pointer}.${process.pid}.link`;
-    await makeDirectory(dirname(pointer));
+    await mkdir(dirname(pointer), { recursive: true });
     try {
       await symlink(relative(dirname(pointer), this.blob(entry)), aside);
       await rename(aside, pointer);
@@ -95,7 +94,7 @@ export class RepoCache {
   async partial(entry: Entry): Promise<string> {
     const blob = this.blob(entry);
     const mine = `${blob}.${process.pid}.incomplete`;
-    await makeDirectory(dirname(blob));
+    await mkdir(dirname(blob), { recursive: true });
     for (const file of await readdir(dirname(blob))) {
       const owner = file.match(/^([0-9a-f]+)\.(\d+)\.incomplete$/);
       if (owner?.[1] !== entry.hash || isAlive(Number(owner[2]))) continue;

@@ -1,13 +1,11 @@
-// Chat templates: Jinja programs that a model directory carries in chat_template.jinja or tokenizer_config.json, run
-// with the environment that `transformers` gives them (trimmed blocks, raise_exception, strftime_now, special tokens).
-// `@huggingface/jinja` ignores the characters in `strip("\\n")` and trims by JavaScript's idea of white space, so those
-// calls are rewritten into functions that strip as Python does.
+// Chat templates: Jinja programs that a model directory carries in chat_template.jinja or tokenizer_config.json, run by
+// jinja/ with the variables that `transformers` gives them.
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { Template } from "@huggingface/jinja";
 import { UserError } from "../base/errors.js";
+import { JinjaTemplate, TemplateError } from "./jinja/index.js";
 import { isMissing, isObject, type Json, readJsonIfPresent, readTextIfPresent } from "./json.js";
-import { namedTokens } from "./tokenizer.js";
+import { mergeSpecialTokens } from "./tokenization/special-tokens.js";
 
 export interface ChatMessage {
   role: string;
@@ -28,7 +26,7 @@ export interface ApplyOptions {
 }
 
 export class ChatTemplate {
-  private readonly compiled = new Map<string, Template>();
+  private readonly compiled = new Map<string, JinjaTemplate>();
 
   /** `sources` are Jinja programs by name; `specialTokens` become variables (`bos_token`, ...). */
   constructor(
@@ -42,7 +40,13 @@ export class ChatTemplate {
     const config = (await readJsonIfPresent(join(dir, "tokenizer_config.json"))) ?? {};
     const fromFiles = await readTemplateFiles(dir);
     const sources = Object.keys(fromFiles).length > 0 ? fromFiles : templatesOf(config, dir);
-    return Object.keys(sources).length > 0 ? new ChatTemplate(sources, namedTokens(config), dir) : null;
+    if (Object.keys(sources).length === 0) return null;
+    const [json = {}, map, added] = await Promise.all(
+      ["tokenizer.json", "special_tokens_map.json", "added_tokens.json"].map((file) =>
+        readJsonIfPresent(join(dir, file)),
+      ),
+    );
+    return new ChatTemplate(sources, mergeSpecialTokens({ json, config, map, added }).named, dir);
   }
 
   /** The text of a conversation; to be encoded without adding special tokens, for the template has written them. */
@@ -54,17 +58,15 @@ export class ChatTemplate {
     try {
       return this.compile(name).render({
         ...this.specialTokens,
-        ...pythonStrips,
-        messages,
+        messages: messages.map(withReasoning),
         tools: tools ?? null,
         documents: null,
         add_generation_prompt: addGenerationPrompt,
         ...variables,
       });
     } catch (error) {
-      throw new UserError(
-        `the chat template of ${this.dir} does not accept the messages: ${(error as Error).message}`,
-      );
+      if (!(error instanceof TemplateError)) throw error;
+      throw new UserError(`the chat template of ${this.dir} does not accept the messages: ${error.message}`);
     }
   }
 
@@ -78,14 +80,30 @@ export class ChatTemplate {
     return chosen;
   }
 
-  private compile(name: string): Template {
+  private compile(name: string): JinjaTemplate {
     const known = this.compiled.get(name);
     if (known !== undefined) return known;
-    const template = new Template(this.sources[name]!);
-    rewriteStrips(template.parsed);
-    this.compiled.set(name, template);
-    return template;
+    try {
+      const template = JinjaTemplate.parse(this.sources[name]!);
+      this.compiled.set(name, template);
+      return template;
+    } catch (error) {
+      if (!(error instanceof TemplateError)) throw error;
+      throw new UserError(`the chat template of ${this.dir} cannot be read: ${error.message}`);
+    }
   }
+}
+
+/** The names under which messages carry a thought; the first is the usual one. */
+const reasoningFields = ["reasoning_content", "thinking", "reasoning"] as const;
+
+/** As `transformers` hands messages over: without nulls, and a thought under each name that templates read. */
+function withReasoning(message: ChatMessage): Record<string, unknown> {
+  const plain = Object.fromEntries(Object.entries(message).filter(([, value]) => value !== null));
+  const name = reasoningFields.find((field) => plain[field] !== undefined);
+  if (name === undefined) return plain;
+  const { [name]: reasoning } = plain;
+  return { thinking: reasoning, ...plain, reasoning_content: reasoning };
 }
 
 /** chat_template.jinja is the default; additional_chat_templates/NAME.jinja are the named ones. */
@@ -116,69 +134,4 @@ function templatesOf({ chat_template: given }: Json, dir: string): Record<string
   throw new UserError(
     `${join(dir, "tokenizer_config.json")}: chat_template must be a string or a list of { name, template }`,
   );
-}
-
-/** What `str.strip()` strips in Python; JavaScript's `\s` has U+FEFF and lacks the separators and U+0085. */
-const pythonSpace = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000".concat(
-  ...Array.from({ length: 11 }, (_, i) => String.fromCharCode(0x2000 + i)),
-);
-
-/** Python's `str.strip(characters)` on the chosen sides. */
-function strip(text: unknown, characters: unknown, sides: { left: boolean; right: boolean }): string {
-  if (typeof text !== "string") throw new Error("strip() is for strings only");
-  const set = typeof characters === "string" ? characters : pythonSpace;
-  const points = Array.from(text);
-  let [start, end] = [0, points.length];
-  if (sides.left) while (start < end && set.includes(points[start]!)) start++;
-  if (sides.right) while (end > start && set.includes(points[end - 1]!)) end--;
-  return points.slice(start, end).join("");
-}
-
-const both = { left: true, right: true };
-/** Names that no template uses, for the calls that are rewritten. */
-const pythonStrips: Record<string, (text: unknown, characters?: unknown) => string> = {
-  __strip: (text, characters) => strip(text, characters, both),
-  __lstrip: (text, characters) => strip(text, characters, { left: true, right: false }),
-  __rstrip: (text, characters) => strip(text, characters, { left: false, right: true }),
-  __trim: (value, characters) => strip(value === undefined ? "" : (value ?? "None"), characters, both),
-};
-
-type Node = { type?: string; [field: string]: unknown };
-
-/** In the syntax tree, `x.strip(c)` becomes `__strip(x, c)` and `x | trim(c)` becomes `__trim(x, c)`. */
-function rewriteStrips(node: unknown): void {
-  if (node instanceof Map) {
-    for (const entry of node) rewriteStrips(entry);
-  } else if (Array.isArray(node)) {
-    for (const child of node) rewriteStrips(child);
-  } else if (isObject(node)) {
-    for (const child of Object.values(node)) rewriteStrips(child);
-    const call = stripCall(node);
-    if (call !== undefined) {
-      for (const field of Object.keys(node)) delete node[field];
-      Object.assign(node, call);
-    }
-  }
-}
-
-function stripCall(node: Node): Node | undefined {
-  const calling = (name: string, args: unknown[]): Node => ({
-    type: "CallExpression",
-    callee: { type: "Identifier", value: name },
-    args,
-  });
-  if (node.type === "CallExpression") {
-    const callee = node.callee as Node;
-    const method =
-      callee.type === "MemberExpression" && !callee.computed ? (callee.property as Node).value : undefined;
-    if (method !== "strip" && method !== "lstrip" && method !== "rstrip") return undefined;
-    return calling(`__${method}`, [callee.object, ...(node.args as unknown[])]);
-  }
-  if (node.type === "FilterExpression") {
-    const filter = node.filter as Node;
-    const isCall = filter.type === "CallExpression";
-    if ((isCall ? (filter.callee as Node) : filter).value !== "trim") return undefined;
-    return calling("__trim", [node.operand, ...(isCall ? (filter.args as unknown[]) : [])]);
-  }
-  return undefined;
 }

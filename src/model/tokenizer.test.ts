@@ -81,18 +81,67 @@ describe("what cannot be read is refused", () => {
       /tokenizer.json does not exist: a model directory needs/,
     );
     await writeFile(join(dir, "tokenizer.json"), "{}");
-    await expect(Tokenizer.load(dir)).rejects.toThrow(/tokenizer.json is not a tokenizer that can be read/);
+    await expect(Tokenizer.load(dir)).rejects.toThrow(/tokenizer.json: model must be the settings/);
     await rm(dir, { recursive: true });
   });
 
   it("components that would give other ids, by name", () => {
     const json: Json = { model: { type: "BPE", vocab: { a: 0 }, merges: [] }, added_tokens: [] };
-    const split = { type: "Split", pattern: { Regex: "a" }, behavior: "MergedWithNext", invert: false };
-    expect(() => new Tokenizer({ ...json, pre_tokenizer: split })).toThrow(
-      /Split with behavior "MergedWithNext"/,
+    const opening = (parts: Json) => () => new Tokenizer({ json: { ...json, ...parts } }, "t.json");
+    expect(opening({ pre_tokenizer: { type: "UnicodeScripts" } })).toThrow(
+      /t.json: pre_tokenizer: pre-tokenizer "UnicodeScripts" is not supported/,
     );
-    expect(() => new Tokenizer({ ...json, decoder: { type: "CTC" } })).toThrow(
-      /decoder "CTC" is not supported/,
+    expect(opening({ decoder: { type: "Nope" } })).toThrow(
+      /t.json: decoder: decoder "Nope" is not supported/,
     );
+    expect(opening({ model: { type: "BPE", vocab: { a: 0 }, merges: [], dropout: 0.1 } })).toThrow(
+      /model.dropout is not supported/,
+    );
+  });
+
+  it.each([
+    [{ decoder: { type: "Sequence" } }, /decoder.decoders must be a list, not missing/],
+    [
+      { post_processor: { type: "TemplateProcessing", single: "x", special_tokens: {} } },
+      /post_processor.single must be a list, not "x"/,
+    ],
+    [{ added_tokens: [{ content: [], id: 0 }] }, /added_tokens\[0\].content must be text, not \[\]/],
+    [{ added_tokens: {} }, /added_tokens must be a list/],
+    [
+      { model: { type: "BPE", vocab: { a: "x" }, merges: [] } },
+      /model.vocab\["a"\] must be a token id, not "x"/,
+    ],
+    [
+      { model: { type: "BPE", vocab: { a: 0 }, merges: ["a b"] } },
+      /model.merges\[0\]: the token "b" is not in model.vocab/,
+    ],
+    [{ model: { type: "Unigram", vocab: [["a"]], unk_id: 0 } }, /model.vocab\[0\] must be \[token, score\]/],
+    [{ model: 5 }, /model must be the settings of a model, not 5/],
+    [{ normalizer: [] }, /normalizer must be an object or null, not \[\]/],
+    [
+      { pre_tokenizer: { type: "Split", pattern: {}, behavior: "Isolated" } },
+      /pre_tokenizer.pattern must be/,
+    ],
+    [
+      { pre_tokenizer: { type: "Split", pattern: { Regex: "(" }, behavior: "Isolated" } },
+      /the regular expression "\(" is not supported/,
+    ],
+  ])("broken parts by their key: %j", (parts, message) => {
+    const json: Json = { model: { type: "BPE", vocab: { a: 0 }, merges: [] }, added_tokens: [], ...parts };
+    expect(() => new Tokenizer({ json })).toThrow(UserError);
+    expect(() => new Tokenizer({ json })).toThrow(message);
+  });
+
+  it("a regular expression that would take for ever, after seconds", () => {
+    const json: Json = {
+      model: { type: "WordLevel", vocab: { "<unk>": 0 }, unk_token: "<unk>" },
+      pre_tokenizer: { type: "Split", pattern: { Regex: "(a+)+$" }, behavior: "Isolated" },
+    };
+    const tokenizer = new Tokenizer({ json }, "t.json");
+    const started = performance.now();
+    expect(() => tokenizer.encode(`${"a".repeat(100)}b`)).toThrow(
+      /takes more than 3 seconds on a text of 101/,
+    );
+    expect(performance.now() - started).toBeLessThan(10_000);
   });
 });

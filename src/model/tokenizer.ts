@@ -1,23 +1,18 @@
-// The tokenizer of a model directory (tokenizer.json, tokenizer_config.json), with the ids and the text of Hugging
-// Face's Rust `tokenizers`. Encoding is the work of `@huggingface/tokenizers`; where its pre-tokenizers differ from the
-// Rust library, `adaptPreTokenizer` puts it right. Decoding is here: the package differs for invalid byte-fallback runs
-// and for Metaspace, and searches the list of added tokens for every byte-level token.
+// The tokenizer of a model directory, with the ids, positions and text of Hugging Face's Rust `tokenizers` as
+// `transformers` sets it up. Its parts (normalizers, pre-tokenizers, models, ...) are in tokenization/, a file each.
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";
 import { UserError } from "../base/errors.js";
 import { isObject, type Json, readJson, readJsonIfPresent } from "./json.js";
-
-const specialNames = [
-  "bos_token",
-  "eos_token",
-  "unk_token",
-  "sep_token",
-  "pad_token",
-  "cls_token",
-  "mask_token",
-] as const;
-export type SpecialName = (typeof specialNames)[number];
+import { AddedVocabulary, readAddedTokens } from "./tokenization/added-tokens.js";
+import { createDecoder, type Decoder } from "./tokenization/decoders.js";
+import { createModel, type TokenModel } from "./tokenization/models.js";
+import { createNormalizer } from "./tokenization/normalizers.js";
+import { Piece } from "./tokenization/pieces.js";
+import { createFrame, type Frame } from "./tokenization/post-processors.js";
+import { createPreTokenizer, type PreTokenizer } from "./tokenization/pre-tokenizers.js";
+import { wrong } from "./tokenization/schema.js";
+import { mergeSpecialTokens, type TokenFiles } from "./tokenization/special-tokens.js";
 
 export interface EncodeOptions {
   /** Adds what the post-processor adds, e.g. a begin token. Default true, as in `transformers`. */
@@ -29,9 +24,16 @@ export interface DecodeOptions {
   skipSpecialTokens?: boolean;
 }
 
+/** Tokens with the stretch of the text that each stands for, in UTF-16 units. */
+export interface Encoding {
+  ids: number[];
+  starts: number[];
+  ends: number[];
+}
+
 export class Tokenizer {
   /** The named special tokens, as chat templates see them. */
-  readonly specialTokens: Readonly<Partial<Record<SpecialName, string>>>;
+  readonly specialTokens: Readonly<Record<string, string>>;
   readonly bosId: number | null;
   readonly eosId: number | null;
   readonly padId: number | null;
@@ -42,62 +44,136 @@ export class Tokenizer {
   readonly specialIds: ReadonlySet<number>;
   /** Equal for tokenizers that map every text to the same ids. */
   readonly hash: string;
-  private readonly inner: HfTokenizer;
-  private readonly decoder: DecodeStep | null;
+  /** What the post-processor puts before and after a text. */
+  readonly frame: Readonly<Frame>;
+  private readonly model: TokenModel;
+  private readonly added: AddedVocabulary;
+  private readonly preTokenizer: PreTokenizer | null;
+  private readonly decoder: Decoder | null;
 
-  /** `json` is tokenizer.json, `config` tokenizer_config.json, `file` is named in error messages. */
-  constructor(json: Json, config: Json = {}, file = "tokenizer.json") {
-    const named = namedTokens(config);
-    this.specialTokens = named;
+  /** `file` is named in error messages. */
+  constructor({ json, config = {}, map, added }: TokenFiles, file = "tokenizer.json") {
     try {
-      const adapted = adaptTokenizer(json, Object.values(named), file);
-      this.inner = new HfTokenizer(adapted, {});
+      const normalizer = createNormalizer(partOf(json, "normalizer"), "normalizer");
+      this.preTokenizer = createPreTokenizer(partOf(json, "pre_tokenizer"), "pre_tokenizer");
+      this.model = createModel(json.model, "model");
+      this.decoder = createDecoder(partOf(json, "decoder"), "decoder");
+      const special = mergeSpecialTokens({ json, config, map, added });
+      this.added = new AddedVocabulary(this.model, normalizer, config.split_special_tokens === true);
+      this.added.add(readAddedTokens(json.added_tokens, "added_tokens"));
+      this.added.add(special.toAdd);
+      this.added.add(special.special);
+      this.specialTokens = special.named;
+      const id = (name: string) => this.idOf(special.named[name] ?? "");
+      this.bosId = id("bos_token");
+      this.eosId = id("eos_token");
+      this.padId = id("pad_token");
+      this.unkId = id("unk_token");
+      const written = createFrame(partOf(json, "post_processor"), "post_processor");
+      this.frame = frameOf(config, written, this);
     } catch (error) {
-      if (error instanceof UserError) throw error;
-      throw new UserError(`${file} is not a tokenizer that can be read: ${(error as Error).message}`);
+      if (!(error instanceof UserError)) throw error;
+      throw new UserError(`${file}: ${error.message}`);
     }
-    this.decoder = createDecoder((json.decoder ?? null) as Json | null, file);
-    const id = (name: SpecialName) => this.idOf(named[name] ?? "");
-    this.bosId = id("bos_token");
-    this.eosId = id("eos_token");
-    this.padId = id("pad_token");
-    this.unkId = id("unk_token");
-    const added = [...this.inner.get_added_tokens_decoder()];
-    this.specialIds = new Set(added.filter(([, token]) => token.special).map(([id]) => id));
-    this.vocabSize = this.inner.model!.vocab.length;
+    const ids = [...this.added.byId];
+    this.specialIds = new Set(
+      ids.filter(([, { content }]) => this.added.isSpecial(content)).map(([id]) => id),
+    );
+    this.vocabSize = ids.reduce((most, [id]) => Math.max(most, id + 1), this.model.idCount);
     this.hash = hashTokenizer(json);
   }
 
-  /** Reads tokenizer.json and, for the named special tokens, tokenizer_config.json or special_tokens_map.json. */
+  /** Reads tokenizer.json and, for special and added tokens, the files beside it. */
   static async load(dir: string): Promise<Tokenizer> {
     const file = join(dir, "tokenizer.json");
     const json = await readJson(
       file,
       "a model directory needs the tokenizer.json of its Hugging Face repository",
     );
-    const config = await readJsonIfPresent(join(dir, "tokenizer_config.json"));
-    const map = await readJsonIfPresent(join(dir, "special_tokens_map.json"));
-    return new Tokenizer(json, { ...map, ...config }, file);
+    return new Tokenizer(
+      {
+        json,
+        config: await readJsonIfPresent(join(dir, "tokenizer_config.json")),
+        map: await readJsonIfPresent(join(dir, "special_tokens_map.json")),
+        added: await readJsonIfPresent(join(dir, "added_tokens.json")),
+      },
+      file,
+    );
   }
 
-  encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
-    return this.inner.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    return this.encodeWithOffsets(text, options).ids;
+  }
+
+  /** Tokens and where they are in `text`; what the post-processor adds stands for nothing, at its beginning or end. */
+  encodeWithOffsets(text: string, { addSpecialTokens = true }: EncodeOptions = {}): Encoding {
+    const { before, after } = addSpecialTokens ? this.frame : { before: [], after: [] };
+    const encoding: Encoding = {
+      ids: [...before],
+      starts: before.map(() => 0),
+      ends: before.map(() => 0),
+    };
+    for (const part of this.added.extract(text)) {
+      if (part instanceof Piece) this.encodePiece(part, encoding);
+      else append(encoding, part.id, part.start, part.end);
+    }
+    for (const id of after) append(encoding, id, text.length, text.length);
+    return encoding;
+  }
+
+  private encodePiece(piece: Piece, encoding: Encoding): void {
+    for (const part of this.preTokenizer ? this.preTokenizer([piece]) : [piece]) {
+      if (part.text === "") continue;
+      for (const { id, from, to } of this.model.tokenize(part.text))
+        append(encoding, id, part.startOf(from), part.endOf(to));
+    }
   }
 
   /** Ids outside the vocabulary have no text. */
   decode(ids: Iterable<number>, { skipSpecialTokens = false }: DecodeOptions = {}): string {
     const tokens: string[] = [];
     for (const id of ids) {
-      const token = this.inner.id_to_token(id);
-      if (token !== undefined && !(skipSpecialTokens && this.specialIds.has(id))) tokens.push(token);
+      const token = this.added.tokenOf(id);
+      if (token !== undefined && !(skipSpecialTokens && this.added.isSpecial(token))) tokens.push(token);
     }
     return this.decoder ? this.decoder(tokens).join("") : tokens.join(" ");
   }
 
   /** The id of one token's exact text; null when the vocabulary lacks it. */
   idOf(token: string): number | null {
-    return this.inner.token_to_id(token) ?? null;
+    return this.added.idOf(token) ?? null;
   }
+
+  /** The text of one token as the vocabulary has it. */
+  tokenOf(id: number): string | null {
+    return this.added.tokenOf(id) ?? null;
+  }
+}
+
+function append({ ids, starts, ends }: Encoding, id: number, start: number, end: number): void {
+  ids.push(id);
+  starts.push(start);
+  ends.push(end);
+}
+
+/** A part of tokenizer.json, null where it has none. */
+function partOf(json: Json, key: string): Json | null {
+  const part = json[key] ?? null;
+  if (part !== null && !isObject(part)) throw wrong(key, "an object or null", part);
+  return part;
+}
+
+/** tokenizer_config.json may say itself whether a text begins and ends with the named tokens. */
+function frameOf(
+  { add_bos_token: addsBos, add_eos_token: addsEos }: Json,
+  written: Frame,
+  { bosId, eosId }: Pick<Tokenizer, "bosId" | "eosId">,
+): Frame {
+  if (addsBos === undefined && addsEos === undefined) return written;
+  return {
+    before: addsBos && bosId !== null ? [bosId] : [],
+    after: addsEos && eosId !== null ? [eosId] : [],
+  };
 }
 
 /**
@@ -130,201 +206,4 @@ export class StreamDecoder {
 /** Padding and truncation are settings of a caller, not of the mapping from text to ids. */
 export function hashTokenizer({ padding: _, truncation: __, ...mapping }: Json): string {
   return createHash("sha256").update(JSON.stringify(mapping)).digest("hex");
-}
-
-/** The special tokens that tokenizer_config.json names. */
-export function namedTokens(config: Json): Partial<Record<SpecialName, string>> {
-  const named: Partial<Record<SpecialName, string>> = {};
-  for (const name of specialNames) {
-    const content = contentOf(config[name]);
-    if (content !== undefined) named[name] = content;
-  }
-  return named;
-}
-
-/** Special tokens are strings, or objects that carry one. */
-function contentOf(token: unknown): string | undefined {
-  if (typeof token === "string") return token;
-  return isObject(token) && typeof token.content === "string" ? token.content : undefined;
-}
-
-function adaptTokenizer(json: Json, named: readonly string[], file: string): Json {
-  return {
-    normalizer: null,
-    post_processor: null,
-    decoder: null,
-    ...json,
-    added_tokens: withNamedTokens(json, named),
-    pre_tokenizer: adaptPreTokenizer((json.pre_tokenizer ?? null) as Json | null, file),
-  };
-}
-
-/** `transformers` makes every named token an added, special one, appending those that the vocabulary lacks. */
-function withNamedTokens(json: Json, named: readonly string[]): Json[] {
-  const added = ((json.added_tokens ?? []) as Json[]).map((token) =>
-    named.includes(token.content as string) ? { ...token, special: true } : token,
-  );
-  const model = json.model as { vocab: Record<string, number> };
-  const known = new Set(added.map((token) => token.content));
-  const missing = [...new Set(named)].filter((content) => !known.has(content));
-  if (missing.length === 0 || Array.isArray(model.vocab)) return added;
-  let next = 0;
-  for (const id of [...Object.values(model.vocab), ...added.map(({ id }) => id as number)])
-    next = Math.max(next, id + 1);
-  for (const content of missing) {
-    const id = Object.hasOwn(model.vocab, content) ? model.vocab[content]! : next++;
-    added.push({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    });
-  }
-  return added;
-}
-
-/** GPT-2's pattern, which the Rust `ByteLevel` applies; its `\s` is the Unicode property, unlike JavaScript's. */
-const gpt2Pattern = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-const split = (pattern: string): Json => ({
-  type: "Split",
-  pattern: { Regex: pattern },
-  behavior: "Isolated",
-  invert: false,
-});
-
-/**
- * Rewrites the pre-tokenizers whose JavaScript version splits differently from the Rust one into equivalent ones that
- * agree:
- * - `ByteLevel` with its own pattern uses JavaScript's `\s`, which has U+FEFF and lacks U+0085;
- * - `Digits` knows ASCII digits only, Rust every numeric character;
- * - `Punctuation` joins runs, Rust isolates each mark by default;
- * - `Metaspace` ignores `split` (default true: a piece begins at every replacement character) and the older
- *   `add_prefix_space`;
- * - an inverted, isolated `Split` drops what lies between the matches, Rust keeps it.
- */
-function adaptPreTokenizer(config: Json | null, file: string): Json | null {
-  if (config === null) return null;
-  const sequence = (...pretokenizers: Json[]): Json => ({ type: "Sequence", pretokenizers });
-  switch (config.type) {
-    case "Sequence":
-      return sequence(...(config.pretokenizers as Json[]).map((part) => adaptPreTokenizer(part, file)!));
-    case "ByteLevel": {
-      if (config.use_regex === false) return config;
-      const bytes = { ...config, use_regex: false, add_prefix_space: false };
-      // A space for a space: of `Metaspace` only the prefix remains.
-      const prefix = { type: "Metaspace", replacement: " ", prepend_scheme: "always" };
-      return config.add_prefix_space
-        ? sequence(prefix, split(gpt2Pattern), bytes)
-        : sequence(split(gpt2Pattern), bytes);
-    }
-    case "Digits":
-      return split(config.individual_digits ? "\\p{N}" : "\\p{N}+");
-    case "Punctuation":
-      if ((config.behavior ?? "Isolated") !== "Isolated") return config;
-      return split("[\\p{P}\\x21-\\x2F\\x3A-\\x40\\x5B-\\x60\\x7B-\\x7E]");
-    case "Metaspace": {
-      const { replacement = "\u2581", add_prefix_space: prefix = true, split: splits = true } = config;
-      const metaspace = { ...config, prepend_scheme: config.prepend_scheme ?? (prefix ? "always" : "never") };
-      return splits ? sequence(metaspace, split(`${replacement}[^${replacement}]*`)) : metaspace;
-    }
-    case "Split": {
-      const behavior = config.behavior;
-      if (behavior !== "Isolated" && behavior !== "Removed") {
-        throw new UserError(`${file}: pre-tokenizer Split with behavior "${behavior}" is not supported`);
-      }
-      return behavior === "Isolated" ? { ...config, invert: false } : config;
-    }
-    default:
-      return config;
-  }
-}
-
-/** The inverse of GPT-2's map from bytes to printable characters. */
-const byteOfCharacter = new Map<string, number>();
-for (let byte = 0, next = 256; byte < 256; byte++) {
-  const isPrintable = (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
-  byteOfCharacter.set(String.fromCharCode(isPrintable ? byte : next++), byte);
-}
-
-const lossyUtf8 = new TextDecoder("utf-8", { ignoreBOM: true });
-const strictUtf8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
-
-/** One step of decoding: tokens to pieces of text. */
-type DecodeStep = (tokens: string[]) => string[];
-
-function createDecoder(config: Json | null, file: string): DecodeStep | null {
-  if (config === null) return null;
-  const create = decoders[config.type as string];
-  if (create === undefined) throw new UserError(`${file}: decoder "${config.type}" is not supported`);
-  return create(config, file);
-}
-
-const decoders: Record<string, (config: Json, file: string) => DecodeStep> = {
-  ByteLevel: () => decodeByteLevel,
-  ByteFallback: () => decodeByteFallback,
-  Fuse: () => (tokens) => [tokens.join("")],
-  Sequence: (config, file) => {
-    const steps = (config.decoders as Json[]).map((step) => createDecoder(step, file)!);
-    return (tokens) => steps.reduce((pieces, step) => step(pieces), tokens);
-  },
-  Replace: ({ pattern, content }) => {
-    const { String: literal, Regex: regex } = pattern as { String?: string; Regex?: string };
-    const from = regex === undefined ? literal! : new RegExp(regex, "gu");
-    return (tokens) => tokens.map((token) => token.replaceAll(from, () => content as string));
-  },
-  Strip: ({ content, start, stop }) => {
-    const inner = (token: string) => {
-      let [from, to] = [0, token.length];
-      while (from < Math.min(to, start as number) && token[from] === content) from++;
-      while (to > from && token.length - to < (stop as number) && token[to - 1] === content) to--;
-      return token.slice(from, to);
-    };
-    return (tokens) => tokens.map(inner);
-  },
-  /** The first token loses every replacement character, unless no prefix is ever added. */
-  Metaspace: ({ replacement = "\u2581", prepend_scheme: scheme }) => {
-    const first = scheme === "never" ? " " : "";
-    return (tokens) =>
-      tokens.map((token, i) => token.replaceAll(replacement as string, i === 0 ? first : " "));
-  },
-};
-
-/** Decodes the bytes of all tokens together. */
-function decodeByteLevel(tokens: string[]): string[] {
-  const bytes: number[] = [];
-  for (const token of tokens) {
-    const own = Array.from(token, (character) => byteOfCharacter.get(character));
-    // A token with other characters (an added one) stands for its own UTF-8 text.
-    bytes.push(...(own.includes(undefined) ? Buffer.from(token, "utf8") : (own as number[])));
-  }
-  return [lossyUtf8.decode(Uint8Array.from(bytes))];
-}
-
-/** An invalid run of bytes becomes one replacement character for each byte. */
-function decodeByteFallback(tokens: string[]): string[] {
-  const out: string[] = [];
-  let run: number[] = [];
-  const flush = () => {
-    if (run.length === 0) return;
-    try {
-      out.push(strictUtf8.decode(Uint8Array.from(run)));
-    } catch {
-      out.push(...run.map(() => "\ufffd"));
-    }
-    run = [];
-  };
-  for (const token of tokens) {
-    const byte = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
-    if (byte !== undefined) {
-      run.push(Number.parseInt(byte, 16));
-    } else {
-      flush();
-      out.push(token);
-    }
-  }
-  flush();
-  return out;
 }

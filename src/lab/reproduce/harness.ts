@@ -1,13 +1,12 @@
 // Runs an experiment over seeds: each seed, or each part of one, in a process of its own, finished seeds kept, then one
 // page and one JSON document made of all of them.
 
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { writeFileAtomic } from "../../base/atomic.js";
 import { UserError } from "../../base/errors.js";
-import { makeDirectory } from "../../base/files.js";
 import { renderReport } from "../../dashboard/report.js";
 import { runInChild } from "../../run/child.js";
 import { InterruptedError, type RunContext } from "../../run/context.js";
@@ -57,7 +56,7 @@ export async function reproduce(given: ReproduceOptions): Promise<ReproduceResul
   await claim(out, { experiment: name, quick, options }, given.resume);
 
   const sharedDir = join(out, "shared");
-  await makeDirectory(sharedDir);
+  await mkdir(sharedDir, { recursive: true });
   const log = (line: string) => reporter.note(line);
   const threads = availableParallelism();
   await untilStopped(signal, () =>
@@ -167,6 +166,6 @@ async function claim(out: string, settings: object, resume: boolean): Promise<vo
     );
   if (earlier && !resume)
     throw new UserError(`${out} holds this experiment already; continue it with --resume, or choose --out`);
-  await makeDirectory(out);
+  await mkdir(out, { recursive: true });
   if (!earlier) await writeFileAtomic(path, text);
 }

@@ -1,0 +1,174 @@
+// The normalizers of the Rust `tokenizers` library: text to text, with where each unit was before.
+
+import type { Json } from "../json.js";
+import { byteCharacters } from "./bytes.js";
+import { compilePattern } from "./patterns.js";
+import type { Piece } from "./pieces.js";
+import { readCharsMap } from "./precompiled.js";
+import { type Part, part } from "./schema.js";
+
+export type Normalizer = (piece: Piece) => Piece;
+
+export function createNormalizer(json: Json | null, place: string): Normalizer | null {
+  return json === null ? null : part(normalizers, json, { place, what: "normalizer" });
+}
+
+/** What each code point becomes; undefined keeps it. */
+function mapPoints(piece: Piece, map: (point: string) => string | undefined): Piece {
+  let isSame = true;
+  const rebuilt = piece.rebuild((out) => {
+    let at = 0;
+    for (const point of piece.text) {
+      const mapped = map(point);
+      if (mapped === undefined || mapped === point) out.keep(at, at + point.length);
+      else {
+        isSame = false;
+        out.push(mapped, at, at + point.length);
+      }
+      at += point.length;
+    }
+  });
+  return isSame ? piece : rebuilt;
+}
+
+const forms = ["NFC", "NFD", "NFKC", "NFKD"] as const;
+
+/** A character with the marks on it is normalized apart from its neighbours, so that positions are known. */
+const cluster = /[^\p{M}]\p{M}*|\p{M}+/gu;
+
+const normalForm =
+  (form: (typeof forms)[number]): Normalizer =>
+  (piece) => {
+    const whole = piece.text.normalize(form);
+    if (whole === piece.text) return piece;
+    const rebuilt = piece.rebuild((out) => {
+      for (const { 0: text, index } of piece.text.matchAll(cluster)) {
+        const normal = text.normalize(form);
+        if (normal === text) out.keep(index, index + text.length);
+        else out.push(normal, index, index + text.length);
+      }
+    });
+    if (rebuilt.text === whole) return rebuilt;
+    // Neighbours that join (Hangul syllables, say): the positions are known as a whole only.
+    return piece.rebuild((out) => out.push(whole, 0, piece.text.length));
+  };
+
+const lowercase: Normalizer = (piece) => mapPoints(piece, (point) => point.toLowerCase());
+const stripAccents: Normalizer = (piece) =>
+  mapPoints(piece, (point) => (/\p{M}/u.test(point) ? "" : undefined));
+
+const whiteSpace = /\p{White_Space}/u;
+
+function stripSides(piece: Piece, left: boolean, right: boolean): Piece {
+  let [from, to] = [0, piece.text.length];
+  if (left) while (from < to && whiteSpace.test(piece.text[from]!)) from++;
+  if (right) while (to > from && whiteSpace.test(piece.text[to - 1]!)) to--;
+  return piece.slice(from, to);
+}
+
+const cjk =
+  /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]/u;
+
+const bertCleaned = (point: string): string | undefined => {
+  if (point === "\0" || point === "\ufffd") return "";
+  if (/[\t\n\r]/.test(point)) return " ";
+  if (/[\p{Cc}\p{Cf}\p{Cn}\p{Co}]/u.test(point)) return "";
+  return whiteSpace.test(point) ? " " : undefined;
+};
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: those that the library removes
+const nmtRemoved = /[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]/;
+const nmtSpace = /[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/;
+
+const normalizers: Record<string, Part<Normalizer>> = {
+  Sequence: ({ list }) => {
+    const steps = list("normalizers").map((json, i) =>
+      part(normalizers, json.value, { place: json.place, what: `normalizer ${i + 1}` }),
+    );
+    return (piece) => steps.reduce((text, step) => step(text), piece);
+  },
+  NFC: () => normalForm("NFC"),
+  NFD: () => normalForm("NFD"),
+  NFKC: () => normalForm("NFKC"),
+  NFKD: () => normalForm("NFKD"),
+  Lowercase: () => lowercase,
+  StripAccents: () => stripAccents,
+  Strip: ({ flag }) => {
+    const [left, right] = [flag("strip_left", true), flag("strip_right", true)];
+    return (piece) => stripSides(piece, left, right);
+  },
+  Prepend: ({ text }) => {
+    const prefix = text("prepend");
+    return (piece) => (piece.text === "" ? piece : piece.prepend(prefix));
+  },
+  Replace: ({ text, pattern, place }) => {
+    const content = text("content");
+    const find = compilePattern(pattern("pattern"), place);
+    return (piece) => {
+      const stretches = find(piece.text);
+      if (!stretches.some(({ isMatch }) => isMatch)) return piece;
+      return piece.rebuild((out) => {
+        for (const { from, to, isMatch } of stretches)
+          isMatch ? out.push(content, from, to) : out.keep(from, to);
+      });
+    };
+  },
+  ByteLevel: () => (piece) => toByteCharacters(piece),
+  BertNormalizer: ({ flag, maybeFlag }) => {
+    const [clean, chinese, lower] = [
+      flag("clean_text", true),
+      flag("handle_chinese_chars", true),
+      flag("lowercase", true),
+    ];
+    const accents = maybeFlag("strip_accents") ?? lower;
+    const decompose = normalForm("NFD");
+    const strip: Normalizer = (piece) =>
+      mapPoints(decompose(piece), (point) => (/\p{Mn}/u.test(point) ? "" : undefined));
+    return (piece) => {
+      let out = piece;
+      if (clean) out = mapPoints(out, bertCleaned);
+      if (chinese) out = mapPoints(out, (point) => (cjk.test(point) ? ` ${point} ` : undefined));
+      if (accents) out = strip(out);
+      return lower ? lowercase(out) : out;
+    };
+  },
+  Nmt: () => (piece) =>
+    mapPoints(piece, (point) => (nmtRemoved.test(point) ? "" : nmtSpace.test(point) ? " " : undefined)),
+  Precompiled: ({ text, place }) => {
+    const map = readCharsMap(text("precompiled_charsmap"), place);
+    return (piece) =>
+      piece.rebuild((out) => {
+        for (const { segment, index } of graphemes.segment(piece.text)) {
+          const whole = Buffer.byteLength(segment) < 6 ? map(segment) : null;
+          if (whole !== null) out.push(whole, index, index + segment.length);
+          else {
+            let at = index;
+            for (const point of segment) {
+              const one = map(point);
+              if (one === null) out.keep(at, at + point.length);
+              else out.push(one, at, at + point.length);
+              at += point.length;
+            }
+          }
+        }
+      });
+  },
+};
+
+const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" });
+
+/** Every byte of the text's UTF-8 as GPT-2's character for it. */
+export function toByteCharacters(piece: Piece): Piece {
+  if (/^[\x21-\x7e]*$/.test(piece.text)) return piece;
+  return piece.rebuild((out) => {
+    let at = 0;
+    for (const point of piece.text) {
+      const bytes = Buffer.from(point, "utf8");
+      let text = "";
+      for (const byte of bytes) text += byteCharacters[byte]!;
+      if (text === point) out.keep(at, at + point.length);
+      else out.push(text, at, at + point.length);
+      at += point.length;
+    }
+  });
+}

@@ -1,0 +1,108 @@
+// The regular expressions of tokenizer.json, which are Oniguruma's (the Rust library's engine), as JavaScript's. A file
+// may hold any pattern, `(a+)+$` too: one that is not of the well-known kind runs against a deadline.
+
+import { createContext, Script } from "node:vm";
+import { toRegExp } from "oniguruma-to-es";
+import { UserError } from "../../base/errors.js";
+import type { Matcher, Stretch } from "./pieces.js";
+
+/** GPT-2's pattern, which `ByteLevel` splits with. */
+export const gpt2Pattern =
+  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+/** Patterns of common models, whose time is known to grow with the length of the text only. */
+const wellKnown: ReadonlySet<string> = new Set([
+  gpt2Pattern,
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+]);
+
+/** Milliseconds for all matches of one pattern in one text. */
+const deadline = 3000;
+const context = createContext({ work: null as (() => unknown) | null });
+const script = new Script("work()");
+
+/** Runs `work`, which may be in a regular expression for ever, to an end. */
+function beforeDeadline<T>(work: () => T, tooLong: () => Error): T {
+  context.work = work;
+  try {
+    return script.runInContext(context, { timeout: deadline }) as T;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ERR_SCRIPT_EXECUTION_TIMEOUT") throw tooLong();
+    throw error;
+  } finally {
+    context.work = null;
+  }
+}
+
+/** The pattern of a `{ String }` or `{ Regex }`. `place` is the file and key, for errors. */
+export function compilePattern(pattern: { String?: string; Regex?: string }, place: string): Matcher {
+  if (pattern.String !== undefined) return literalMatcher(pattern.String);
+  return regexMatcher(pattern.Regex!, place);
+}
+
+export function regexMatcher(source: string, place: string): Matcher {
+  let regex: RegExp;
+  try {
+    regex = toRegExp(source, { global: true, rules: { captureGroup: true } });
+  } catch (error) {
+    throw new UserError(
+      `${place}: the regular expression ${JSON.stringify(source.slice(0, 200))} is not supported: ${(error as Error).message}`,
+    );
+  }
+  const find = (text: string) => stretchesOf(text, regex);
+  if (wellKnown.has(source)) return find;
+  return (text) =>
+    beforeDeadline(
+      () => find(text),
+      () =>
+        new UserError(
+          `${place}: the regular expression ${JSON.stringify(source.slice(0, 200))} takes more than ${deadline / 1000} seconds on a text of ${text.length} characters`,
+        ),
+    );
+}
+
+export function literalMatcher(literal: string): Matcher {
+  return (text) => {
+    const matches: [number, number][] = [];
+    if (literal === "") return between(text, matches);
+    for (let at = text.indexOf(literal); at >= 0; at = text.indexOf(literal, at + literal.length))
+      matches.push([at, at + literal.length]);
+    return between(text, matches);
+  };
+}
+
+/** Every character that a test accepts is a match of its own. */
+export function characterMatcher(one: RegExp): Matcher {
+  const all = new RegExp(one.source, "gu");
+  return (text) => stretchesOf(text, all);
+}
+
+function stretchesOf(text: string, regex: RegExp): Stretch[] {
+  const matches: [number, number][] = [];
+  let last = -1;
+  for (const match of text.matchAll(regex)) {
+    const end = match.index + match[0].length;
+    // Not an empty match right after another, as in the Rust library.
+    if (end > match.index || match.index !== last) matches.push([match.index, end]);
+    last = end;
+  }
+  return between(text, matches);
+}
+
+function between(text: string, matches: readonly [number, number][]): Stretch[] {
+  const stretches: Stretch[] = [];
+  let last = 0;
+  for (const [from, to] of matches) {
+    if (from > last) stretches.push({ from: last, to: from, isMatch: false });
+    stretches.push({ from, to, isMatch: true });
+    last = to;
+  }
+  if (last < text.length) stretches.push({ from: last, to: text.length, isMatch: false });
+  return stretches;
+}
+
+export const inverted =
+  (matcher: Matcher): Matcher =>
+  (text) =>
+    matcher(text).map(({ from, to, isMatch }) => ({ from, to, isMatch: !isMatch }));
