@@ -24,9 +24,15 @@ type Row = z.output<typeof row>;
 
 const reference = ({ answer, solution }: Row) => answer ?? referenceAnswer(solution);
 
-/** The answer of Minerva's closing sentence; an earlier mention of the final answer is no part of it. */
-const minervaAnswer = (text: string) =>
-  /final answer is:?\s*((?:(?!final answer is).)*?)\.?\s*I hope it is correct/is.exec(text)?.[1];
+/** The answer of Minerva's closing sentence, the last mention of the final answer before it; linear in the text. */
+function minervaAnswer(text: string): string | undefined {
+  const lower = text.toLowerCase();
+  const from = lower.indexOf("final answer is");
+  const close = from < 0 ? -1 : lower.indexOf("i hope it is correct", from);
+  if (close < 0) return undefined;
+  const start = lower.lastIndexOf("final answer is", close) + "final answer is".length;
+  return text.slice(start, close).trim().replace(/^:/, "").replace(/\.$/, "").trim();
+}
 
 /** The final answer of a response: Minerva's sentence, a box, or "... final answer is X" at the end. */
 export function finalAnswer(text: string): string | undefined {

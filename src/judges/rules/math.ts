@@ -3,14 +3,21 @@
 
 import { z } from "zod";
 import { hasColumn, judgeKind } from "../kind.js";
-import { satisfied, violated } from "../verdict.js";
+import { failed, satisfied, violated } from "../verdict.js";
 import { equivalent } from "./math/equivalent.js";
 import { finalAnswerSentence, lastBoxed, referenceAnswer } from "./math/extract.js";
+
+/** The reference as text; undefined for what is no answer: an object, an empty text, a worked solution without its end. */
+function readReference(value: unknown): string | undefined {
+  const isText = typeof value === "string" || typeof value === "number" || typeof value === "bigint";
+  const reference = isText ? referenceAnswer(String(value)) : "";
+  return /[^\s$]/.test(reference) ? reference : undefined;
+}
 
 const extractors = { final_answer: finalAnswerSentence, boxed: lastBoxed };
 
 export const math = judgeKind({
-  version: "2",
+  version: "3",
   kind: "rule",
   truncated: "violated",
   options: z.strictObject({
@@ -24,7 +31,8 @@ export const math = judgeKind({
   create: ({ answerKey, formats }) => ({
     applies: hasColumn(answerKey),
     judge({ response, metadata }) {
-      const reference = referenceAnswer(String(metadata[answerKey]));
+      const reference = readReference(metadata[answerKey]);
+      if (reference === undefined) return failed(`the column "${answerKey}" holds no answer to compare with`);
       const found = formats.map((format) => extractors[format](response)).find((text) => text !== undefined);
       if (found === undefined) {
         return violated('the response does not end with "final answer is ..." nor with \\boxed{...}', {

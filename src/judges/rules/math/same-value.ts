@@ -1,0 +1,214 @@
+// Whether two expressions are equal, with a proof obligation. Exact fractions are compared exactly; rational functions at
+// exact fractional points, where a difference of two that are not the same has too few roots to be met by chance (Schwartz
+// and Zippel). Everything else is evaluated at many points of the common real domain: a difference in doubles beyond their
+// error bounds refutes, and agreement is confirmed in decimals of 50 digits and more, relative to the terms that cancelled.
+
+import { hash32, uniformAt } from "../../../base/random.js";
+import { decimals, maxDigits, type Precise, sizeOf } from "./decimals.js";
+import { evaluate, isArithmetic, type Point } from "./evaluate.js";
+import { exactField, exactValue, isRationalFunction } from "./exact.js";
+import { type Approximate, doubles } from "./numeric.js";
+import { integer, isEqual, type Rational, rational } from "./rational.js";
+import { isCall, key, type Node, some, unknowns } from "./tree.js";
+
+const seed = 20240930;
+
+const uniform = (unknown: string, k: number) => uniformAt(seed, hash32(unknown), k);
+
+/** Points at which rational functions are compared: numerators of 30 bits. */
+const exactPoints = 5;
+
+function exactPoint(k: number): Point<Rational> {
+  return (unknown) => {
+    const n = BigInt(Math.floor(uniform(unknown, 1000 + k) * 2 ** 30)) + 1n;
+    return rational(k % 2 === 0 ? n : -n, BigInt(k < 3 ? 1 : 7 * k + 1));
+  };
+}
+
+/** Undefined where the values are too large, or exist at too few points. */
+function sameRationalFunctions(a: Node, b: Node): boolean | undefined {
+  let compared = 0;
+  for (let k = 0; k < exactPoints; k++) {
+    const point = exactPoint(k);
+    const [x, y] = [evaluate(a, point, exactField), evaluate(b, point, exactField)];
+    if (x === undefined || y === undefined) continue;
+    if (!isEqual(x, y)) return false;
+    compared++;
+  }
+  return compared >= 3 ? true : undefined;
+}
+
+/** Numbers written in the expressions: steps and edges of domains are near them. */
+function constantsOf(nodes: readonly Node[]): number[] {
+  const found = new Set<number>();
+  for (const node of nodes)
+    some(node, (part) => {
+      const value = part.kind === "number" ? Number(part.value.n) / Number(part.value.d) : Number.NaN;
+      if (Number.isFinite(value) && Math.abs(value) < 1e6) found.add(Math.abs(value));
+      return found.size > 8;
+    });
+  return [...found];
+}
+
+const scales = [1, 1, 3, 10, 40, 300];
+
+/**
+ * Real points, of either sign and several sizes and beside the numbers in the expressions; then whole points, for what is
+ * defined there alone.
+ */
+function candidatePoints(nodes: readonly Node[], names: readonly string[]): Map<string, number>[] {
+  const edges = constantsOf(nodes);
+  const points: Map<string, number>[] = [];
+  const place = (value: (name: string, k: number) => number) => (k: number) =>
+    new Map(names.map((name) => [name, value(name, k)]));
+  const generic = place((name, k) => {
+    const size = 0.2 + 2.7 * uniform(name, k);
+    return size * scales[k % scales.length]! * (k % 4 < 2 || uniform(name, 500 + k) < 0.3 ? 1 : -1);
+  });
+  for (let k = 0; k < 24; k++) points.push(generic(k));
+  const beside = place((name, k) => {
+    const edge = edges[Math.floor(uniform(name, 2000 + k) * edges.length)] ?? 1;
+    return (uniform(name, 3000 + k) < 0.5 ? -1 : 1) * edge + (uniform(name, 4000 + k) - 0.5) * 1.8;
+  });
+  for (let k = 0; k < 24 && edges.length > 0; k++) points.push(beside(k));
+  const whole = place((name, k) =>
+    k < 10
+      ? k + 1 + Math.floor(uniform(name, 5000 + k) * (names.length > 1 ? 6 : 1))
+      : Math.floor(uniform(name, 5000 + k) * 13),
+  );
+  for (let k = 0; k < 16; k++) points.push(whole(k));
+  return points;
+}
+
+const agreesIn = (x: Approximate, y: Approximate) => Math.abs(x.value - y.value) <= 4 * (x.error + y.error);
+
+/** How many points must be compared, and how many of them are confirmed in decimals. */
+const [minAgreeing, confirmed] = [6, 3];
+
+/** Points of the common real domain, or false as soon as the values differ at one. */
+function realPoints(a: Node, b: Node, points: readonly Map<string, number>[]): Map<string, number>[] | false {
+  const common: Map<string, number>[] = [];
+  for (const at of points) {
+    const point: Point<Approximate> = (name) => {
+      const value = at.get(name);
+      return value === undefined ? undefined : { value, error: 0 };
+    };
+    const x = evaluate(a, point, doubles);
+    const y = x && evaluate(b, point, doubles);
+    if (!x || !y) continue;
+    if (!agreesIn(x, y)) return false;
+    common.push(at);
+  }
+  return common;
+}
+
+const startDigits = 50;
+
+/**
+ * Agreement of two values: they differ by no more than the error of their computation, and that error is 1e-12 of what
+ * cancelled or less. Undefined where there is no value, or not enough digits to tell.
+ */
+function agreesPrecisely(
+  a: Node,
+  b: Node,
+  at: ReadonlyMap<string, number>,
+  digits = startDigits,
+): boolean | undefined {
+  const field = decimals(digits);
+  const point: Point<Precise> = (name) => {
+    const value = at.get(name);
+    return value === undefined ? undefined : field.number(exactly(value));
+  };
+  const x = evaluate(a, point, field);
+  const y = x && evaluate(b, point, field);
+  if (!x || !y) return undefined;
+  const difference = field.rules.add!([x, field.rules.negate!([y], [])!], []);
+  if (!difference) return undefined;
+  const error = Math.max(difference.error, -1e15);
+  const isApart = sizeOf(difference) > error + 1;
+  if (isApart) return false;
+  // A term that is smaller than the last digit of another one has not been compared.
+  const needed = field.lostTerms > 0 ? Math.ceil(field.lostTerms) + 30 : 0;
+  if (needed > digits) return needed > maxDigits ? undefined : agreesPrecisely(a, b, at, needed);
+  const size = Math.max(sizeOf(x), sizeOf(y));
+  const isSharp = error < size - 12 || (size < error + 2 && error < -12);
+  if (isSharp) return true;
+  return digits >= 200 ? undefined : agreesPrecisely(a, b, at, digits * 2);
+}
+
+/** A double as a fraction. */
+function exactly(value: number): Rational {
+  if (Number.isSafeInteger(value)) return integer(value);
+  const scale = 2n ** 40n;
+  return rational(BigInt(Math.round(value * 2 ** 40)), scale)!;
+}
+
+const isImaginary = (node: Node) => node.kind === "constant" && node.name === "i";
+const isInfinite = (node: Node) => node.kind === "constant" && node.name === "infinity";
+const isEllipsis = (node: Node) => node.kind === "name" && node.name === "…";
+
+/** Values whose parts are rounded the same way: the points are moved onto the grid on which `exactly` keeps them. */
+const onGrid = (value: number) => Math.round(value * 2 ** 40) / 2 ** 40;
+
+/** Equality of two expressions that are not the same text. */
+export function sameValue(a: Node, b: Node): boolean {
+  if (key(a) === key(b)) return true;
+  // What dots stand for, and what infinity does in a sum, is not known: only the same tree is equal.
+  if ([a, b].some((node) => some(node, (part) => isEllipsis(part) || isInfinite(part)))) return false;
+  const [x, y] = [exactValue(a), exactValue(b)];
+  if (x && y) return isEqual(x, y);
+  const names = [...unknowns(b, isArithmetic, unknowns(a, isArithmetic))].sort();
+  if (names.length > 24) return false;
+  if (names.length > 0 && isRationalFunction(a) && isRationalFunction(b)) {
+    const isSame = sameRationalFunctions(a, b);
+    if (isSame !== undefined) return isSame;
+  }
+  return names.length === 0 ? sameConstants(a, b) : sameFunctions(a, b, names);
+}
+
+function sameConstants(a: Node, b: Node): boolean {
+  if (realPoints(a, b, [new Map()]) === false) return false;
+  return agreesPrecisely(a, b, new Map()) === true;
+}
+
+function sameFunctions(a: Node, b: Node, names: readonly string[]): boolean {
+  const points = candidatePoints([a, b], names).map(
+    (at) => new Map([...at].map(([name, value]) => [name, onGrid(value)])),
+  );
+  const isComplex = [a, b].some((node) => some(node, isImaginary));
+  const common = realPoints(a, b, points);
+  if (common === false) return false;
+  if (common.length >= minAgreeing && !isComplex)
+    return confirm(a, b, common) >= Math.min(confirmed, common.length);
+  // Nowhere real together, or with an i in them: as complex functions.
+  const complex = points.filter((_, k) => k < 8);
+  const results = complex.map((at) => agreesPrecisely(a, b, at));
+  return !results.includes(false) && results.filter((result) => result === true).length >= minAgreeing;
+}
+
+/** How many of some points agree in decimals; -1 when one differs. */
+function confirm(a: Node, b: Node, points: readonly Map<string, number>[]): number {
+  let agreeing = 0;
+  for (let i = 0; i < confirmed; i++) {
+    const at = points[Math.floor((i * (points.length - 1)) / Math.max(1, confirmed - 1))]!;
+    const result = agreesPrecisely(a, b, at);
+    if (result === false) return -1;
+    if (result) agreeing++;
+  }
+  return agreeing;
+}
+
+/** Whether a number is below, at or above another; undefined when it cannot be told. */
+export function order(a: Node, b: Node): number | undefined {
+  const infinite = [a, b].map((node) =>
+    isInfinite(node) ? 1 : isCall(node, "negate") && isInfinite(node.args[0]!) ? -1 : 0,
+  );
+  if (infinite[0] !== 0 || infinite[1] !== 0) return Math.sign(infinite[0]! - infinite[1]!);
+  if (sameValue(a, b)) return 0;
+  const field = decimals(startDigits);
+  const nowhere: Point<Precise> = () => undefined;
+  const [x, y] = [evaluate(a, nowhere, field), evaluate(b, nowhere, field)];
+  if (!x || !y || !x.im.isZero() || !y.im.isZero()) return undefined;
+  const difference = x.re.cmp(y.re);
+  return difference === 0 ? undefined : difference;
+}
