@@ -29,8 +29,13 @@ from reference import (
 VOCAB = 96
 GREEDY_TOKENS = 64
 GREEDY_CANDIDATES = 40
+# Prompts on one side of the border between short and long factors: transformers starts its cache anew there.
+GREEDY_LENGTHS = {"phi3-longrope": (13, 15)}
+# Of which sequence the logits are stored: one that prefixes of any length treat alike.
+LOGITS_OF = {"phi3-longrope": 2}
 # A greedy path is only a fair test where float32 rounding cannot change the best token.
 MIN_GREEDY_MARGIN = 2e-3
+FUSED_TARGETS = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 SIZES = dict(
@@ -80,6 +85,69 @@ CAUSAL = {
     "qwen2-tied": transformers.Qwen2Config(**SIZES, tie_word_embeddings=True, rope_parameters=rope(1e6)),
     "qwen3": transformers.Qwen3Config(**SIZES, head_dim=16, tie_word_embeddings=False, rope_parameters=rope(1e6)),
 }
+# One key head of 8 dimensions and narrow branches: these show a family's own rules, not its size.
+SMALL = {
+    **SIZES,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
+GEMMA = dict(head_dim=8, query_pre_attn_scalar=12, sliding_window=8, tie_word_embeddings=True)
+CAUSAL |= {
+    # Caps small enough to bite: scores and logits of random weights are a few units.
+    "gemma2": transformers.Gemma2Config(
+        **SMALL, **GEMMA, attn_logit_softcapping=2.0, final_logit_softcapping=3.0, rope_parameters=rope()
+    ),
+    # Layers: window, everything, window; a scaled rotary embedding for the full one.
+    "gemma3": transformers.Gemma3TextConfig(
+        **{**SMALL, "num_hidden_layers": 3},
+        **GEMMA,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        rope_parameters={
+            "full_attention": rope(1000.0, rope_type="linear", factor=4.0),
+            "sliding_attention": rope(100.0),
+        },
+    ),
+    "smollm3": transformers.SmolLM3Config(
+        **SMALL, no_rope_layers=[1, 0], tie_word_embeddings=True, rope_parameters=rope(5e5)
+    ),
+    # head_dim 16 of which 12 turn; 12 tokens is where the long factors begin.
+    "phi3-longrope": transformers.Phi3Config(
+        **{**SMALL, "hidden_size": 32},
+        tie_word_embeddings=True,
+        original_max_position_embeddings=12,
+        rope_parameters=rope(
+            rope_type="longrope",
+            partial_rotary_factor=0.75,
+            short_factor=[1.0, 1.1, 1.3, 1.5, 2.0, 2.5],
+            long_factor=[1.0, 1.5, 3.0, 6.0, 8.0, 10.0],
+        ),
+    ),
+    "olmo2": transformers.Olmo2Config(**SMALL, tie_word_embeddings=False, rope_parameters=rope(5e5)),
+    "granite": transformers.GraniteConfig(
+        **SMALL,
+        tie_word_embeddings=True,
+        embedding_multiplier=3.0,
+        attention_multiplier=0.2,
+        residual_multiplier=0.6,
+        logits_scaling=2.0,
+        rope_parameters=rope(),
+    ),
+    "qwen3-yarn": transformers.Qwen3Config(
+        **SMALL,
+        head_dim=16,
+        tie_word_embeddings=True,
+        rope_parameters=rope(
+            100.0,
+            rope_type="yarn",
+            factor=4.0,
+            beta_fast=4.0,
+            beta_slow=1.0,
+            original_max_position_embeddings=32,
+        ),
+    ),
+}
 # The classifier heads are what is new in these, so one layer is enough of a trunk.
 CLASSIFIERS = {
     "llama-reward": transformers.LlamaConfig(
@@ -89,8 +157,16 @@ CLASSIFIERS = {
         **{**SIZES, "num_hidden_layers": 1}, num_labels=1, head_dim=16, rope_parameters=rope(1e6)
     ),
 }
+ONE_LAYER = {**SMALL, "num_hidden_layers": 1, "num_labels": 1}
+CLASSIFIERS |= {
+    "gemma2-reward": transformers.Gemma2Config(**ONE_LAYER, **GEMMA, rope_parameters=rope()),
+    "gemma3-reward": transformers.Gemma3TextConfig(**ONE_LAYER, **GEMMA),
+    "smollm3-reward": transformers.SmolLM3Config(**ONE_LAYER, no_rope_layers=[0], rope_parameters=rope()),
+    "phi3-reward": transformers.Phi3Config(**ONE_LAYER, sliding_window=6, rope_parameters=rope()),
+    "olmo2-reward": transformers.Olmo2Config(**ONE_LAYER, rope_parameters=rope()),
+}
 # These hold every weight after AdamW; the others leave out the matrices of layer 0, which would say nothing new.
-WITH_LORA = ["llama-tied", "qwen2-tied"]
+WITH_LORA = ["llama-tied", "qwen2-tied", "gemma2", "gemma3", "smollm3", "phi3-longrope", "olmo2", "granite"]
 # Checkpoints whose config.json spells the rotary settings as transformers 4 did: rope_theta and rope_scaling.
 LEGACY_CONFIG = ["llama-llama3-rope", "llama-linear-rope-bias"]
 
@@ -171,7 +247,7 @@ def greedy_cases(model, name):
     """For two prompt lengths, the most varied of many greedy paths that never come close to a tie."""
     g = generator(name + "/greedy")
     cases = []
-    for length in (4, 9):
+    for length in GREEDY_LENGTHS.get(name, (4, 9)):
         candidates = []
         for _ in range(GREEDY_CANDIDATES):
             prompt = random_tokens(g, length)
@@ -215,7 +291,8 @@ def settle_adapter_config(path):
 def write_lora(name, directory):
     """A PEFT adapter with a random non-zero B on every linear layer, and the same references for its A and B."""
     target = directory / "lora"
-    config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=LORA_TARGETS, lora_dropout=0.0, task_type="CAUSAL_LM")
+    targets = FUSED_TARGETS if name.startswith("phi3") else LORA_TARGETS
+    config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM")
     model = peft.get_peft_model(load(name, directory.parent, transformers.AutoModelForCausalLM), config)
     randomize(trainable(model), scale=0.7)
     model.save_pretrained(target)
@@ -224,8 +301,9 @@ def write_lora(name, directory):
     with float64_model(model):
         sequences, _ = causal_batch(name)
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([sequences[0]["tokens"]])).logits[0]
-        expected = {"kind": "lora", "logits": {"sequence": 0, "values": rounded(logits, 8)}}
+            chosen = LOGITS_OF.get(name, 0)
+            logits = model(input_ids=torch.tensor([sequences[chosen]["tokens"]])).logits[0]
+        expected = {"kind": "lora", "logits": {"sequence": chosen, "values": rounded(logits, 8)}}
         expected |= language_model_part(model, name, target)
     trained_from = peft.PeftModel.from_pretrained(
         load(name, directory.parent, transformers.AutoModelForCausalLM), target
@@ -248,10 +326,11 @@ def write_causal(name, config, out):
     with float64_model(model):
         sequences, _ = causal_batch(name)
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([sequences[0]["tokens"]])).logits[0]
+            chosen = LOGITS_OF.get(name, 0)
+            logits = model(input_ids=torch.tensor([sequences[chosen]["tokens"]])).logits[0]
             expected = {
                 "kind": "causal-lm",
-                "logits": {"sequence": 0, "values": rounded(logits, 8)},
+                "logits": {"sequence": chosen, "values": rounded(logits, 8)},
                 "greedy": greedy_cases(model, name),
             }
         expected |= language_model_part(model, name, directory)

@@ -2,6 +2,7 @@
 
 `model.double()` alone is not float64: transformers computes the norms and the attention softmax in float32 whatever the
 weights are. `float64_model` lifts both. The rotary angles stay float32, because they are part of what transformers defines.
+Gemma's norm narrows by a method of the tensor, which no name lifts, so its formula is written out here.
 """
 
 import contextlib
@@ -20,19 +21,30 @@ class _TorchWithWideFloat32:
         return getattr(torch, name)
 
 
+def _gemma_norm(self, x):
+    """Gemma's RMSNorm: (1 + w) x / rms(x)."""
+    return self._norm(x) * (1.0 + self.weight)
+
+
 @contextlib.contextmanager
 def float64_model(model):
     """Runs `model` (a decoder, maybe inside PEFT) in float64 from end to end; its weights stay float64 afterwards."""
     model.double().eval()
     modules = {type(m).__module__ for m in model.modules()}
     modeling = [sys.modules[m] for m in modules if m.startswith("transformers.models.")]
+    norms = {type(m) for m in model.modules() if type(m).__name__.startswith("Gemma") and hasattr(m, "_norm")}
+    narrow = {norm: norm.forward for norm in norms}
     for module in modeling:
         module.torch = _TorchWithWideFloat32()
+    for norm in norms:
+        norm.forward = _gemma_norm
     try:
         yield model
     finally:
         for module in modeling:
             module.torch = torch
+        for norm, forward in narrow.items():
+            norm.forward = forward
 
 
 def completion_logprobs(model, sequence):
@@ -52,7 +64,7 @@ def gradients(model, objective):
     """d objective / d parameter for every trainable parameter, as float32."""
     model.zero_grad()
     objective.backward()
-    grads = {name: p.grad.float().clone() for name, p in trainable(model).items()}
+    grads = {name: p.grad.to(torch.float32).clone() for name, p in trainable(model).items()}
     model.zero_grad()
     return grads
 

@@ -242,12 +242,12 @@ class Wave {
     this.bindTemperature(binding);
     binding
       .input("tokens", Tensor.int32(this.tokens, [size, 1]))
-      .input("positions", Tensor.of("int64", this.positions, [size, 1]))
       .input("lengths", Tensor.int32(this.lengths, [size]))
       .input("total", this.total)
       .output("logits", Tensor.float32(this.logits, [size, vocabSize]))
       .output("probabilities", Tensor.float32(this.probabilities, [size, vocabSize]))
       .output("normaliser", Tensor.float32(this.normaliser, [size, 1]));
+    if (binding.takes("positions")) binding.input("positions", Tensor.of("int64", this.positions, [size, 1]));
     this.model.bindRotary(binding, this.capacity);
     this.cache.bindStep(binding, size);
     return binding;

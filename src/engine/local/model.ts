@@ -150,8 +150,9 @@ export class LocalModel {
     });
     binding
       .input("tokens", Tensor.int32(tokens, [sequences.length, width]))
-      .input("positions", Tensor.int64([0]))
       .input("rows", Tensor.int32(rows, [n]));
+    // A model without rotary embeddings has no use for positions.
+    if (binding.takes("positions")) binding.input("positions", Tensor.int64([0]));
     if (binding.takes("inverse")) binding.input("inverse", Tensor.int32(inverse, [inverse.length]));
     this.bindRotary(binding, width);
     this.bindMasks(binding, width);
