@@ -1,6 +1,6 @@
 // The chat client and what surrounds it in a run, against a local server that can do everything wrong.
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -262,6 +262,31 @@ describe("log and replay", () => {
     expect(server.requests).toHaveLength(2);
     await resumed.chat(ask("c"));
     await expect(resumed.chat(ask("d"))).rejects.toThrow("the budget of 3 calls is used up");
+  });
+
+  it("a checkpoint among what an interrupted run had asked already leaves the rest for later", async () => {
+    const server = await scripted();
+    const options = { log: path(), concurrency: 1 };
+    const killed = recordedOf(server.baseUrl, options);
+    for (const text of ["a", "b", "c", "d"]) await killed.chat(ask(text));
+    const resumed = recordedOf(server.baseUrl, options);
+    resumed.restore(1);
+    await resumed.chat(ask("c"));
+    expect(resumed.position()).toBe(2);
+    await resumed.chat(ask("e"));
+    expect(resumed.position()).toBe(3);
+    const again = recordedOf(server.baseUrl, options);
+    again.restore(3);
+    for (const text of ["b", "c", "d"]) await again.chat(ask(text));
+    expect(again.usage()).toMatchObject({ calls: 2, recovered: 2, repeated: 1 });
+    expect(again.position()).toBe(5);
+    expect(server.requests).toHaveLength(5);
+  });
+
+  it("is for its owner alone", async () => {
+    const server = await scripted();
+    await recordedOf(server.baseUrl, { log: path() }).chat(ask());
+    expect(statSync(path()).mode & 0o777).toBe(0o600);
   });
 
   it("calls that agree in everything are one call; a tag tells them apart", async () => {

@@ -2,7 +2,15 @@
 // a log remembers what was said, so that a resumed run asks nothing twice and a replayed one asks nothing at all.
 
 import { createHash } from "node:crypto";
-import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { explainDiskError } from "../base/atomic.js";
 import { limiter } from "../base/requests.js";
@@ -105,9 +113,15 @@ export class RecordedClient implements ChatClient {
     };
   }
 
-  /** Entries of the log, for a checkpoint; no call may be under way. */
+  /** Entries of the log that the run has come to, for a checkpoint; no call may be under way. */
   position(): number {
-    return this.isOpen ? this.entries : this.entriesBefore;
+    if (!this.isOpen) return this.entriesBefore;
+    const { log, replay } = this.options;
+    if (log === undefined || replay !== undefined) return this.entries;
+    const left = new Map([...this.recorded].map(([key, { length }]) => [key, length]));
+    const count = [...left.values()].reduce((sum, n) => sum + n, 0);
+    if (count > 0) moveToEnd(log, left);
+    return this.entries - count;
   }
 
   /** Continues from a checkpoint: later entries of the log were made by calls that are now made again. */
@@ -275,6 +289,30 @@ function replayed(path: string, before: readonly LogEntry[]): LogEntry[] {
     if (left > 0) used.set(key, left - 1);
     return left === 0;
   });
+}
+
+/**
+ * Puts the last `left.get(key)` replies of a log, for every key, behind all others: what an interrupted run had asked
+ * beyond the checkpoint that is being taken stays known, and is not counted into it.
+ */
+function moveToEnd(log: string, left: ReadonlyMap<string, number>): void {
+  const open = new Map(left);
+  const isLeft = (entry: LogEntry): boolean => {
+    const n = "reply" in entry ? (open.get(entry.key) ?? 0) : 0;
+    if (n > 0) open.set(entry.key, n - 1);
+    return n > 0;
+  };
+  const entries = readLog(log).toReversed();
+  const isOpen = entries.map(isLeft);
+  const part = (of: boolean) => entries.filter((_, i) => isOpen[i] === of).toReversed();
+  const lines = [...part(false), ...part(true)].map((entry) => `${JSON.stringify(entry)}\n`);
+  const aside = `${log}.tmp`;
+  try {
+    writeFileSync(aside, lines.join(""), { mode: 0o600 });
+    renameSync(aside, log);
+  } catch (error) {
+    throw new LogError((explainDiskError(error, log) as Error).message, { cause: error });
+  }
 }
 
 /** Identifies a request: everything that is sent, and the tag. */

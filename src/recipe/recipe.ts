@@ -182,7 +182,9 @@ const llmEndpoint = section(
     max_retries: integer({ min: 0 }).default(4),
     /** Pause before the first retry; doubles each time, with jitter. */
     retry_seconds: number({ min: 0 }).default(0.5),
-    /** What rubrics may use in the whole run; a used-up budget ends it. */
+    /** Of a decoded reply; a larger one is a failure. */
+    max_reply_bytes: counting().default(1_000_000),
+    /** What judges and rubrics may use in the whole run; a used-up budget ends it. */
     budget: section({
       calls: counting().optional(),
       tokens: counting().optional(),
