@@ -283,6 +283,27 @@ describe("log and replay", () => {
     expect(server.requests).toHaveLength(5);
   });
 
+  it("a resumed run asks again what had failed after its checkpoint, and logs it once", async () => {
+    const server = await scripted([undefined, "500", "500", "500"]);
+    const options = { log: path(), concurrency: 1 };
+    const killed = recordedOf(server.baseUrl, options);
+    await killed.chat(ask("a"));
+    await expect(killed.chat(ask("b"))).rejects.toThrow(ChatError);
+    const resumed = recordedOf(server.baseUrl, options);
+    resumed.restore(1);
+    await expect(resumed.chat(ask("b"))).rejects.toThrow(ChatError);
+    expect(resumed.position()).toBe(2);
+    // One that replays goes back too.
+    const replaying = recordedOf(server.baseUrl, { log: join(dir, "log", "own.jsonl"), replay: path() });
+    await replaying.chat(ask("a"));
+    await expect(replaying.chat(ask("b"))).rejects.toThrow(ChatError);
+    const again = recordedOf(server.baseUrl, { log: join(dir, "log", "own.jsonl"), replay: path() });
+    again.restore(1);
+    await expect(again.chat(ask("b"))).rejects.toThrow(ChatError);
+    expect(readFileSync(join(dir, "log", "own.jsonl"), "utf8")).toBe(readFileSync(path(), "utf8"));
+    expect(server.requests).toHaveLength(3);
+  });
+
   it("is for its owner alone", async () => {
     const server = await scripted();
     await recordedOf(server.baseUrl, { log: path() }).chat(ask());

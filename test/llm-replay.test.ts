@@ -13,7 +13,8 @@ import { type ScriptedServer, startScriptedServer } from "../src/mpo/scripted/se
 import { parseRecipe } from "../src/recipe/recipe.js";
 import { InterruptedError, silent } from "../src/run/context.js";
 import { type Rollout, readJsonl } from "../src/run/metrics.js";
-import { type AlignOptions, runAlign } from "../src/train/align/align.js";
+import type { AlignOptions } from "../src/train/align/align.js";
+import { runAlignRecipe } from "../src/train/align/stages.js";
 import { expectSameBytes } from "./support/same-bytes.js";
 import { openWorkshop, type Workshop } from "./support/workshop.js";
 
@@ -21,6 +22,7 @@ interface Guard {
   baseUrl: string;
   /** Requests so far. */
   asked(): number;
+  onRequest(count: number): void;
   close(): Promise<void>;
 }
 
@@ -33,7 +35,7 @@ async function startGuard(): Promise<Guard> {
   const server = createServer(async (request, response) => {
     let text = "";
     for await (const chunk of request) text += chunk;
-    asked++;
+    guard.onRequest(++asked);
     const { messages, logprobs } = JSON.parse(text) as {
       messages: { content: string }[];
       logprobs?: boolean;
@@ -65,6 +67,7 @@ async function startGuard(): Promise<Guard> {
   return {
     baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
     asked: () => asked,
+    onRequest: () => {},
     close: () => {
       server.closeAllConnections();
       return new Promise((resolve) => server.close(() => resolve()));
@@ -128,7 +131,7 @@ const key = "sk-guard-0815-abcdef";
 const align = async (options: Partial<AlignOptions> = {}, recipe = recipeOf()) => {
   process.env.GUARD_KEY = key;
   try {
-    return await runAlign(recipe, { reporter: silent, resume: false, ...options });
+    return await runAlignRecipe(recipe, { reporter: silent, resume: false, ...options });
   } finally {
     delete process.env.GUARD_KEY;
   }
@@ -154,7 +157,7 @@ describe("--replay", () => {
     const ways = verdicts.map(({ evidence }) => (evidence as { by?: string } | undefined)?.by ?? "failed");
     expect(new Set(ways)).toEqual(new Set(["logprobs", "json_schema", "failed"]));
     const asked = guard.asked();
-    await runAlign(recipe, { reporter: silent, resume: false, replay: shop.path("first") });
+    await runAlignRecipe(recipe, { reporter: silent, resume: false, replay: shop.path("first") });
     await expectSameBytes(shop.path("run"), shop.path("first"));
     expect(guard.asked()).toBe(asked);
   });
@@ -178,7 +181,7 @@ describe("--replay", () => {
     const recipe = await recorded();
     await writeFile(shop.path("first", "llm", "guard.jsonl"), "");
     await expect(
-      runAlign(recipe, { reporter: silent, resume: false, replay: shop.path("first") }),
+      runAlignRecipe(recipe, { reporter: silent, resume: false, replay: shop.path("first") }),
     ).rejects.toThrow(/guard\.jsonl holds no reply to a request of this run/);
   });
 
@@ -186,7 +189,7 @@ describe("--replay", () => {
     const recipe = await recorded();
     await rm(shop.path("first", "llm", "guard.jsonl"));
     await expect(
-      runAlign(recipe, { reporter: silent, resume: false, replay: shop.path("first") }),
+      runAlignRecipe(recipe, { reporter: silent, resume: false, replay: shop.path("first") }),
     ).rejects.toThrow(/there is no log .*guard\.jsonl to replay/);
   });
 });
@@ -206,6 +209,31 @@ it("an interrupted run goes on to the same bytes", async () => {
   await align({ resume: true }, recipe);
   await expectSameBytes(shop.path("run"), shop.path("whole"));
   await rm(shop.path("whole"), { recursive: true });
+});
+
+/** Replies may come in another order; what is in the logs may not differ. */
+async function sortLogs(dir: string): Promise<void> {
+  for (const file of await readdir(`${dir}/llm`)) {
+    const lines = readFileSync(`${dir}/llm/${file}`, "utf8").split("\n");
+    await writeFile(`${dir}/llm/${file}`, lines.sort().join("\n"));
+  }
+}
+
+it.each([3, 20, 33])("so does one that was interrupted while the %ith request was answered", async (at) => {
+  const recipe = recipeOf();
+  const controller = new AbortController();
+  guard.onRequest = (n) => void (n === at && controller.abort());
+  await expect(align({ signal: controller.signal }, recipe)).rejects.toThrow(InterruptedError);
+  guard.onRequest = () => {};
+  await align({ resume: true }, recipe);
+  const asked = guard.asked();
+  await rename(shop.path("run"), shop.path("resumed"));
+  await align({}, recipe);
+  for (const name of ["run", "resumed"]) await sortLogs(shop.path(name));
+  await expectSameBytes(shop.path("resumed"), shop.path("run"));
+  // All that was asked twice is what was under way, and what had failed.
+  expect(asked - (guard.asked() - asked)).toBeLessThanOrEqual(12);
+  await rm(shop.path("resumed"), { recursive: true });
 });
 
 it("a used-up budget of a judge's model ends the run", async () => {

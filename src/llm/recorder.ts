@@ -232,7 +232,6 @@ export class RecordedClient implements ChatClient {
     this.isOpen = true;
     const { log, replay } = this.options;
     const own = log !== undefined && existsSync(log) ? readLog(log, { repair: true }) : [];
-    this.entries = own.length;
     if (log !== undefined) mkdirSync(dirname(log), { recursive: true });
     const before = own.slice(0, this.entriesBefore);
     for (const entry of before) {
@@ -241,8 +240,11 @@ export class RecordedClient implements ChatClient {
       this.inner.learn?.(entry.request, entry.reply);
       this.replies.set(entry.key, Promise.resolve(entry.reply));
     }
-    // A run that goes on asks again what had failed; a replayed one fails again.
-    const open = own.slice(this.entriesBefore).filter((entry) => "reply" in entry);
+    // What had failed after the checkpoint is asked again; a replay takes everything from the other log.
+    const open =
+      replay === undefined ? own.slice(this.entriesBefore).filter((entry) => "reply" in entry) : [];
+    this.entries = before.length + open.length;
+    if (log !== undefined && this.entries < own.length) writeLog(log, [...before, ...open]);
     for (const entry of replay === undefined ? open : replayed(replay, before)) {
       const outcomes = this.recorded.get(entry.key);
       if (outcomes) outcomes.push(entry);
@@ -259,7 +261,7 @@ export class RecordedClient implements ChatClient {
       // For the owner alone: requests hold whatever prompts and responses hold.
       appendFileSync(log, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
     } catch (error) {
-      throw new LogError((explainDiskError(error, log) as Error).message, { cause: error });
+      throw diskError(error, log);
     }
     this.entries++;
   }
@@ -305,15 +307,22 @@ function moveToEnd(log: string, left: ReadonlyMap<string, number>): void {
   const entries = readLog(log).toReversed();
   const isOpen = entries.map(isLeft);
   const part = (of: boolean) => entries.filter((_, i) => isOpen[i] === of).toReversed();
-  const lines = [...part(false), ...part(true)].map((entry) => `${JSON.stringify(entry)}\n`);
+  writeLog(log, [...part(false), ...part(true)]);
+}
+
+/** In one step: a process that dies meanwhile leaves the log as it was. */
+function writeLog(log: string, entries: readonly LogEntry[]): void {
   const aside = `${log}.tmp`;
   try {
-    writeFileSync(aside, lines.join(""), { mode: 0o600 });
+    writeFileSync(aside, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(""), { mode: 0o600 });
     renameSync(aside, log);
   } catch (error) {
-    throw new LogError((explainDiskError(error, log) as Error).message, { cause: error });
+    throw diskError(error, log);
   }
 }
+
+const diskError = (error: unknown, log: string) =>
+  new LogError((explainDiskError(error, log) as Error).message, { cause: error });
 
 /** Identifies a request: everything that is sent, and the tag. */
 export function requestKey(request: ChatRequest): string {
