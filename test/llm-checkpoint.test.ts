@@ -51,7 +51,8 @@ const ask = (text: string, changes: Partial<ChatRequest> = {}): ChatRequest => (
   ...changes,
 });
 
-const labelled = (text: string, words: readonly string[]) => ask(text, { labels: { words, tokens: 1 } });
+const labelled = (text: string, words: readonly string[]) =>
+  ask(text, { labels: { words, tokens: 1, minShare: 0 } });
 
 describe("replies", () => {
   it("are the same alone and in a batch, and requests of one moment are one batch", async () => {
@@ -145,7 +146,10 @@ describe("labels", () => {
     const prompt = await shop.recipe("short.yaml", shortPrompt);
     const llm = new LlmModels({ guard: { model: "here" } }, { openCheckpoint: async () => chat });
     const context = { baseDir: ".", llm };
-    const mixture = await mixtureFrom([{ kind: "style", model: "guard", prompt }], context);
+    const mixture = await mixtureFrom(
+      [{ kind: "style", model: "guard", min_label_share: 0, prompt }],
+      context,
+    );
     const { results } = await judgeBatch(mixture, [
       { prompt: "Hi.", response: "Hello.", truncated: false, metadata: {} },
     ]);
@@ -175,7 +179,7 @@ describe("in align", () => {
           name: "writing",
           prompts: shop.data("prompts/writing.jsonl"),
           reward: { rubric: shop.path("rubric.yaml"), judge_model: "local", max_tokens: 8, attempts: 1 },
-          judges: [{ kind: "style", model: "local", prompt: shop.path("short.yaml") }],
+          judges: [{ kind: "style", model: "local", min_label_share: 0, prompt: shop.path("short.yaml") }],
           optimizer: { name: "rloo", generations: 2, batch_prompts: 2, max_new_tokens: 4 },
         },
       ],

@@ -43,4 +43,4 @@ export function cutAtStop(text: string, stops: readonly string[]): string {
   return ends.length > 0 ? text.slice(0, Math.min(...ends)) : text;
 }
 
-export { withoutThoughts } from "../judges/thoughts.js";
+export { withoutThoughts } from "../base/thoughts.js";

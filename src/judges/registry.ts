@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import { UserError } from "../base/errors.js";
 import { didYouMean } from "../base/suggest.js";
+import { openThoughtIn, withoutThoughts } from "../base/thoughts.js";
 import { limited } from "./applicability.js";
 import { instructionsJudge } from "./instructions/instructions.js";
 import type { JudgeContext, JudgeKind } from "./kind.js";
@@ -17,7 +18,6 @@ import { length } from "./rules/length.js";
 import { math } from "./rules/math.js";
 import { refusalRegex } from "./rules/refusal.js";
 import { regex } from "./rules/regex.js";
-import { openThoughtIn, withoutThoughts } from "./thoughts.js";
 import { errorMessage, type Judge, violated } from "./verdict.js";
 
 /** Every kind that a recipe can name. */

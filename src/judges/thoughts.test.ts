@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { openThoughtIn, openThoughtOf, withEmptyThoughts, withoutThoughts } from "../base/thoughts.js";
 import { createMember } from "./registry.js";
-import { openThoughtIn, openThoughtOf, withEmptyThoughts, withoutThoughts } from "./thoughts.js";
 import { verdictFrom } from "./verdict.js";
 
 const verdictOf = async (entry: string | object, response: string, metadata = {}, prompt = "p") => {

@@ -3,8 +3,16 @@
 
 import { limiter } from "../base/requests.js";
 import type { LanguageModel, Sequence } from "../engine/contract.js";
-import { mostLikely } from "./labels.js";
-import { type ChatClient, ChatError, type ChatReply, type ChatRequest, type Message } from "./types.js";
+import { withoutTokens } from "./control-tokens.js";
+import { defaultMinShare, mostLikely } from "./labels.js";
+import {
+  type ChatClient,
+  ChatError,
+  type ChatReply,
+  type ChatRequest,
+  type LabelQuestion,
+  type Message,
+} from "./types.js";
 
 /** What is needed of an opened policy. */
 export interface ChatEngine {
@@ -12,7 +20,11 @@ export interface ChatEngine {
   codec: {
     prompt(messages: { role: string; content: string }[]): number[];
     decode(tokens: Int32Array): string;
-    tokenizer: { encode(text: string, options: { addSpecialTokens: boolean }): readonly number[] };
+    tokenizer: {
+      encode(text: string, options: { addSpecialTokens: boolean }): readonly number[];
+      /** What a chat template is made of, and no message may say. */
+      addedTokens?: readonly string[];
+    };
     endId: number;
   };
 }
@@ -31,7 +43,7 @@ export function checkpointClient(engine: ChatEngine): ChatClient & { dispose(): 
       signal?.throwIfAborted();
       if (request.labels) {
         const sequences = labelSequences(request.messages, request.labels.words, engine);
-        return labelReply(request.labels.words, await score(sequences), sequences[0]!.promptLength);
+        return labelReply(request.labels, await score(sequences), sequences[0]!.promptLength);
       }
       const answer = await reply(request);
       if (answer instanceof ChatError) throw answer;
@@ -42,10 +54,22 @@ export function checkpointClient(engine: ChatEngine): ChatClient & { dispose(): 
 }
 
 /** P(word) over the words together, from log P(word | messages) as the beginning of the reply. */
-function labelReply(words: readonly string[], logprobs: readonly number[], promptTokens: number): ChatReply {
+function labelReply(
+  { words, minShare = defaultMinShare }: LabelQuestion,
+  logprobs: readonly number[],
+  promptTokens: number,
+): ChatReply {
   const highest = Math.max(...logprobs);
   const shares = logprobs.map((logprob) => Math.exp(logprob - highest));
   const sum = shares.reduce((a, b) => a + b, 0);
+  // What rounding may add to log 1.
+  if (!(Number.isFinite(highest) && highest < 0.05))
+    throw new ChatError(`the labels' log-probabilities are ${logprobs.join(" and ")}`);
+  const held = Math.exp(highest) * sum;
+  if (minShare > 0 && !(held > minShare))
+    throw new ChatError(
+      `${words.join(" and ")} hold ${(100 * held).toPrecision(2)} % of the probability, no more than the bound of ${100 * minShare} %`,
+    );
   const probabilities = shares.map((share) => share / sum);
   const label = mostLikely(words, probabilities);
   const answer = { label, by: "logprobs", probabilities };
@@ -76,8 +100,13 @@ function gathering<Job, Result>(
 const tooLong = (length: number, window: number) =>
   new ChatError(`the request has ${length} tokens, and the model's window is ${window}`);
 
-const promptOf = (messages: readonly Message[], { codec }: ChatEngine): number[] =>
-  codec.prompt(messages.map((message) => ({ ...message })));
+const noTokens: readonly string[] = [];
+
+/** The tokens of a conversation, in which only the chat template speaks in control tokens. */
+const promptOf = (messages: readonly Message[], { codec }: ChatEngine): number[] => {
+  const own = codec.tokenizer.addedTokens ?? noTokens;
+  return codec.prompt(messages.map(({ role, content }) => ({ role, content: withoutTokens(content, own) })));
+};
 
 /** A reply to every request, or why there is none; requests with the same limits are sampled together. */
 async function replyTo(

@@ -152,7 +152,7 @@ export class ServerClient implements ChatClient {
       try {
         const asked = { ...request, messages: way.messages(messages, words) };
         const completion = await this.attempt(asked, way.parameters(labels!), bill, signal);
-        const label = way.read(completion, words);
+        const label = way.read(completion, labels!);
         if (label) {
           const answer = answerOf(label, name, { refused, missed });
           ladder.learn(answer);

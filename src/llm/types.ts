@@ -14,6 +14,8 @@ export interface LabelQuestion {
   words: readonly string[];
   /** Tokens asked for where the probabilities of the first one that is not blank decide. */
   tokens: number;
+  /** The words must hold more of the probability than this, or the model is saying something else. Default 0.5. */
+  minShare?: number;
 }
 
 export interface ChatRequest {

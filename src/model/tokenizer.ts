@@ -42,6 +42,8 @@ export class Tokenizer {
   readonly vocabSize: number;
   /** Ids that `skipSpecialTokens` leaves out. */
   readonly specialIds: ReadonlySet<number>;
+  /** Texts that are one token whatever stands around them, special ones among them. */
+  readonly addedTokens: readonly string[];
   /** Equal for tokenizers that map every text to the same ids. */
   readonly hash: string;
   /** What the post-processor puts before and after a text. */
@@ -79,6 +81,7 @@ export class Tokenizer {
     this.specialIds = new Set(
       ids.filter(([, { content }]) => this.added.isSpecial(content)).map(([id]) => id),
     );
+    this.addedTokens = ids.map(([, { content }]) => content);
     this.vocabSize = ids.reduce((most, [id]) => Math.max(most, id + 1), this.model.idCount);
     this.hash = hashTokenizer(json);
   }

@@ -3,9 +3,9 @@
 
 import { readFile } from "node:fs/promises";
 import { UserError } from "../base/errors.js";
+import { openThoughtOf } from "../base/thoughts.js";
 import type { Message, Text } from "../data/rows.js";
 import type { Sequence } from "../engine/contract.js";
-import { openThoughtOf } from "../judges/thoughts.js";
 import { ChatTemplate } from "../model/chat-template.js";
 import { Tokenizer } from "../model/tokenizer.js";
 

@@ -1,6 +1,6 @@
 // Running a Python program against a row's own tests, in the sandbox of the code judge.
 
-import { fencedBlocks } from "../../judges/rules/fences.js";
+import { fencedBlocks } from "../../base/fences.js";
 import { pythonProgram } from "../../judges/rules/python-tests.js";
 import { pythonPool } from "../../judges/sandbox/pool.js";
 import type { Answer } from "../benchmark.js";

@@ -9,6 +9,8 @@ export interface Question {
   messages: readonly Message[];
   labels: Labels;
   answerTokens: number;
+  /** The labels must hold more of the probability than this, where probabilities decide. */
+  minLabelShare: number;
 }
 
 export interface Decision {
@@ -24,11 +26,11 @@ export interface Decision {
 /** Throws when the model gives no answer, or neither label. */
 export async function decide(
   { client, model }: ChatModel,
-  { messages, labels: { satisfied, violated }, answerTokens }: Question,
+  { messages, labels: { satisfied, violated }, answerTokens, minLabelShare }: Question,
   signal?: AbortSignal,
 ): Promise<Decision> {
   // In this order, so that a tie satisfies.
-  const labels = { words: [satisfied, violated], tokens: answerTokens };
+  const labels = { words: [satisfied, violated], tokens: answerTokens, minShare: minLabelShare };
   const { answer } = await client.chat({ model, messages, temperature: 0, seed: 0, labels }, signal);
   const { label, by, probabilities, explanation } = answer!;
   return {

@@ -23,6 +23,8 @@ const modelOptions = {
   maxReplyBytes: z.number().int().positive().optional(),
   /** YAML file, instead of the one that ships with the judge. */
   prompt: z.string().min(1).optional(),
+  /** The labels must hold more of the probability than this, where probabilities decide. */
+  minLabelShare: z.number().min(0).lt(1).default(0.5),
 };
 
 type ModelOptions = z.output<z.ZodObject<typeof modelOptions>>;
@@ -31,7 +33,7 @@ type ModelOptions = z.output<z.ZodObject<typeof modelOptions>>;
 const unrecorded = new LlmModels();
 
 function openModel(
-  { prompt: _, ...options }: ModelOptions,
+  { prompt: _, minLabelShare: __, ...options }: ModelOptions,
   { llm = unrecorded }: JudgeContext,
 ): Promise<ChatModel> {
   const { model, ...changes } = options;
@@ -42,6 +44,9 @@ function openModel(
       "name one that is listed there, or give the judge a base_url",
   );
 }
+
+/** Changes with the way in which replies are read. */
+const readingVersion = "2";
 
 function asVerdict(
   { isViolated, by, probability, explanation }: Decision,
@@ -61,14 +66,14 @@ function llmJudge<Extra extends Record<string, z.ZodType>>(
   variablesOf: (options: Record<string, unknown>) => Record<string, string> = () => ({}),
 ): JudgeKind {
   return judgeKind({
-    version: "1",
+    version: readingVersion,
     kind: "llm",
     isCostly: true,
     truncated: "judge",
     options: z.strictObject({ ...modelOptions, ...extra }),
     async create(given, context) {
       const options = given as ModelOptions & Record<string, unknown>;
-      const { prompt, model } = options;
+      const { prompt, model, minLabelShare } = options;
       const template = readTemplate(
         prompt === undefined ? shippedPrompt(name) : resolve(context.baseDir, prompt),
       );
@@ -76,6 +81,8 @@ function llmJudge<Extra extends Record<string, z.ZodType>>(
       const judgeModel = await openModel(pickModel(options), context);
       return {
         version: [
+          readingVersion,
+          minLabelShare,
           template.version,
           judgeModel.model,
           ...Object.values(variables).map((v) => hash(v, 8)),
@@ -84,7 +91,11 @@ function llmJudge<Extra extends Record<string, z.ZodType>>(
         async judge(input, signal) {
           const messages = render(template, input, variables);
           const { labels, answerTokens } = template;
-          const decision = await decide(judgeModel, { messages, labels, answerTokens }, signal);
+          const decision = await decide(
+            judgeModel,
+            { messages, labels, answerTokens, minLabelShare },
+            signal,
+          );
           return asVerdict(decision, labels, model);
         },
       };

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
 import { UserError } from "../../base/errors.js";
+import { withoutControlTokens } from "../../llm/control-tokens.js";
 import type { Message } from "../../llm/types.js";
 import { errorMessage, type JudgeInput } from "../verdict.js";
 
@@ -73,18 +74,10 @@ export function readTemplate(path: string): Template {
   return { version: `${version}-${hash(text, 8)}`, needs, labels, answerTokens, messages };
 }
 
-/** Control tokens of common chat templates, which some servers would honour inside of a message. */
-const controlTokens =
-  /<\|?[\w▁-]+\|>|<\|[\w▁-]+\|?>|<\/?s>|\[\/?INST\]|<<\/?SYS>>|<(?:start|end)_of_turn>|<\/?think>/gi;
-
-/** The same text for a reader, but no control token for a tokenizer: a word joiner breaks it. */
-const defused = (text: string) =>
-  text.replace(controlTokens, (token) => `${token[0]}\u2060${token.slice(1)}`);
-
 /** Text from outside, between marks that it cannot contain. */
 function framed(name: string, text: string): string {
   const mark = `${name} ${hash(text, 16)}`;
-  return `<<<${mark}\n${defused(text)}\n${mark}>>>`;
+  return `<<<${mark}\n${withoutControlTokens(text)}\n${mark}>>>`;
 }
 
 function conversation(prompt: JudgeInput["prompt"]): string {

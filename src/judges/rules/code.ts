@@ -2,12 +2,12 @@
 // block, run all unit tests; any failure, or no block to run, is a violation). See ../sandbox for what runs it.
 
 import { z } from "zod";
+import { type FencedBlock, fencedBlocks } from "../../base/fences.js";
 import { hasColumn, judgeKind } from "../kind.js";
 import type { UnitTest } from "../sandbox/javascript.js";
 import type { Limits, ProgramResult } from "../sandbox/limits.js";
 import { pythonPool, sandboxPool } from "../sandbox/pool.js";
 import { type JudgeInput, satisfied, violated } from "../verdict.js";
-import { type FencedBlock, fencedBlocks } from "./fences.js";
 import { hasPythonTests, pythonProgram } from "./python-tests.js";
 
 /** What the label of a fenced block may be (a language with or without its version, or a file) and what programs look like. */

@@ -2,10 +2,10 @@
 
 import { z } from "zod";
 import { UserError } from "../../base/errors.js";
+import { fencedBlocks } from "../../base/fences.js";
+import { isThoughtTag, openThoughtIn, withEmptyThoughts } from "../../base/thoughts.js";
 import { judgeKind } from "../kind.js";
-import { isThoughtTag, openThoughtIn, withEmptyThoughts } from "../thoughts.js";
 import { errorMessage, type JudgeInput, satisfied, violated } from "../verdict.js";
-import { fencedBlocks } from "./fences.js";
 import { compileSchema, type SchemaCheck } from "./json-schema.js";
 
 /** What is wrong with the response, or undefined. */

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
+import { fencedBlocks } from "../../base/fences.js";
 import { createMember } from "../registry.js";
 import { verdictFrom } from "../verdict.js";
 import { programIn } from "./code.js";
-import { fencedBlocks } from "./fences.js";
 import { repetition } from "./format.js";
 
 const context = { baseDir: ".", countTokens: (text: string) => Math.ceil(text.length / 4) };

@@ -2,7 +2,7 @@
 // this one function: the tag pairs that chat templates use, an opening tag that the template has written already (the
 // response then begins inside the thought), and a thought that never ends, which leaves no answer.
 
-import { fencedBlocks } from "./rules/fences.js";
+import { fencedBlocks } from "./fences.js";
 
 /** Name of an XML-like tag around thoughts: think, thinking, seed:think, reasoning, ... */
 const tagName = "(?:[a-z]+[:_-])?(?:think(?:ing)?|thoughts?|reasoning)";
