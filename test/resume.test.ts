@@ -80,8 +80,8 @@ const kills: Record<string, readonly string[]> = {
     "rename checkpoints/step-2",
     "rename checkpoints/latest",
     "append metrics.jsonl #2",
-    // Two checkpoints, of which the older one is about to go.
-    "remove checkpoints/step-2",
+    // Two checkpoints, of which the older one is about to go, by another name.
+    "remove checkpoints/.step-2",
     // All steps are done; the last checkpoint, then the final model, is not written yet.
     "write model.safetensors #40",
     "rename run-align/final",

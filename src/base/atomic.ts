@@ -1,8 +1,10 @@
 // Files and directories that appear whole or not at all: written aside, flushed to disk, then renamed.
 
-import { lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { lstat, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "./errors.js";
+import { makeDirectory } from "./files.js";
 
 const MEANING: Record<string, string> = {
   ENOSPC: "the disk is full",
@@ -15,10 +17,15 @@ const MEANING: Record<string, string> = {
   EFBIG: "the file would be larger than the file system allows",
 };
 
+/** What a disk error means, for a person; undefined for any other. */
+export function diskProblem(error: unknown): string | undefined {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  return code === undefined ? undefined : MEANING[code];
+}
+
 /** Turns a disk error into one sentence about `path`; anything else is returned as it is. */
 export function explainDiskError(error: unknown, path: string): unknown {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  const meaning = code === undefined ? undefined : MEANING[code];
+  const meaning = diskProblem(error);
   if (meaning === undefined) return error;
   return new UserError(`could not write ${path}: ${meaning}; what was there before is unchanged`, {
     cause: error,
@@ -44,6 +51,12 @@ async function flushTree(dir: string): Promise<void> {
   await flush(dir);
 }
 
+/** What is being written aside: a process that ends in the middle takes it along, unless it is killed. */
+const unfinished = new Set<string>();
+process.once("exit", () => {
+  for (const path of unfinished) rmSync(path, { recursive: true, force: true });
+});
+
 /** The name under which `path` is written before it is whole. */
 const aside = (path: string) => join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
 
@@ -51,8 +64,9 @@ const aside = (path: string) => join(dirname(path), `.${basename(path)}.${proces
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
   const target = resolve(path);
   const temporary = aside(target);
+  unfinished.add(temporary);
   try {
-    await mkdir(dirname(target), { recursive: true });
+    await makeDirectory(dirname(target));
     const handle = await open(temporary, "w");
     try {
       await handle.writeFile(data);
@@ -65,6 +79,8 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw explainDiskError(error, path);
+  } finally {
+    unfinished.delete(temporary);
   }
 }
 
@@ -83,10 +99,11 @@ export async function writeDirectoryAtomic(
   { temporary = aside(resolve(path)) }: WriteDirectoryOptions = {},
 ): Promise<void> {
   const target = resolve(path);
-  const replaced = `${aside(target)}.old`;
+  const replaced = `${aside(target)}${REPLACED}`;
+  unfinished.add(temporary);
   try {
     await rm(temporary, { recursive: true, force: true });
-    await mkdir(temporary, { recursive: true });
+    await makeDirectory(temporary);
     await fill(temporary);
     await flushTree(temporary);
     const occupied = await lstat(target).then(
@@ -103,5 +120,34 @@ export async function writeDirectoryAtomic(
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
     throw explainDiskError(error, path);
+  } finally {
+    unfinished.delete(temporary);
+  }
+}
+
+/** Removes a directory so that a kill leaves all of it or none: by another name first, which `removeTorn` knows. */
+export async function removeDirectory(path: string): Promise<void> {
+  const going = aside(resolve(path));
+  await rename(path, going);
+  await rm(going, { recursive: true, force: true });
+}
+
+/** End of the name of what `writeDirectoryAtomic` replaces. */
+const REPLACED = ".old";
+
+/** Whether a name is one that this file gives to what is not whole. */
+export const isTorn = (name: string): boolean => /^\..+\.\d+\.tmp(\.old)?$/.test(name);
+
+/**
+ * Cleans up in `dir` after a process that was killed. What it was about to replace, when nothing is in its place yet, is
+ * put back.
+ */
+export async function removeTorn(dir: string): Promise<void> {
+  const names = await readdir(dir).catch((): string[] => []);
+  for (const name of names.filter(isTorn)) {
+    const target = name.replace(/^\.(.+)\.\d+\.tmp(\.old)?$/, "$1");
+    const isOrphan = name.endsWith(REPLACED) && !names.includes(target);
+    if (isOrphan) await rename(join(dir, name), join(dir, target));
+    else await rm(join(dir, name), { recursive: true, force: true });
   }
 }

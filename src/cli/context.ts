@@ -1,6 +1,7 @@
 // What the terminal brings to a loop: progress, and Ctrl-C.
 
-import type { RunContext } from "../run/context.js";
+import { isSaving, type RunContext } from "../run/context.js";
+import { interruption } from "./interrupt.js";
 import { createReporter } from "./progress.js";
 
 export interface ContextFlags {
@@ -9,28 +10,21 @@ export interface ContextFlags {
   json?: boolean;
 }
 
-/**
- * Runs `work` so that the first Ctrl-C lets it finish its step and save, and the second ends the process. With
- * --quiet or --json there is no progress.
- */
+/** Runs `work` with progress, unless --quiet or --json is there, and with the signal that Ctrl-C aborts. */
 export async function withContext<T>(
   { resume = false, quiet = false, json = false }: ContextFlags,
   work: (context: RunContext) => Promise<T>,
 ): Promise<T> {
   const reporter = createReporter({ quiet: quiet || json });
-  const controller = new AbortController();
-  const onInterrupt = () => {
-    if (controller.signal.aborted) process.exit(130);
-    reporter.note("finishing the step, then saving; press Ctrl-C again to stop at once");
-    controller.abort();
+  const signal = interruption();
+  const onAbort = () => {
+    if (isSaving()) reporter.note("ending the step, then saving; press Ctrl-C again to stop at once");
   };
-  process.on("SIGINT", onInterrupt);
-  process.on("SIGTERM", onInterrupt);
+  signal.addEventListener("abort", onAbort);
   try {
-    return await work({ reporter, resume, signal: controller.signal });
+    return await work({ reporter, resume, signal });
   } finally {
-    process.off("SIGINT", onInterrupt);
-    process.off("SIGTERM", onInterrupt);
+    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -6,11 +6,12 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir, readFile, rename, stat, symlink } from "node:fs/promises";
+import { readdir, readFile, rename, stat, symlink } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { getHFHubCachePath, getRepoFolderName } from "@huggingface/hub";
 import { writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
+import { makeDirectory } from "../base/files.js";
 import { isAlive } from "../base/process.js";
 
 export interface RepoId {
@@ -77,7 +78,7 @@ export class RepoCache {
   async link(commit: string, entry: Entry): Promise<void> {
     const pointer = this.inside("snapshots", commit, entry.path);
     const aside = `${pointer}.${process.pid}.link`;
-    await mkdir(dirname(pointer), { recursive: true });
+    await makeDirectory(dirname(pointer));
     try {
       await symlink(relative(dirname(pointer), this.blob(entry)), aside);
       await rename(aside, pointer);
@@ -94,7 +95,7 @@ export class RepoCache {
   async partial(entry: Entry): Promise<string> {
     const blob = this.blob(entry);
     const mine = `${blob}.${process.pid}.incomplete`;
-    await mkdir(dirname(blob), { recursive: true });
+    await makeDirectory(dirname(blob));
     for (const file of await readdir(dirname(blob))) {
       const owner = file.match(/^([0-9a-f]+)\.(\d+)\.incomplete$/);
       if (owner?.[1] !== entry.hash || isAlive(Number(owner[2]))) continue;

@@ -1,8 +1,8 @@
 // Which files of a folder or a Hub data set make up the split that is wanted: as the `configs` of its README.md say,
 // else by the names of the files, the way the `datasets` library reads them.
 
-import { parse } from "yaml";
 import { UserError } from "../base/errors.js";
+import { parseYaml } from "../base/yaml.js";
 import { globToRegExp } from "./glob.js";
 import { dataExtension, isObject } from "./readers.js";
 
@@ -85,7 +85,7 @@ function declaredSplits(
 function frontMatterConfigs(readme: string | null): Record<string, unknown>[] {
   const block = readme?.match(/^---\r?\n([\s\S]*?)\r?\n---/)?.[1];
   if (!block) return [];
-  const card: unknown = parse(block, { logLevel: "silent" });
+  const card = parseYaml(block, "the front matter of README.md");
   return isObject(card) && Array.isArray(card.configs) ? card.configs.filter(isObject) : [];
 }
 

@@ -2,11 +2,12 @@
 // Beside it lies settings.json, so that rows of another model or other settings are never mixed in.
 
 import { existsSync } from "node:fs";
-import { appendFile, mkdir, readdir, readFile, stat, truncate } from "node:fs/promises";
+import { appendFile, readdir, readFile, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { explainDiskError, writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
+import { makeDirectory } from "../base/files.js";
 import { jsonl } from "../base/jsonl.js";
 import { resolveModel } from "../data/index.js";
 import { InterruptedError } from "../run/context.js";
@@ -34,7 +35,7 @@ export class RowLog<Row extends Keyed> {
   static async open<Row extends Keyed>(dir: string | undefined, settings: Settings): Promise<RowLog<Row>> {
     if (dir === undefined) return new RowLog<Row>(undefined, new Map(), undefined);
     try {
-      await mkdir(dir, { recursive: true });
+      await makeDirectory(dir);
     } catch (error) {
       throw explainDiskError(error, dir);
     }

@@ -3,10 +3,10 @@
 
 import { readFile } from "node:fs/promises";
 import { RE2JS } from "re2js";
-import { parse } from "yaml";
 import { z } from "zod";
 import { UserError } from "../base/errors.js";
 import { didYouMean } from "../base/suggest.js";
+import { parseYaml } from "../base/yaml.js";
 import type { ServerModel } from "../llm/models.js";
 
 const list = z.union([
@@ -77,12 +77,7 @@ export async function readSplitRules(path: string): Promise<SplitRules> {
 }
 
 export function parseSplitRules(text: string, path: string): SplitRules {
-  let content: unknown;
-  try {
-    content = parse(text);
-  } catch (error) {
-    throw new UserError(`${path} is not YAML: ${(error as Error).message}`);
-  }
+  const content = parseYaml(text, path);
   const result = rulesFile.safeParse(content);
   if (!result.success) throw mistakeIn(result.error, path);
   const { tasks, case_sensitive: isCaseSensitive, default: fallback, llm } = result.data;

@@ -3,10 +3,11 @@
 
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { explainDiskError, writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
+import { makeDirectory } from "../base/files.js";
 import { toPrompt } from "../data/convert.js";
 import { detectFormat } from "../data/format.js";
 import type { DataRow } from "../data/rows.js";
@@ -66,7 +67,7 @@ async function prepare({ out }: SplitRequest, rows: readonly DataRow[]): Promise
     .update(JSON.stringify(rows.map(({ values }) => values)))
     .digest("hex");
   try {
-    await mkdir(out, { recursive: true });
+    await makeDirectory(out);
   } catch (error) {
     throw explainDiskError(error, out);
   }

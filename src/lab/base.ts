@@ -1,9 +1,10 @@
 // The lab's base model, made from nothing by the repository's own commands: a tokenizer trained on the world's corpus,
 // random weights, pre-training on the corpus, supervised fine-tuning.
 
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
+import { makeDirectory } from "../base/files.js";
 import { RandomStream } from "../base/random.js";
 import { saveCheckpoint } from "../model/checkpoint.js";
 import { parameterSpecs, parseDecoderConfig } from "../model/config.js";
@@ -53,9 +54,9 @@ export async function makeBaseModel(
   const world = buildWorld(baseWorldSeed);
   const worldDir = join(dir, "world");
   const blank = join(dir, "blank");
-  await mkdir(dir, { recursive: true });
+  await makeDirectory(dir);
   await writeWorld(world, worldDir);
-  await mkdir(join(dir, "tokenizer"), { recursive: true });
+  await makeDirectory(join(dir, "tokenizer"));
   await writeTokenizer(
     trainBpe(world.corpus, vocabSize, Object.values(specialTokens)),
     join(dir, "tokenizer"),

@@ -2,11 +2,12 @@
 // preferences and averaged (WARM); one policy is optimised with CRPG under judges against the average (CGPO), another
 // by plain policy gradient against a single reward model; both are measured by the true reward, which neither saw.
 
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
 import { writeFileAtomic } from "../base/atomic.js";
+import { makeDirectory } from "../base/files.js";
 import type { Interval } from "../base/statistics.js";
 import { tInterval } from "../base/statistics.js";
 import { parseRecipe, type Verb } from "../recipe/recipe.js";
@@ -106,7 +107,7 @@ export interface QuickstartResult {
 export async function runQuickstart(options: QuickstartOptions): Promise<QuickstartResult> {
   const started = performance.now();
   const { out, seed, reporter } = options;
-  await mkdir(join(out, "recipes"), { recursive: true });
+  await makeDirectory(join(out, "recipes"));
   const world = buildWorld(seed, { families, sizes: { corpus: 0, sft: 0 } });
   const data = join(out, "data");
   await writeWorld(world, data);

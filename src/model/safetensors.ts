@@ -1,10 +1,11 @@
 // The safetensors format: an 8-byte header length, a JSON header, then the tensors' bytes, little-endian.
 // The reader parses the header only and reads one tensor at a time; the writer streams tensors one at a time.
 // Nothing in a file is ever executed.
-import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from "node:fs/promises";
+import { type FileHandle, open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { explainDiskError } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
+import { makeDirectory } from "../base/files.js";
 import type { FloatType } from "./config.js";
 import { bytesOf, float32ToBfloat16, float32ToFloat16, widen } from "./floats.js";
 import { formatJson, isMissing, isObject, type Json, readJsonIfPresent } from "./json.js";
@@ -350,7 +351,7 @@ export async function writeSafetensors(
   const target = resolve(path);
   const aside = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
   try {
-    await mkdir(dirname(target), { recursive: true });
+    await makeDirectory(dirname(target));
     await streamSafetensors(aside, tensors, options);
     await rename(aside, target);
   } catch (error) {

@@ -1,8 +1,9 @@
 // The rubrics of a run on disk: every version as YAML, and every round, whatever came of it, as a line of rounds.jsonl.
 
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../base/atomic.js";
+import { makeDirectory } from "../base/files.js";
 import type { MpoRound } from "./hook.js";
 import type { Revision, RevisionReport } from "./meta-reward-model.js";
 import type { Rubric } from "./rubric.js";
@@ -38,7 +39,7 @@ export class RubricHistory {
   async open(current: ReadonlyMap<string, Rubric>): Promise<void> {
     if (this.isOpen) return;
     this.isOpen = true;
-    await mkdir(this.dir, { recursive: true });
+    await makeDirectory(this.dir);
     for (const [cluster, rubric] of current) {
       await removeVersionsAfter(this.dir, rubric.version, cluster);
       if (rubric.version === 0) await saveVersion(this.dir, { rubric }, cluster);

@@ -1,11 +1,13 @@
 // Rubrics on disk, as YAML that people write and read; one file per version.
 
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { parse, stringify } from "yaml";
+import { stringify } from "yaml";
 import { z } from "zod";
 import { writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
+import { makeDirectory } from "../base/files.js";
+import { parseYaml } from "../base/yaml.js";
 import { createRubric, type Rubric, type RubricItem, type RubricLimits } from "./rubric.js";
 
 const level = z.strictObject({
@@ -56,12 +58,7 @@ export const rubricFromYaml = (text: string, source: string, limits?: RubricLimi
   versionFromYaml(text, source, limits).rubric;
 
 function versionFromYaml(text: string, source: string, limits?: RubricLimits): RubricVersion {
-  let data: unknown;
-  try {
-    data = parse(text);
-  } catch (error) {
-    throw new UserError(`${source} is not YAML: ${(error as Error).message.split("\n")[0]}`);
-  }
+  const data = parseYaml(text, source);
   const result = rubricFile.safeParse(data);
   if (!result.success) {
     const { path, message } = result.error.issues[0]!;
@@ -109,7 +106,7 @@ export async function saveVersion(
   cluster = "",
 ): Promise<string> {
   const path = versionPath(dir, rubric.version, cluster);
-  await mkdir(dir, { recursive: true });
+  await makeDirectory(dir);
   await writeFileAtomic(path, rubricToYaml(rubric, reason));
   return path;
 }

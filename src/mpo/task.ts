@@ -1,9 +1,10 @@
 // A task of MPO as data: what the models are told of it, the rubric that it starts with, and the paper's settings for it.
 
 import { readFile } from "node:fs/promises";
-import { parse, stringify } from "yaml";
+import { stringify } from "yaml";
 import { z } from "zod";
 import { UserError } from "../base/errors.js";
+import { parseYaml } from "../base/yaml.js";
 import type { MetaRewardModelOptions } from "./meta-reward-model.js";
 import type { TaskPrompts } from "./prompts.js";
 import { createRubric, type Rubric, type RubricItem } from "./rubric.js";
@@ -92,12 +93,7 @@ export function taskToYaml(task: TaskPreset): string {
 }
 
 export function taskFromYaml(text: string, source: string): TaskPreset {
-  let data: unknown;
-  try {
-    data = parse(text);
-  } catch (error) {
-    throw new UserError(`${source} is not YAML: ${(error as Error).message.split("\n")[0]}`);
-  }
+  const data = parseYaml(text, source);
   const result = taskFile.safeParse(data);
   if (!result.success) {
     const { path, message } = result.error.issues[0]!;

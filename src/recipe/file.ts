@@ -1,11 +1,12 @@
 // A recipe's way from disk to validation and back: YAML with line numbers, overrides, paths, and letter case.
 
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, resolve } from "node:path";
-import { isNode, LineCounter, parseDocument as parseYaml, stringify, parse as yamlValue } from "yaml";
+import { stringify } from "yaml";
 import { UserError } from "../base/errors.js";
+import { readText } from "../base/files.js";
+import { parseYaml, readYaml } from "../base/yaml.js";
 
 /** A value that wins over the recipe's: the path of the key, the value, and the flag that a person typed. */
 export interface Override {
@@ -28,11 +29,7 @@ export function parseOverride(assignment: string): Override {
 
 /** The value of a flag, read as YAML: numbers, true and false, lists, or text. */
 export function parseValue(value: string, flag: string): unknown {
-  try {
-    return yamlValue(value);
-  } catch {
-    throw new UserError(`${flag}: the value is not valid YAML`);
-  }
+  return parseYaml(value, flag);
 }
 
 // Letter case --------------------------------------------------------------------------------------------------
@@ -146,13 +143,8 @@ export async function readDocument(
   overrides: readonly Override[],
 ): Promise<RecipeDocument> {
   if (file === undefined) return parseDocument("", undefined, overrides);
-  const yaml = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    const why =
-      error.code === "ENOENT"
-        ? "there is no such file"
-        : error.code === "EISDIR"
-          ? "it is a directory"
-          : error.message;
+  const yaml = await readText(file).catch((error: NodeJS.ErrnoException) => {
+    const why = error.code === "ENOENT" ? "there is no such file" : error.message;
     throw new UserError(`cannot read the recipe ${file}: ${why}`);
   });
   return parseDocument(yaml, file, overrides);
@@ -163,14 +155,8 @@ export function parseDocument(
   file: string | undefined,
   overrides: readonly Override[],
 ): RecipeDocument {
-  const lines = new LineCounter();
-  const document = parseYaml(yaml, { lineCounter: lines, prettyErrors: false });
-  const broken = document.errors[0];
-  if (broken) {
-    const message = broken.message.replace(/\s+/g, " ");
-    throw new UserError(`${file}:${lines.linePos(broken.pos[0]).line}: not valid YAML: ${message}`);
-  }
-  const written: unknown = document.toJS() ?? {};
+  const document = readYaml(yaml, file ?? "recipe");
+  const written = document.value ?? {};
   if (typeof written !== "object" || Array.isArray(written)) {
     throw new UserError(`${file}: a recipe is a mapping (key: value)`);
   }
@@ -184,8 +170,8 @@ export function parseDocument(
     if (override) return override.flag;
     if (file === undefined) return "recipe";
     for (let depth = path.length; depth > 0; depth--) {
-      const line = lineOf(document, path.slice(0, depth));
-      if (line !== undefined) return `${file}:${lines.linePos(line).line}`;
+      const line = document.lineOf(path.slice(0, depth));
+      if (line !== undefined) return `${file}:${line}`;
     }
     return file;
   };
@@ -201,27 +187,19 @@ export function parseDocument(
   };
 }
 
-/** Offset of the key at `path` in the YAML text, when it is written there. */
-function lineOf(document: ReturnType<typeof parseYaml>, path: Path): number | undefined {
-  const parent = document.getIn(path.slice(0, -1), true) as { items?: { key?: unknown }[] } | undefined;
-  const last = path.at(-1);
-  const pair = parent?.items?.find((item) => isNode(item.key) && String(item.key) === String(last));
-  const node = pair?.key ?? document.getIn(path, true);
-  return isNode(node) ? node.range?.[0] : undefined;
-}
-
 /** Writes the override into `root`, making mappings on the way; returns the path that it took. */
 function applyOverride(root: object, { path, value, flag }: Override): PropertyKey[] {
   const taken: PropertyKey[] = [];
   let at = root as Record<string, unknown>;
   path.forEach((part, depth) => {
     const key = Array.isArray(at) ? indexIn(at, part, flag) : part;
+    if (key === "__proto__") throw new UserError(`${flag}: ${key} is no key of a recipe`);
     taken.push(key);
     if (depth === path.length - 1) {
       at[key] = locateAll(value, process.cwd(), String(part));
       return;
     }
-    const next = at[key];
+    const next = Object.hasOwn(at, key) ? at[key] : undefined;
     if (typeof next === "object" && next !== null) at = next as Record<string, unknown>;
     else at = at[key] = shorthand(key, next);
   });
@@ -260,6 +238,6 @@ export function firstDifference(a: string, b: string, ignored: readonly string[]
     }
     return undefined;
   };
-  const found = differs(yamlValue(a), yamlValue(b), []);
+  const found = differs(parseYaml(a, "recipe.yaml"), parseYaml(b, "the recipe"), []);
   return found && showPath(found);
 }

@@ -1,9 +1,10 @@
 // MergeKit's YAML for its `linear` method, which is what WARM computes: read, written, and shown in the model card of
 // an average. Other methods, slices and weights that vary by layer are refused by name.
 import { readFile } from "node:fs/promises";
-import { parse, stringify } from "yaml";
+import { stringify } from "yaml";
 import { z } from "zod";
 import { UserError } from "../base/errors.js";
+import { parseYaml } from "../base/yaml.js";
 import { modelCard } from "../model/checkpoint.js";
 import type { FloatType } from "../model/config.js";
 import { isMissing } from "../model/json.js";
@@ -44,12 +45,7 @@ const linear = z.strictObject({
 });
 
 export function parseMergekit(text: string, file = "the merge configuration"): LinearMerge {
-  let raw: unknown;
-  try {
-    raw = parse(text);
-  } catch (error) {
-    throw new UserError(`${file} is not valid YAML: ${(error as Error).message}`);
-  }
+  const raw = parseYaml(text, file);
   const method = (raw as { merge_method?: unknown } | null)?.merge_method;
   if (method !== "linear") {
     throw new UserError(`${file}: merge_method ${JSON.stringify(method)} is not supported (only "linear")`);

@@ -3,7 +3,7 @@
 
 import { fork } from "node:child_process";
 import { NonFiniteError, UserError } from "../base/errors.js";
-import { InterruptedError } from "./context.js";
+import { endsItself, InterruptedError } from "./context.js";
 
 const errorKinds = [UserError, NonFiniteError, InterruptedError];
 
@@ -34,7 +34,7 @@ export function runInChild<Job, Message, Result>(
   });
   const onAbort = () => child.kill("SIGINT");
   signal.addEventListener("abort", onAbort);
-  return new Promise<Result>((resolve, reject) => {
+  const done = new Promise<Result>((resolve, reject) => {
     let settle = (end: string): void =>
       reject(
         new UserError(
@@ -48,8 +48,10 @@ export function runInChild<Job, Message, Result>(
     });
     child.on("error", reject);
     child.on("exit", (code, killedBy) => settle(killedBy ?? `exit code ${code}`));
-    child.send(job as object);
-  }).finally(() => signal.removeEventListener("abort", onAbort));
+    // A process that ends at once has its own event.
+    child.send(job as object, () => {});
+  });
+  return endsItself(() => done).finally(() => signal.removeEventListener("abort", onAbort));
 }
 
 function revive(name: string, { kind, text, stack }: { kind: number; text: string; stack?: string }): Error {
@@ -63,7 +65,8 @@ export function serveJob<Job, Message, Result>(
   work: (job: Job, tell: (message: Message) => void, signal: AbortSignal) => Promise<Result>,
 ): void {
   const controller = new AbortController();
-  process.on("SIGINT", () => controller.abort());
+  // A supervisor may tell every process of ours; each saves, whoever is first.
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(name, () => controller.abort());
   process.on("disconnect", () => process.exit(1));
   const send = (message: FromChild<Message, Result>) =>
     new Promise<void>((resolve) => process.send!(message, () => resolve()));

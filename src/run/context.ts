@@ -18,7 +18,7 @@ export interface RunContext {
   reporter: Reporter;
   /** Continue the run that the output directory holds. */
   resume: boolean;
-  /** Aborted by Ctrl-C: the loop finishes its step, saves a checkpoint and returns. */
+  /** Aborted by Ctrl-C: the loop drops or finishes its step, saves a checkpoint and throws InterruptedError. */
   signal?: AbortSignal;
 }
 
@@ -29,3 +29,22 @@ export const silent: Reporter = { note() {}, begin() {}, step() {}, end() {} };
 export class InterruptedError extends Error {
   override name = "InterruptedError";
 }
+
+/** What `work` is when the signal has ended it, whatever it says of that. */
+export const isInterruption = (error: unknown, signal: AbortSignal | undefined): boolean =>
+  signal?.aborted === true && (error === signal.reason || (error as Error | null)?.name === "AbortError");
+
+let saving = 0;
+
+/** While `work` runs, a first Ctrl-C waits for it: it ends by itself when the signal aborts, and saves before. */
+export async function endsItself<T>(work: () => Promise<T>): Promise<T> {
+  saving++;
+  try {
+    return await work();
+  } finally {
+    saving--;
+  }
+}
+
+/** Whether something runs that must not be cut off in the middle. */
+export const isSaving = (): boolean => saving > 0;

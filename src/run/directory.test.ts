@@ -1,13 +1,14 @@
 import { spawnSync } from "node:child_process";
 import { appendFileSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { NonFiniteError, UserError } from "../base/errors.js";
+import { RandomStream } from "../base/random.js";
 import { parseOverride } from "../recipe/file.js";
 import { parseRecipe } from "../recipe/recipe.js";
-import { listCheckpoints, RunDirectory } from "./directory.js";
+import { checkpointSteps, RunDirectory, readCheckpoint } from "./directory.js";
 import { metricsLine, readJsonl } from "./metrics.js";
 
 let root: string;
@@ -70,20 +71,74 @@ describe("RunDirectory", () => {
       await rm(dir, { recursive: true });
       await loop(6, { dieAt });
       appendFileSync(join(dir, "metrics.jsonl"), '{"step":9,"torn');
-      await mkdir(join(dir, "checkpoints", "tmp-step-5"), { recursive: true });
+      await mkdir(join(dir, "checkpoints", ".step-5.4711.tmp"), { recursive: true });
       await loop(6, { resume: true });
       expect(await contents()).toEqual(undisturbed);
     }
   });
 
-  it("resumes from the newest checkpoint that is whole", async () => {
+  it("refuses a checkpoint that is not whole, and continues from the one before when it is deleted", async () => {
     await loop(4);
-    await rm(join(dir, "checkpoints", "step-4", "state.json"));
-    await mkdir(join(dir, "checkpoints", "step-99"));
-    expect((await listCheckpoints(dir)).map(({ step }) => step)).toEqual([2]);
-    const run = await RunDirectory.open(dir, recipe(), { resume: true });
+    const newest = join(dir, "checkpoints", "step-4");
+    await rm(join(newest, "state.json"));
+    const open = () => RunDirectory.open(dir, recipe(), { resume: true });
+    await expect(open()).rejects.toThrow(
+      /step-4.state\.json is missing; the checkpoint is damaged; delete .*step-4 to continue from step 2$/,
+    );
+    await rm(newest, { recursive: true });
+    const run = await open();
     expect(run.resumeFrom?.step).toBe(2);
     expect((await readJsonl(join(dir, "metrics.jsonl"))).map(({ step }) => step)).toEqual([1, 2]);
+    expect((await readJsonl(join(dir, "timings.jsonl"))).map(({ step }) => step)).toEqual([1, 2]);
+    await run.close();
+  });
+
+  it("notices any byte of a checkpoint that is not what it was", async () => {
+    await loop(2);
+    const at = join(dir, "checkpoints", "step-2");
+    const random = new RandomStream(4, "flips");
+    for (const name of ["weights", "state.json", "manifest.json"]) {
+      const bytes = await readFile(join(at, name));
+      // Every byte of every file, to one other value each.
+      for (let i = 0; i < bytes.length; i++) {
+        const damaged = Buffer.from(bytes);
+        damaged[i] = damaged[i]! ^ (1 + Math.floor(255 * random.uniform()));
+        await writeFile(join(at, name), damaged);
+        const error = await readCheckpoint(dir, 2).then(
+          () => "",
+          (thrown: unknown) => thrown,
+        );
+        expect(error, `${name}, byte ${i}`).toBeInstanceOf(UserError);
+      }
+      await writeFile(join(at, name), bytes);
+    }
+    await writeFile(join(at, "stranger"), "x");
+    await expect(readCheckpoint(dir, 2)).rejects.toThrow(/stranger was not there when/);
+    await rm(join(at, "stranger"));
+    expect((await readCheckpoint(dir, 2)).step).toBe(2);
+  });
+
+  it("puts back what a kill left renamed, and removes what it left half removed", async () => {
+    await loop(4);
+    const checkpoints = join(dir, "checkpoints");
+    await rename(join(checkpoints, "step-2"), join(checkpoints, ".step-2.4711.tmp"));
+    await rm(join(checkpoints, ".step-2.4711.tmp", "state.json"));
+    await rename(join(checkpoints, "step-4"), join(checkpoints, ".step-4.4711.tmp.old"));
+    const run = await RunDirectory.open(dir, recipe(), { resume: true });
+    expect(run.resumeFrom?.step).toBe(4);
+    await run.close();
+    expect((await readdir(checkpoints)).sort()).toEqual(["latest", "step-4"]);
+  });
+
+  it("keeps checkpoints of an interruption until the next one only", async () => {
+    const run = await RunDirectory.open(dir, recipe());
+    const save = (step: number) =>
+      run.saveCheckpoint(step, {}, async () => {}, { keep: 2, isDue: (at) => at % 10 === 0 });
+    for (const step of [10, 20]) await save(step);
+    for (const step of [23, 25]) await save(step);
+    expect(await checkpointSteps(dir)).toEqual([20, 25]);
+    await save(30);
+    expect(await checkpointSteps(dir)).toEqual([20, 30]);
     await run.close();
   });
 
@@ -96,7 +151,7 @@ describe("RunDirectory", () => {
     });
     await expect(full).rejects.toThrow(/step-2: the disk is full; what was there before is unchanged/);
     await run.close();
-    expect((await listCheckpoints(dir)).map(({ step }) => step)).toEqual([1]);
+    expect(await checkpointSteps(dir)).toEqual([1]);
     expect((await readdir(join(dir, "checkpoints"))).sort()).toEqual(["latest", "step-1"]);
   });
 

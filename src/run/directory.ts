@@ -1,24 +1,39 @@
 // The directory of a run: recipe.yaml, metrics.jsonl, timings.jsonl, rollouts.jsonl and checkpoints/step-N. A run that
 // was killed and resumed leaves the same bytes as one that was not (timings apart).
 
-import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { parse as parseYaml } from "yaml";
-import { explainDiskError, writeDirectoryAtomic, writeFileAtomic } from "../base/atomic.js";
+import { z } from "zod";
+import {
+  explainDiskError,
+  isTorn,
+  removeDirectory,
+  removeTorn,
+  writeDirectoryAtomic,
+  writeFileAtomic,
+} from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
+import { makeDirectory, readText } from "../base/files.js";
+import { parseYaml } from "../base/yaml.js";
 import { firstDifference } from "../recipe/file.js";
 import { toYaml } from "../recipe/recipe.js";
-import { Lock } from "./lock.js";
+import { isLockFile, Lock } from "./lock.js";
+import { checkManifest, writeManifest } from "./manifest.js";
 import { JsonlWriter, MetricsSink, type Rollout } from "./metrics.js";
 
-const LOGS = ["metrics", "timings", "rollouts"] as const;
+/** The logs that say the same whenever the same recipe runs, so that a checkpoint knows their length. */
+const EXACT_LOGS = ["metrics", "rollouts"] as const;
+const LOGS = [...EXACT_LOGS, "timings"] as const;
 type LogName = (typeof LOGS)[number];
 
-/** state.json of a checkpoint: written last, so a checkpoint that has it is whole. */
+/** Bytes of each log. Wall-clock times are not of the same length twice: `timings` is cut by its steps. */
+export type Offsets = Record<(typeof EXACT_LOGS)[number], number>;
+
+/** state.json of a checkpoint. */
 interface CheckpointState<State> {
   step: number;
-  /** Bytes of each log when the checkpoint was taken. */
-  offsets: Record<LogName, number>;
+  /** Of the logs when the checkpoint was taken. */
+  offsets: Offsets;
   /** The loop's own: random streams, cursors, counters. */
   state: State;
 }
@@ -36,6 +51,10 @@ export interface OpenRunOptions {
 export interface SaveCheckpointOptions {
   /** Newest checkpoints kept. Default 2. */
   keep?: number;
+  /** Whether a run saves at this step unasked; others are kept until the next checkpoint only. Default: always. */
+  isDue?: (step: number) => boolean;
+  /** What the logs had at this step, when they have more by now: of a step that was dropped. Default: all they have. */
+  offsets?: Offsets;
 }
 
 export class RunDirectory<State = unknown> {
@@ -61,9 +80,10 @@ export class RunDirectory<State = unknown> {
     const lock = await takeDirectory(dir, recipe, { resume });
     try {
       await removeTorn(join(root, "checkpoints"));
-      const resumeFrom = (await listCheckpoints<State>(root)).at(-1);
+      const resumeFrom = await newestCheckpoint<State>(root);
       const logs = openLogs(root);
-      for (const name of LOGS) logs[name].truncate(resumeFrom?.offsets[name] ?? 0);
+      for (const name of EXACT_LOGS) logs[name].truncate(resumeFrom?.offsets[name] ?? 0);
+      logs.timings.truncateAfter(resumeFrom?.step ?? -1);
       return new RunDirectory(root, resumeFrom, logs, lock);
     } catch (error) {
       await lock.release();
@@ -80,32 +100,34 @@ export class RunDirectory<State = unknown> {
     this.logs.rollouts.append(rollouts);
   }
 
+  /** How long the logs are now. */
+  offsets(): Offsets {
+    return { metrics: this.logs.metrics.offset, rollouts: this.logs.rollouts.offset };
+  }
+
   /**
    * Saves a checkpoint: `fill` writes weights and optimizer state into a directory, `state` is the loop's own. The
-   * checkpoint appears whole or not at all; older ones beyond `keep` are removed after it is there.
+   * checkpoint appears whole or not at all, with the digest of each of its files; older ones beyond `keep` are removed
+   * after it is there.
    */
   async saveCheckpoint(
     step: number,
     state: State,
     fill: (dir: string) => Promise<void>,
-    { keep = 2 }: SaveCheckpointOptions = {},
+    { keep = 2, isDue = () => true, offsets = this.offsets() }: SaveCheckpointOptions = {},
   ): Promise<string> {
     for (const name of LOGS) this.logs[name].flush();
-    const offsets = Object.fromEntries(LOGS.map((name) => [name, this.logs[name].offset]));
     const target = this.path("checkpoints", `step-${step}`);
-    const temporary = this.path("checkpoints", `tmp-step-${step}`);
-    await writeDirectoryAtomic(
-      target,
-      async (dir) => {
-        await fill(dir);
-        await writeFileAtomic(join(dir, "state.json"), `${JSON.stringify({ step, offsets, state })}\n`);
-      },
-      { temporary },
-    );
+    await writeDirectoryAtomic(target, async (dir) => {
+      await fill(dir);
+      await writeFile(join(dir, "state.json"), `${JSON.stringify({ step, offsets, state })}\n`);
+      await writeManifest(dir);
+    });
     await writeFileAtomic(this.path("checkpoints", "latest"), `step-${step}\n`);
-    const all = await listCheckpoints(this.dir);
-    const surplus = all.slice(0, Math.max(0, all.length - keep));
-    for (const old of surplus) await rm(old.dir, { recursive: true, force: true });
+    const older = (await checkpointSteps(this.dir)).filter((other) => other < step);
+    const kept = older.filter(isDue).slice(Math.max(0, older.filter(isDue).length - keep + 1));
+    for (const old of older.filter((other) => !kept.includes(other)))
+      await removeDirectory(this.path("checkpoints", `step-${old}`));
     return target;
   }
 
@@ -135,7 +157,7 @@ export async function takeDirectory(
 ): Promise<Lock> {
   const root = resolve(dir);
   try {
-    await mkdir(root, { recursive: true });
+    await makeDirectory(root);
   } catch (error) {
     throw explainDiskError(error, dir);
   }
@@ -165,7 +187,7 @@ export async function checkOutputDir(
 
 /** Refuses a directory that holds something else than the run to be continued. */
 async function checkOccupant(root: string, recipe: object, resume: boolean): Promise<void> {
-  const entries = (await readdir(root)).filter((name) => name !== "lock" && !isTorn(name));
+  const entries = (await readdir(root)).filter((name) => !isLockFile(name) && !isTorn(name));
   if (entries.length === 0) return;
   const saved = await readFile(join(root, "recipe.yaml"), "utf8").catch(() => undefined);
   if (saved === undefined) {
@@ -186,34 +208,49 @@ async function checkOccupant(root: string, recipe: object, resume: boolean): Pro
   }
 }
 
-/** What a killed process was writing aside (see ../base/atomic.ts and `saveCheckpoint`). */
-const isTorn = (name: string): boolean => /^tmp-step-\d+$|^\..+\.\d+\.tmp(\.old)?$/.test(name);
-
-async function removeTorn(dir: string): Promise<void> {
-  for (const name of await readdir(dir).catch(() => []))
-    if (isTorn(name)) await rm(join(dir, name), { recursive: true, force: true });
-}
-
-/** The whole checkpoints of a run, oldest first. */
-export async function listCheckpoints<State = unknown>(root: string): Promise<Checkpoint<State>[]> {
-  const dir = join(root, "checkpoints");
-  const steps = (await readdir(dir).catch(() => []))
+/** The steps of the checkpoints of a run, oldest first. */
+export async function checkpointSteps(root: string): Promise<number[]> {
+  const names = await readdir(join(root, "checkpoints")).catch((): string[] => []);
+  return names
     .map((name) => /^step-(\d+)$/.exec(name)?.[1])
     .filter((step) => step !== undefined)
     .map(Number)
     .sort((a, b) => a - b);
-  const found: Checkpoint<State>[] = [];
-  for (const step of steps) {
-    const at = join(dir, `step-${step}`);
-    const saved = await readFile(join(at, "state.json"), "utf8")
-      .then(
-        (text) => JSON.parse(text) as CheckpointState<State>,
-        () => undefined,
-      )
-      .catch(() => undefined);
-    if (saved?.step === step) found.push({ ...saved, dir: at });
+}
+
+/** The newest checkpoint of a run, every byte of it checked; a damaged one is a UserError. */
+async function newestCheckpoint<State>(root: string): Promise<Checkpoint<State> | undefined> {
+  const steps = await checkpointSteps(root);
+  if (steps.length === 0) return undefined;
+  try {
+    return await readCheckpoint<State>(root, steps.at(-1)!);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const before = steps.at(-2);
+    const where = before === undefined ? "from the beginning" : `from step ${before}`;
+    const dir = join(root, "checkpoints", `step-${steps.at(-1)}`);
+    throw new UserError(`${error.message}; delete ${dir} to continue ${where}`, { cause: error });
   }
-  return found;
+}
+
+const offset = z.int().min(0);
+const checkpointState = z.object({
+  step: z.int().min(0),
+  offsets: z.object({ metrics: offset, rollouts: offset }),
+  state: z.unknown(),
+});
+
+/** A checkpoint whose files are what they were when it was saved; a UserError names the file that is not. */
+export async function readCheckpoint<State = unknown>(
+  root: string,
+  step: number,
+): Promise<Checkpoint<State>> {
+  const dir = join(root, "checkpoints", `step-${step}`);
+  await checkManifest(dir);
+  const result = checkpointState.safeParse(JSON.parse(await readText(join(dir, "state.json"))));
+  if (!result.success || result.data.step !== step)
+    throw new UserError(`${join(dir, "state.json")} is not the state of a checkpoint of step ${step}`);
+  return { ...(result.data as CheckpointState<State>), dir };
 }
 
 /** Whether `dir` is a run directory. */
@@ -226,7 +263,9 @@ export const isRunDirectory = (dir: string) =>
 /** The runs that `dir` stands for: the stages that have begun of an alignment in stages, else itself. */
 export async function runDirectories(dir: string): Promise<string[]> {
   const recipe = await readFile(join(dir, "recipe.yaml"), "utf8").catch(() => "");
-  const { stages = [] } = (parseYaml(recipe) ?? {}) as { stages?: { name: string }[] };
+  const { stages = [] } = (parseYaml(recipe, join(dir, "recipe.yaml")) ?? {}) as {
+    stages?: { name: string }[];
+  };
   const found = await Promise.all(
     stages.map(async ({ name }) => ((await isRunDirectory(join(dir, name))) ? [join(dir, name)] : [])),
   );

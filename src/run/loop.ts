@@ -2,11 +2,11 @@
 
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { NonFiniteError } from "../base/errors.js";
+import { NonFiniteError, UserError } from "../base/errors.js";
 import type { AdamOptions, Trainable } from "../engine/contract.js";
 import type { TrainerSettings } from "../recipe/recipe.js";
-import { InterruptedError, type RunContext } from "./context.js";
-import { RunDirectory } from "./directory.js";
+import { endsItself, InterruptedError, isInterruption, type RunContext } from "./context.js";
+import { type Checkpoint, type Offsets, RunDirectory } from "./directory.js";
 import { type Metrics, type MetricsRow, readJsonl } from "./metrics.js";
 import { learningRateAt } from "./schedule.js";
 
@@ -17,6 +17,9 @@ export type LoopState = Record<string, any>;
 /** How the optimizer steps, with a settled learning rate. */
 export type Trainer = TrainerSettings & { learningRate: number };
 
+/** What a step may write beside the metrics that it returns. */
+export type RunLogs = Pick<RunDirectory, "metrics" | "logRollouts">;
+
 export interface Loop {
   /** Shown to the person: "sft", "reward model 2 of 4". */
   label: string;
@@ -26,13 +29,17 @@ export interface Loop {
   models: Record<string, Trainable>;
   /** The model that the run is for; saved as `final`. */
   final: Trainable;
+  /** What later steps do not change. */
   state(): LoopState;
   restore(state: LoopState): void;
-  /** One optimizer step; returns its metrics. `step` counts from 0. */
-  step(adam: AdamOptions, step: number, run: RunDirectory<LoopState>): Promise<Metrics>;
+  /**
+   * One optimizer step; returns its metrics. `step` counts from 0. It may throw the reason of an aborted signal as long
+   * as no weight has changed: the step is then as if it had not begun.
+   */
+  step(adam: AdamOptions, step: number, run: RunLogs): Promise<Metrics>;
   /** What the step at hand learns from, for the error that ends a run: "chats.jsonl:3, chats.jsonl:8 and 14 more". */
   batch(): string;
-  /** Metrics of an evaluation, logged with the step before it. */
+  /** Metrics of an evaluation, logged with the step before it. It may throw the reason of an aborted signal. */
   evaluate?(step: number): Promise<Metrics>;
 }
 
@@ -53,72 +60,154 @@ export interface LoopResult {
   last: MetricsRow;
 }
 
-/** Runs a loop to its end (or to where it is interrupted). */
-export async function runLoop(
+/** Runs a loop to its end, or to where it is interrupted: then with a checkpoint, and by InterruptedError. */
+export const runLoop = (
+  outputDir: string,
+  recipe: object,
+  context: RunContext,
+  loop: Loop,
+): Promise<LoopResult> => endsItself(() => runSteps(outputDir, recipe, context, loop));
+
+async function runSteps(
   outputDir: string,
   recipe: object,
   context: RunContext,
   loop: Loop,
 ): Promise<LoopResult> {
-  const { trainer, steps } = loop;
-  const run = await RunDirectory.open<LoopState>(outputDir, recipe, { resume: context.resume });
+  const run = await RunDirectory.open<SavedState>(outputDir, recipe, { resume: context.resume });
   const final = run.path(FINAL);
-  const result = async (): Promise<LoopResult> => ({
-    model: final,
-    last: (await readJsonl(run.path("metrics.jsonl"))).at(-1)!,
-  });
   try {
     if (context.resume && (await isFinished(run.dir))) {
       context.reporter.note(`${outputDir} is finished already`);
-      return await result();
+    } else {
+      await runToEnd({ run, loop, context, done: 0 });
+      await loop.final.save(final);
     }
-    let done = 0;
-    if (run.resumeFrom) {
-      const { dir, step, state } = run.resumeFrom;
-      for (const [name, model] of Object.entries(loop.models)) await model.loadState(join(dir, name));
-      loop.restore(state);
-      done = step;
-      context.reporter.note(`continuing after step ${step}`);
-    }
-    const save = async (): Promise<void> => {
-      const fill = async (dir: string): Promise<void> => {
-        for (const [name, model] of Object.entries(loop.models)) await model.saveState(join(dir, name));
-        await loop.final.save(join(dir, "model"));
-      };
-      await atStep(done, loop, () =>
-        run.saveCheckpoint(done, loop.state(), fill, { keep: trainer.saveTotalLimit }),
-      );
-    };
-    context.reporter.begin(loop.label, steps, done);
-    while (done < steps) {
-      const started = performance.now();
-      const learningRate = learningRateAt(trainer.learningRate, done, steps, trainer);
-      const metrics: Metrics = {
-        learning_rate: learningRate,
-        ...(await atStep(done + 1, loop, () => loop.step(adamOptions(trainer, learningRate), done, run))),
-      };
-      done++;
-      const last = done === steps;
-      const evaluated =
-        loop.evaluate && (last || (trainer.evalSteps > 0 && done % trainer.evalSteps === 0))
-          ? await loop.evaluate(done)
-          : {};
-      const logged = { ...metrics, ...evaluated, step_time: (performance.now() - started) / 1000 };
-      run.metrics.log(done, logged);
-      context.reporter.step(done, logged);
-      const interrupted = context.signal?.aborted ?? false;
-      if (!last && (interrupted || (trainer.saveSteps > 0 && done % trainer.saveSteps === 0))) await save();
-      if (interrupted && !last) {
-        throw new InterruptedError(`stopped after step ${done} of ${steps}; continue with --resume`);
-      }
-    }
-    await save();
-    await loop.final.save(final);
-    return await result();
+    return { model: final, last: (await readJsonl(run.path("metrics.jsonl"))).at(-1)! };
   } finally {
     context.reporter.end();
     await run.close();
   }
+}
+
+/** A loop on its way. */
+interface Course {
+  readonly run: RunDirectory<SavedState>;
+  readonly loop: Loop;
+  readonly context: RunContext;
+  /** Steps that are done. */
+  done: number;
+  /** Metrics of the last step while its evaluation is still to come. */
+  pending?: Metrics;
+  /** The step of the newest checkpoint that says all there is to say of it. */
+  saved?: number;
+}
+
+async function runToEnd(course: Course): Promise<void> {
+  const { run, loop, context } = course;
+  const { trainer, steps } = loop;
+  if (run.resumeFrom) {
+    await restore(course, run.resumeFrom);
+    context.reporter.note(`continuing after step ${course.done}`);
+  }
+  context.reporter.begin(loop.label, steps, course.done);
+  while (course.done < steps || course.pending) {
+    const started = performance.now();
+    if (!course.pending) {
+      const learningRate = learningRateAt(trainer.learningRate, course.done, steps, trainer);
+      const step = () => loop.step(adamOptions(trainer, learningRate), course.done, run);
+      const metrics = await unlessInterrupted(course, () => atStep(course.done + 1, loop, step));
+      course.pending = { learning_rate: learningRate, ...metrics };
+      course.done++;
+    }
+    const { done } = course;
+    const isDue = trainer.evalSteps > 0 && done % trainer.evalSteps === 0;
+    const { evaluate } = loop;
+    const evaluated =
+      evaluate && (isDue || done === steps) ? await unlessInterrupted(course, () => evaluate(done)) : {};
+    const logged = { ...course.pending, ...evaluated, step_time: (performance.now() - started) / 1000 };
+    course.pending = undefined;
+    run.metrics.log(done, logged);
+    context.reporter.step(done, logged);
+    if (isSaved(loop, done)) await save(course, { state: loop.state() });
+  }
+}
+
+/** Whether an undisturbed run has a checkpoint of this step. */
+const isSaved = ({ steps, trainer: { saveSteps } }: Loop, step: number): boolean =>
+  step === steps || (saveSteps > 0 && step % saveSteps === 0);
+
+/** What a checkpoint is about: the loop's state, and what the logs had, when they have more by now. */
+interface Moment {
+  state: LoopState;
+  offsets?: Offsets;
+}
+
+async function save(course: Course, { state, offsets }: Moment): Promise<void> {
+  const { run, loop, done, pending } = course;
+  if (course.saved === done) return;
+  const fill = async (dir: string): Promise<void> => {
+    for (const [name, model] of Object.entries(loop.models)) await model.saveState(join(dir, name));
+    await loop.final.save(join(dir, "model"));
+  };
+  const saved: SavedState = { loop: state, ...(pending && { pending: withNulls(pending) }) };
+  const options = {
+    keep: loop.trainer.saveTotalLimit,
+    isDue: (step: number) => isSaved(loop, step),
+    offsets,
+  };
+  await atStep(done, loop, () => run.saveCheckpoint(done, saved, fill, options));
+  if (!pending) course.saved = done;
+}
+
+/** Runs `work`; where the signal has ended it or was there before, saves what was before it and ends the loop. */
+async function unlessInterrupted<T>(course: Course, work: () => Promise<T>): Promise<T> {
+  const { run, loop, context, done } = course;
+  const before = { state: loop.state(), offsets: run.offsets() };
+  try {
+    context.signal?.throwIfAborted();
+    return await work();
+  } catch (error) {
+    if (!isInterruption(error, context.signal)) throw error;
+    // Without a step the beginning is as good as a checkpoint.
+    if (done > 0) await save(course, before);
+    throw new InterruptedError(
+      done === 0
+        ? `stopped before the first of ${loop.steps} steps was done; start it with --resume`
+        : `stopped after step ${done} of ${loop.steps}; continue with --resume`,
+    );
+  }
+}
+
+/** What a checkpoint holds of a loop. */
+interface SavedState {
+  loop: LoopState;
+  /** Metrics of the checkpoint's step, when it was interrupted before its evaluation was done. */
+  pending?: Record<string, number | string | null>;
+}
+
+/** Metrics as JSON has them: one without a value is null. */
+const withNulls = (metrics: Metrics) =>
+  Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name, value ?? null]));
+
+/** Puts the loop where the checkpoint was taken. */
+async function restore(course: Course, { dir, step, state }: Checkpoint<SavedState>): Promise<void> {
+  const { loop } = course;
+  for (const [name, model] of Object.entries(loop.models)) await model.loadState(join(dir, name));
+  try {
+    loop.restore(state.loop);
+    const pending = state.pending && Object.entries(state.pending);
+    course.pending =
+      pending && Object.fromEntries(pending.map(([name, value]) => [name, value ?? undefined]));
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(
+      `${join(dir, "state.json")} does not fit this run (${(error as Error).message}); was it saved by another version?`,
+      { cause: error },
+    );
+  }
+  course.done = step;
+  if (!course.pending) course.saved = step;
 }
 
 function adamOptions(trainer: Trainer, learningRate: number): AdamOptions {

@@ -1,7 +1,15 @@
 // What a run writes about itself: metrics.jsonl (the same bytes for the same recipe and seed), timings.jsonl (wall
 // clock, which never is) and rollouts.jsonl.
 
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { readFile } from "node:fs/promises";
 import { explainDiskError } from "../base/atomic.js";
 import { NonFiniteError, UserError } from "../base/errors.js";
@@ -76,12 +84,32 @@ export class JsonlWriter {
     ftruncateSync(this.fd, offset);
   }
 
+  /** Forgets every line from the first that is torn or of a later step on. */
+  truncateAfter(step: number): void {
+    const text = readFileSync(this.path, "utf8");
+    let end = 0;
+    for (let next = text.indexOf("\n"); next !== -1; next = text.indexOf("\n", end)) {
+      if (!(stepOf(text.slice(end, next)) <= step)) break;
+      end = next + 1;
+    }
+    ftruncateSync(this.fd, Buffer.byteLength(text.slice(0, end)));
+  }
+
   flush(): void {
     fsyncSync(this.fd);
   }
 
   close(): void {
     closeSync(this.fd);
+  }
+}
+
+/** The step of a line, NaN for what is no line. */
+function stepOf(line: string): number {
+  try {
+    return Number((JSON.parse(line) as { step?: unknown } | null)?.step);
+  } catch {
+    return Number.NaN;
   }
 }
 

@@ -1,5 +1,5 @@
 // Entry of the command for tests that start it as a process.
 
-import { main } from "../../src/cli/main.js";
+import { runProcess } from "../../src/cli/main.js";
 
-process.exitCode = await main(process.argv.slice(2));
+await runProcess(process.argv.slice(2));

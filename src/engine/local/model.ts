@@ -1,11 +1,13 @@
 // What a local language model and a local scalar model share: weights, programs, batched forward and backward passes,
 // the optimizer step, saving.
 
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../../base/errors.js";
+import { makeDirectory } from "../../base/files.js";
 import type { DecoderConfig } from "../../model/config.js";
 import { dropoutInput, dropoutSites, maskName, rotaryInputs } from "../../model/decoder.js";
+import { readJson } from "../../model/json.js";
 import { rotaryTables, shortSequence } from "../../model/rope.js";
 import { SafetensorsReader, writeSafetensors } from "../../model/safetensors.js";
 import { type Memory, memories } from "../../tensor/memory.js";
@@ -362,7 +364,7 @@ export class LocalModel {
 
   /** Writes trainable weights, moments and the step count; `loadState` continues bit-identically. */
   async saveState(dir: string): Promise<void> {
-    await mkdir(dir, { recursive: true });
+    await makeDirectory(dir);
     const parts = this.trainable.flatMap(({ name, shape, tensor, moments }) => [
       { name, shape, tensor },
       ...(moments
@@ -410,9 +412,10 @@ export class LocalModel {
     } finally {
       await reader.close();
     }
-    const state = JSON.parse(await readFile(join(dir, "training_state.json"), "utf8"));
-    if (!Number.isInteger(state.steps)) throw new UserError(`${dir}/training_state.json has no step count`);
-    this.steps = state.steps;
+    const counter = join(dir, "training_state.json");
+    const { steps } = await readJson(counter, "the checkpoint is not whole");
+    if (!Number.isSafeInteger(steps)) throw new UserError(`${counter} has no step count`);
+    this.steps = steps as number;
     this.zeroGrad();
   }
 

@@ -4,9 +4,9 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { parse } from "yaml";
 import { z } from "zod";
 import { UserError } from "../../base/errors.js";
+import { parseYaml } from "../../base/yaml.js";
 import { withoutControlTokens } from "../../llm/control-tokens.js";
 import type { Message } from "../../llm/types.js";
 import { errorMessage, type JudgeInput } from "../verdict.js";
@@ -58,14 +58,12 @@ export const shippedPrompt = (name: string) =>
 
 export function readTemplate(path: string): Template {
   let text: string;
-  let value: unknown;
   try {
     text = readFileSync(path, "utf8");
-    value = parse(text);
   } catch (error) {
     throw new UserError(`the judge's prompt ${path} cannot be read: ${errorMessage(error)}`);
   }
-  const result = templateFile.safeParse(value);
+  const result = templateFile.safeParse(parseYaml(text, `the judge's prompt ${path}`));
   if (!result.success) {
     const { path: key, message } = result.error.issues[0]!;
     throw new UserError(`the judge's prompt ${path}, "${key.join(".")}": ${message}`);

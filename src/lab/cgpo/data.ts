@@ -1,8 +1,8 @@
 // The data of one seed as files: a prompt file for each task, preferences for each reward model.
 
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../base/atomic.js";
+import { makeDirectory } from "../../base/files.js";
 import type { FamilyName } from "../world/family.js";
 import { worldFiles } from "../world/files.js";
 import { buildWorld, type World } from "../world/world.js";
@@ -36,7 +36,7 @@ export function familiesOf(reward: RewardName): readonly FamilyName[] {
 }
 
 export async function writeData(world: World, dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true });
+  await makeDirectory(dir);
   const files = worldFiles(world);
   for (const name of taskNames) {
     const text = tasks[name].families.map((family) => files[`prompts/${family}.jsonl`]!).join("");

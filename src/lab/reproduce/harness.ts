@@ -1,12 +1,13 @@
 // Runs an experiment over seeds: each seed, or each part of one, in a process of its own, finished seeds kept, then one
 // page and one JSON document made of all of them.
 
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { writeFileAtomic } from "../../base/atomic.js";
 import { UserError } from "../../base/errors.js";
+import { makeDirectory } from "../../base/files.js";
 import { renderReport } from "../../dashboard/report.js";
 import { runInChild } from "../../run/child.js";
 import { InterruptedError, type RunContext } from "../../run/context.js";
@@ -56,7 +57,7 @@ export async function reproduce(given: ReproduceOptions): Promise<ReproduceResul
   await claim(out, { experiment: name, quick, options }, given.resume);
 
   const sharedDir = join(out, "shared");
-  await mkdir(sharedDir, { recursive: true });
+  await makeDirectory(sharedDir);
   const log = (line: string) => reporter.note(line);
   const threads = availableParallelism();
   await untilStopped(signal, () =>
@@ -166,6 +167,6 @@ async function claim(out: string, settings: object, resume: boolean): Promise<vo
     );
   if (earlier && !resume)
     throw new UserError(`${out} holds this experiment already; continue it with --resume, or choose --out`);
-  await mkdir(out, { recursive: true });
+  await makeDirectory(out);
   if (!earlier) await writeFileAtomic(path, text);
 }

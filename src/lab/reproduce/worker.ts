@@ -1,7 +1,7 @@
 // The process of one seed, or of a part of it (harness.ts).
 
-import { mkdir } from "node:fs/promises";
 import { writeFileAtomic } from "../../base/atomic.js";
+import { makeDirectory } from "../../base/files.js";
 import { serveJob } from "../../run/child.js";
 import { type ExperimentName, loadExperiment, type SeedContext } from "./experiment.js";
 
@@ -21,7 +21,7 @@ serveJob<SeedJob, string, number>(async (job, log, signal) => {
   const { experiment: name, seed, part, result: path, secondsBefore, ...rest } = job;
   const started = performance.now();
   const seconds = () => (performance.now() - started) / 1000;
-  await mkdir(rest.dir, { recursive: true });
+  await makeDirectory(rest.dir);
   const experiment = await loadExperiment(name);
   const context = { ...rest, log, signal };
   if (part !== undefined) await experiment.runPart!(seed, part, context);

@@ -2,9 +2,9 @@
 // different random initialisations, which must not be averaged. One pair each, shared by all seeds.
 
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../base/atomic.js";
+import { makeDirectory } from "../../base/files.js";
 import { LocalLanguageModel } from "../../engine/local/index.js";
 import { type Interpolation, indexSplits, interpolate, splitsOf } from "./accuracy.js";
 import type { KeysWorld } from "./keys-world.js";
@@ -40,7 +40,7 @@ export async function makeControls(sharedDir: string, options: ControlOptions): 
   if (existsSync(controlsFile(sharedDir))) return;
   if (!settings.controls) return writeFileAtomic(controlsFile(sharedDir), "[]");
   const dir = join(sharedDir, "controls");
-  await mkdir(dir, { recursive: true });
+  await makeDirectory(dir);
   const [pretrained, sft] = [
     await LocalLanguageModel.load(language.pretrained, { frozen: true }),
     await LocalLanguageModel.load(language.sft.at(-1)!, { frozen: true }),

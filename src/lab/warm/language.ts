@@ -2,8 +2,9 @@
 // skill, then fine-tuned on better ones, with the snapshots of that trajectory that Baklava starts from.
 
 import { existsSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { makeDirectory } from "../../base/files.js";
 import { RandomStream } from "../../base/random.js";
 import { PromptCursor } from "../../data/index.js";
 import type { Sequence } from "../../engine/contract.js";
@@ -82,7 +83,7 @@ export async function writeWorldTokenizer(world: KeysWorld, dir: string): Promis
     pad_token: names[special.pad],
     model_max_length: 64,
   };
-  await mkdir(dir, { recursive: true });
+  await makeDirectory(dir);
   await writeFile(join(dir, "tokenizer.json"), formatJson(tokenizer));
   await writeFile(join(dir, "tokenizer_config.json"), formatJson(config));
 }

@@ -1,9 +1,10 @@
 // One seed of the experiment: its preference data, members, averages, best-of-N and policies. Every finished piece is
 // on disk, so that a restart goes on from there and parts of the seed can run in processes of their own.
 
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
+import { makeDirectory } from "../../base/files.js";
 import { RandomStream } from "../../base/random.js";
 import { mean, standardDeviation } from "../../base/statistics.js";
 import type { TokenIds } from "../../engine/contract.js";
@@ -175,7 +176,7 @@ async function onBench<T>(
 ): Promise<T> {
   const { seed, world, language, settings, context } = options;
   const scratch = join(context.dir, "scratch");
-  await mkdir(scratch, { recursive: true });
+  await makeDirectory(scratch);
   const sft = await LocalLanguageModel.load(language.sft.at(-1)!, { frozen: true });
   try {
     const preferences = await piece("preferences", async () => {

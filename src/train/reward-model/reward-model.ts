@@ -13,7 +13,7 @@ import { bradleyTerry } from "../../objectives/bradley-terry.js";
 import type { EngineRecipe, RewardRecipe } from "../../recipe/recipe.js";
 import { linearProbe } from "../../reward/probe.js";
 import type { RunContext } from "../../run/context.js";
-import { checkOutputDir, listCheckpoints } from "../../run/directory.js";
+import { checkOutputDir, checkpointSteps } from "../../run/directory.js";
 import { type LoopState, nameRows, runLoop } from "../../run/loop.js";
 import { openCodec, openScalarModel } from "../models.js";
 import type { TextCodec } from "../text.js";
@@ -137,7 +137,7 @@ async function sharedHead(
 /** Whether some member has no checkpoint to continue from. */
 async function startsFresh(recipe: RewardRecipe): Promise<boolean> {
   for (let index = 0; index < recipe.runs; index++)
-    if ((await listCheckpoints(memberDir(recipe, index))).length === 0) return true;
+    if ((await checkpointSteps(memberDir(recipe, index))).length === 0) return true;
   return false;
 }
 
