@@ -6,7 +6,7 @@ import { Interpreter } from "./interpreter.js";
 import type { ProgramResult } from "./limits.js";
 import type { Job, JobOutcome } from "./pool.js";
 import { type PythonProgram, runPython } from "./python.js";
-import { programSide, testSide } from "./python-harness.js";
+import { programHarness, testHarness } from "./python-harness.js";
 import type { PyodideFiles } from "./realm.js";
 
 const files = workerData as PyodideFiles;
@@ -20,8 +20,15 @@ function end(result: ProgramResult): void {
   process.exit();
 }
 
-parentPort!.on("message", ({ program: job, limits }: Job<PythonProgram>) => {
+const startProgram = () => Interpreter.start(files, programHarness, { hasChannel: false });
+const startTests = () => Interpreter.start(files, testHarness, { hasChannel: true });
+
+parentPort!.on("message", async ({ program: job, limits }: Job<PythonProgram>) => {
   try {
+    // Memory never shrinks: an interpreter that has grown beyond this program's limit cannot hold it to that.
+    const bytes = limits.memoryMb * 2 ** 20;
+    if (program.grownBytes > bytes) program = await startProgram();
+    if (tests.grownBytes > bytes) tests = await startTests();
     post({ result: runPython(job, limits, { program, tests, end }) });
   } catch (error) {
     post({ error: errorMessage(error) });
@@ -29,6 +36,6 @@ parentPort!.on("message", ({ program: job, limits }: Job<PythonProgram>) => {
 });
 
 // The listener above keeps the thread alive meanwhile.
-program = await Interpreter.start(files, programSide);
-tests = await Interpreter.start(files, testSide);
+program = await startProgram();
+tests = await startTests();
 parentPort!.postMessage("ready");

@@ -19,17 +19,40 @@ export interface PyodideFiles {
 
 /** The part of Emscripten's module that the host uses. Its functions belong to the inner realm. */
 export interface PythonModule {
-  HEAPU8: { buffer: ArrayBuffer };
-  FS: {
-    streams: (Stream | null)[];
-    makedev(major: number, minor: number): number;
-    registerDevice(device: number, operations: StreamOperations): void;
-    mkdev(path: string, device: number): void;
-    open(path: string, flags: string): Stream;
-  };
+  HEAPU8: Uint8Array<ArrayBuffer>;
+  FS: { streams: (Stream | null)[] };
   stringToNewUTF8(text: string): number;
-  _PyRun_SimpleString(source: number): number;
-  _free(pointer: number): void;
+}
+
+/** Exports of the WebAssembly instance: CPython's C interface. Objects are pointers, and 0 means that an error is set. */
+export interface PythonApi {
+  malloc(bytes: number): number;
+  free(pointer: number): void;
+  PyRun_SimpleString(source: number): number;
+  PyImport_AddModule(name: number): number;
+  PyModule_GetDict(module: number): number;
+  PyDict_GetItemString(dict: number, key: number): number;
+  PyDict_DelItemString(dict: number, key: number): number;
+  PyList_Size(list: number): number;
+  PyList_GetItem(list: number, index: number): number;
+  PyTuple_GetItem(tuple: number, index: number): number;
+  PyTuple_New(size: number): number;
+  PyTuple_SetItem(tuple: number, index: number, value: number): number;
+  PyUnicode_DecodeUTF8(bytes: number, size: number, errors: number): number;
+  PyUnicode_AsUTF8AndSize(text: number, size: number): number;
+  PyObject_Call(callable: number, args: number, kwargs: number): number;
+  PyObject_CallOneArg(callable: number, arg: number): number;
+  PyObject_CallNoArgs(callable: number): number;
+  PyObject_Str(value: number): number;
+  PyObject_GC_UnTrack(value: number): void;
+  PySys_GetObject(name: number): number;
+  PyErr_GetRaisedException(): number;
+  PyErr_Clear(): void;
+  PyEval_SetTrace(callback: number, value: number): void;
+  PyEval_SetProfile(callback: number, value: number): void;
+  PyGC_Disable(): number;
+  PyGC_Enable(): number;
+  Py_IncRef(value: number): void;
 }
 
 interface StreamOperations {
@@ -37,6 +60,15 @@ interface StreamOperations {
   close?(stream: Stream): void;
   read?(stream: Stream, buffer: Int8Array, offset: number, length: number): number;
   write?(stream: Stream, buffer: Int8Array, offset: number, length: number): number;
+}
+
+/** A file, directory, link or device of the sandbox, for comparison. */
+export interface FileState {
+  path: string;
+  mode: number;
+  times: readonly number[];
+  /** Contents of a file, names in a directory. */
+  contents: Uint8Array | string;
 }
 
 export interface Stream {
@@ -61,10 +93,16 @@ export interface RealmHost {
 
 export interface Realm {
   module: PythonModule;
+  api: PythonApi;
   /** WebAssembly's own stack, which an exception leaves where it was. */
   stackPointer: { value: number };
-  /** From now on imports that could reach JavaScript objects throw; memory stays below the limit; the clock starts anew. */
+  /**
+   * From now on imports that could reach JavaScript objects throw, and files are read-only; memory stays below the limit;
+   * the clock, the random devices and the times of files start anew.
+   */
   seal(maximumBytes: number): void;
+  /** Everything in the file system. */
+  files(): FileState[];
 }
 
 /**
@@ -75,7 +113,7 @@ const furnish = `(function (host, files, outer) {
 "use strict";
 let sealed = false;
 let maximumBytes = Infinity;
-let stackPointer;
+let api;
 
 // The clock goes on by a millisecond whenever somebody looks, so that waiting ends and every run sees the same times.
 let clock = 0;
@@ -123,7 +161,7 @@ const allowed = new RegExp("^(?:" + [
   "__syscall_(?:fcntl64|fstat64|stat64|newfstatat|lstat64|faccessat|getcwd|getdents64|readlinkat|ioctl|ioctl_js|getuid32_js|umask_js)",
   "JsvError_Check", "Jsv_GetError_import", "can_run_sync_js", "capture_stderr", "restore_stderr",
 ].join("|") + ")$");
-const notPermitted = -63;
+const notPermitted = 63;
 const flagsThatWrite = 0o3 | 0o100 | 0o1000 | 0o2000;
 
 function gated(name, call) {
@@ -134,10 +172,15 @@ function gated(name, call) {
 function gate(name, call) {
   if (name === "__syscall_openat")
     return (directory, path, flags, rest) =>
-      sealed && flags & flagsThatWrite ? notPermitted : call(directory, path, flags, rest);
+      sealed && flags & flagsThatWrite ? -notPermitted : call(directory, path, flags, rest);
+  // A descriptor's flags are what they were when it was opened: F_SETFL (4) would make a file writable.
+  if (name === "__syscall_fcntl64")
+    return (descriptor, command, rest) => (sealed && command === 4 ? -notPermitted : call(descriptor, command, rest));
+  // Up to the limit exactly, whether or not the memory has grown before.
+  if (name === "emscripten_resize_heap") return (bytes) => (bytes >>> 0 > maximumBytes ? 0 : call(bytes));
   if (allowed.test(name)) return call;
   if (name.startsWith("__syscall_") || name === "_mmap_js")
-    return (...args) => (sealed ? notPermitted : call(...args));
+    return (...args) => (sealed ? -notPermitted : call(...args));
   return (...args) => {
     if (sealed) {
       host.refuse(name);
@@ -149,8 +192,9 @@ function gate(name, call) {
 
 const { grow } = WebAssembly.Memory.prototype;
 WebAssembly.Memory.prototype.grow = function (pages) {
-  if (this.buffer.byteLength + 65536 * pages > maximumBytes) throw new RangeError("out of memory");
-  return Reflect.apply(grow, this, [pages]);
+  const left = Math.floor((maximumBytes - this.buffer.byteLength) / 65536);
+  if (left <= 0) throw new RangeError("out of memory");
+  return Reflect.apply(grow, this, [Math.min(pages, left)]);
 };
 
 const { instantiate } = WebAssembly;
@@ -161,7 +205,7 @@ WebAssembly.instantiate = async (source, imports) => {
       if (typeof value === "function") imports[group][name] = gated(name, value);
   const module = Object.setPrototypeOf(files.wasm, WebAssembly.Module.prototype);
   const instance = new WebAssembly.Instance(module, imports);
-  stackPointer = instance.exports.__stack_pointer;
+  api = instance.exports;
   return { instance, module };
 };
 
@@ -184,6 +228,73 @@ const operations = (number, errno) => ({
   },
 });
 
+/** Bytes that are the same for everyone who opens the device. */
+const randomOperations = {
+  open(stream) { stream.drawn = 0; },
+  close() {},
+  read(stream, buffer, offset, length) {
+    for (let i = 0; i < length; i++) buffer[offset + i] = Math.imul(++stream.drawn, 0x9e3779b1) >>> 24;
+    return length;
+  },
+};
+
+/** Nothing that a program can open leads to the host's own terminal. */
+function furnishDevices(FS, errno, hasChannel) {
+  for (const [number, name] of ["stdin", "stdout", "stderr"].entries()) {
+    const { node } = FS.lookupPath("/dev/" + name, { follow: false });
+    if (!FS.isChrdev(node.mode)) throw new Error("/dev/" + name + " is no device, as this version expects");
+    FS.registerDevice(node.rdev, operations(number, errno));
+    const stream = FS.streams[number];
+    delete stream.tty;
+    stream.stream_ops = operations(number, errno);
+  }
+  const isRandom = (name) => FS.lookupPath("/dev/" + name).node.rdev;
+  for (const name of ["random", "urandom"]) FS.registerDevice(isRandom(name), randomOperations);
+  for (const name of ["tty", "tty1"]) FS.unlink("/dev/" + name);
+  if (!hasChannel) return;
+  const device = FS.makedev(4095, 0);
+  FS.registerDevice(device, operations(3, errno));
+  FS.mkdev("/dev/channel", device);
+  FS.open("/dev/channel", "r+");
+  FS.unlink("/dev/channel");
+}
+
+const changing = ["setattr", "mknod", "rename", "unlink", "rmdir", "symlink", "create"];
+
+/** All nodes below the root, with their paths. */
+function nodesOf(FS) {
+  const found = [];
+  const visit = (node, path) => {
+    found.push({ node, path });
+    if (FS.isDir(node.mode)) for (const [name, child] of Object.entries(node.contents ?? {})) visit(child, path + "/" + name);
+  };
+  visit(FS.root, "");
+  return found;
+}
+
+/** Takes from every file and directory what could change it; returns what puts their times back. */
+function sealFiles(FS, errno) {
+  const refuse = () => { throw errno(notPermitted); };
+  const nodes = nodesOf(FS);
+  for (const { node } of nodes) {
+    for (const name of changing) if (name in node.node_ops) node.node_ops[name] = refuse;
+    if (FS.isFile(node.mode)) node.stream_ops.write = node.stream_ops.msync = node.stream_ops.mmap = refuse;
+    if (FS.isFile(node.mode) || FS.isDir(node.mode)) node.mode &= ~0o222;
+  }
+  const times = nodes.map(({ node }) => [node, node.atime, node.mtime, node.ctime]);
+  return () => {
+    for (const [node, atime, mtime, ctime] of times) Object.assign(node, { atime, mtime, ctime });
+  };
+}
+
+const filesOf = (FS) =>
+  nodesOf(FS).map(({ node, path }) => ({
+    path,
+    mode: node.mode,
+    times: [node.atime, node.mtime, node.ctime],
+    contents: FS.isFile(node.mode) ? node.contents.slice(0, node.usedBytes) : Object.keys(node.contents ?? {}).join(),
+  }));
+
 return async () => {
   const pyodide = await loadPyodide({
     indexURL: "/",
@@ -198,17 +309,17 @@ return async () => {
   });
   const module = pyodide._module;
   const errno = (number) => new module.FS.ErrnoError(number);
-  for (let number = 0; number < 3; number++) {
-    const stream = module.FS.streams[number];
-    delete stream.tty;
-    stream.stream_ops = operations(number, errno);
-  }
-  const device = module.FS.makedev(64, 0);
-  module.FS.registerDevice(device, operations(3, errno));
-  module.FS.mkdev("/dev/host", device);
-  module.FS.open("/dev/host", "r+");
+  furnishDevices(module.FS, errno, files.hasChannel);
   pyodide.setInterruptBuffer({ get 0() { return host.check() ? 2 : 0; }, set 0(_) {} });
-  return { module, stackPointer, seal(bytes) { sealed = true; maximumBytes = bytes; clock = 0; } };
+  let rewind;
+  const seal = (bytes) => {
+    rewind ??= sealFiles(module.FS, errno);
+    rewind();
+    sealed = true;
+    maximumBytes = bytes;
+    clock = 0;
+  };
+  return { module, api, stackPointer: api.__stack_pointer, seal, files: () => filesOf(module.FS) };
 };
 })`;
 
@@ -236,11 +347,15 @@ const outer = {
   encodeInto: (text: string, view: Uint8Array) => encoder.encodeInto(String(text), view),
 };
 
-/** A realm with a Python interpreter in it. */
-export async function createRealm(files: PyodideFiles, host: RealmHost): Promise<Realm> {
+/** A realm with a Python interpreter in it; with `hasChannel`, its descriptor 3 is a line to the host. */
+export async function createRealm(
+  files: PyodideFiles,
+  host: RealmHost,
+  { hasChannel }: { hasChannel: boolean },
+): Promise<Realm> {
   const context = createContext(Object.create(null), { codeGeneration: { strings: false, wasm: true } });
   const prepare = runInContext(furnish, context) as (...args: unknown[]) => () => Promise<Realm>;
-  const boot = prepare(host, files, outer);
+  const boot = prepare(host, { ...files, hasChannel }, outer);
   runInContext(asScript(files.module), context, { filename: "pyodide.asm.mjs" });
   runInContext(files.loader, context, { filename: "pyodide.js" });
   return await boot();
