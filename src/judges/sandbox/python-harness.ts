@@ -42,7 +42,7 @@ del gc
 `;
 
 /** There are no sockets to watch, so asyncio's event loop only lets time pass. */
-const eventLoop = String.raw`
+const eventLoop = `
 import asyncio, time
 
 class EventLoop(asyncio.BaseEventLoop):
