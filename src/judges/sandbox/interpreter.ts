@@ -245,7 +245,7 @@ export class Interpreter {
       const line = this.outbox;
       this.outbox = "";
       try {
-        this.inbox = this.attendant.ask(line);
+        this.inbox = bytesOf(this.attendant.ask(line));
       } catch (error) {
         this.stopped = error;
         throw error;
