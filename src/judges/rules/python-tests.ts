@@ -2,10 +2,10 @@
 // and the name of the function it checks), APPS (inputs and outputs, or calls of a named function), and our own list.
 
 import { z } from "zod";
+import { fencedBlocks } from "../../base/fences.js";
 import { isExactNumber, numberText, parseExact } from "../sandbox/exact-json.js";
 import type { PythonProgram, PythonTest } from "../sandbox/python.js";
 import type { JudgeInput } from "../verdict.js";
-import { fencedBlocks } from "./fences.js";
 
 type Metadata = JudgeInput["metadata"];
 
