@@ -128,3 +128,83 @@ test("the loose reading forgives a first line, a last line and asterisks", async
   const strict = await createMember("instructions", { baseDir: "." });
   expect(await verdictFrom(strict.judge, input(response, metadata))).toMatchObject({ verdict: "violated" });
 });
+
+test.each([
+  ["en", "Hello world"],
+  ["en", "PARIS IN WINTER"],
+  ["en", "OPEN DOOR"],
+  ["en", "404 ERROR"],
+  ["en", "HAPPY BIRTHDAY!"],
+  ["en", "The end."],
+  ["en", "good morning, sunshine"],
+  ["en", "NO SMOKING"],
+  ["en", "red apples and green pears"],
+  ["en", "Keep calm & carry on"],
+  ["en", "I love you"],
+  ["en", "It's raining"],
+  ["no", "I dag er været veldig fint, og sola skinner."],
+  ["da", "I dag er vejret meget fint, og solen skinner."],
+  ["id", "Hari ini cuacanya sangat bagus."],
+  ["ms", "Kereta saya berada di pejabat kerana cuaca buruk."],
+  ["es", "Imagenes accesibles a todos en Twitter"],
+  ["de", "Guten Morgen, wie geht es dir heute?"],
+])("short text in %s: %j", async (language, response) => {
+  const requirement = { id: "language:response_language", args: { language } };
+  expect(await followedBy(response, [requirement], "strict")).toEqual([undefined]);
+});
+
+test.each([
+  "Hola amigo",
+  "Bonjour tout le monde",
+  "Guten Morgen",
+  "Buongiorno a tutti",
+  "Ciao bella",
+  "Dobar dan",
+  "Merci",
+  "Terima kasih",
+  "Obrigado",
+  "God morgen",
+])("%j is not English", async (response) => {
+  const requirement = { id: "language:response_language", args: { language: "en" } };
+  expect((await followedBy(response, [requirement], "strict"))[0]).toBeDefined();
+  const lower = { id: "change_case:english_lowercase", args: {} };
+  expect((await followedBy(response.toLowerCase(), [lower], "strict"))[0]).toBeDefined();
+});
+
+test.each(["I dag er vejret meget fint, og jeg har noget godt med ud.", "Hvad er det?"])(
+  "%j is Danish, not Norwegian",
+  async (response) => {
+    const requirement = { id: "language:response_language", args: { language: "no" } };
+    expect((await followedBy(response, [requirement], "strict"))[0]).toBeDefined();
+  },
+);
+
+test.each([
+  ["\n", 120_000],
+  [" ", 120_000],
+  ["[", 60_000],
+  ["<<", 60_000],
+  [">", 60_000],
+  ['"', 60_000],
+  ["*", 60_000],
+  ["- a\n", 60_000],
+  [" \n", 60_000],
+])("every instruction reads %j, many times, in linear time", async (part, length) => {
+  const response = `a${part.repeat(length / part.length)}b`;
+  await followedBy("warm", [{ id: "language:response_language", args: { language: "en" } }], "strict");
+  const args: Record<string, Record<string, unknown>> = Object.fromEntries(
+    rows.flatMap(({ instruction_id_list: ids, kwargs }) => ids.map((id, i) => [id, kwargs[i]!])),
+  );
+  const start = performance.now();
+  for (const id of Object.keys(instructions)) await followedBy(response, [{ id, args: args[id]! }], "strict");
+  expect(performance.now() - start).toBeLessThan(5000);
+});
+
+test("a response beyond the bound on length follows nothing", async () => {
+  const { judge } = await createMember("instructions", { baseDir: "." });
+  const long = input("a ".repeat(250_000), { if_requirements: ["punctuation:no_comma"] });
+  expect(await verdictFrom(judge, long)).toMatchObject({
+    verdict: "violated",
+    reason: "it has 500000 characters, more than the 400000 that are read",
+  });
+});

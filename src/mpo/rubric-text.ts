@@ -102,18 +102,39 @@ interface Draft {
   kind: ItemKind | undefined;
   depth: number;
   description: string[];
-  levels: Level[];
+  levels: DraftLevel[];
+}
+
+interface DraftLevel {
+  level: Level;
+  /** The lines below, over which its text runs on. */
+  more: string[];
 }
 
 /** Where the last line of prose belongs: a level's text runs on over the lines below it. */
 function appendProse(draft: Draft, line: string): void {
-  const last = draft.levels.pop();
-  if (last) draft.levels.push({ ...last, text: `${last.text} ${line}`.trim() });
+  const last = draft.levels.at(-1);
+  if (last) last.more.push(line);
   else draft.description.push(line.replace(/^(?:Measures|Description)\s*:\s*/i, ""));
 }
 
-const heading = /^(#{1,6})\s*(.+?)\s*#*$/;
-const boldLine = /^(?:\d+[.)]\s*)?(?:\*\*|__)(.+?)(?:\*\*|__)\s*(\([^)]*\))?\s*:?$/;
+const heading = /^(#{1,6})\s*(?=[^\s])(.+)$/;
+
+/** A heading's text may end in hashes of its own. */
+function headingOf(line: string): { depth: number; title: string } | undefined {
+  const found = heading.exec(line);
+  if (!found) return undefined;
+  let end = line.length;
+  while (line[end - 1] === "#") end--;
+  const title = line.slice(found[1]!.length, end).trim();
+  return { depth: found[1]!.length, title: title === "" ? found[2]! : title };
+}
+
+/** Longer lines are no names. */
+const maxBoldLine = 2000;
+const boldPattern = /^(?:\d+[.)]\s*)?(?:\*\*|__)(.+?)(?:\*\*|__)\s*(\([^)]*\))?\s*:?$/;
+const boldLine = (line: string) => (line.length > maxBoldLine ? null : boldPattern.exec(line));
+
 /** Names without hashes are deeper than any heading. */
 const boldDepth = 7;
 const bullet = /^(?:•|[*+-](?=\s))\s*/;
@@ -139,12 +160,12 @@ function readDrafts(text: string): Draft[] {
     for (const raw of block.replace(/<\s{0,9}\/?\s{0,9}rubric\b[^<>]*>|<EOE>/gi, "\n").split("\n")) {
       const line = raw.trim();
       if (line === "" || /^(?:```\w*|-{3,}|={3,})$/.test(line)) continue;
-      const marked = heading.exec(line);
-      const bold = boldLine.exec(line);
-      const plain = emphasis(marked ? marked[2]! : line.replace(bullet, ""));
+      const marked = headingOf(line);
+      const bold = boldLine(line);
+      const plain = emphasis(marked ? marked.title : line.replace(bullet, ""));
       const level = marked && renderedNote.test(plain) ? undefined : parseLevel(plain);
-      if (level) open?.levels.push(level);
-      else if (marked) start(plain, marked[1]!.length);
+      if (level) open?.levels.push({ level, more: [] });
+      else if (marked) start(plain, marked.depth);
       else if (bold) start(`${bold[1]} ${bold[2] ?? ""}`.trim(), boldDepth);
       else if (isFirst) start(plain, boldDepth);
       else if (open) appendProse(open, plain);
@@ -154,7 +175,11 @@ function readDrafts(text: string): Draft[] {
   return drafts;
 }
 
-function toItem({ title, kind, description, levels }: Draft): RubricItem {
+function toItem({ title, kind, description, levels: drafts }: Draft): RubricItem {
+  const levels = drafts.map(({ level, more }) => ({
+    ...level,
+    text: [level.text, ...more].join(" ").trim(),
+  }));
   const highest = Math.max(...levels.map(({ points }) => points));
   const lowest = Math.min(...levels.map(({ points, low = points }) => low));
   return canonicalItem({

@@ -4,7 +4,7 @@
 // know no line end but \n.
 
 import { z } from "zod";
-import { languageOf } from "./language.js";
+import { isIn } from "./language.js";
 import { sentences } from "./sentences.js";
 import { countWords, treebankWords } from "./words.js";
 
@@ -54,9 +54,8 @@ const isUpperCase = (value: string) => /\p{Uppercase}/u.test(value) && !/[\p{Low
 const isLowerCase = (value: string) => /\p{Lowercase}/u.test(value) && !/[\p{Uppercase}\p{Lt}]/u.test(value);
 
 async function notIn(language: string, response: string): Promise<Problem> {
-  const found = await languageOf(response);
-  // Chinese has two codes in the data, one for each script.
-  if (found !== undefined && found === language.split("-")[0]) return undefined;
+  const { isIn: isWanted, found } = await isIn(language, response);
+  if (isWanted) return undefined;
   return found === undefined ? "its language cannot be told" : `its language is ${found}, not ${language}`;
 }
 
@@ -92,9 +91,60 @@ function highlights(response: string): number {
   return [...single, ...double].filter((part) => part.replaceAll("*", "").trim() !== "").length;
 }
 
+/**
+ * Matches of /^\s*MARK.../m one after the other, in one pass: white space before the mark may reach over lines. `length` is
+ * that of the mark with what must follow it, or 0 where it is none.
+ */
+function marked(response: string, length: (at: number) => number): number {
+  let found = 0;
+  let at = 0;
+  while (at < response.length) {
+    const step = /\S/g;
+    step.lastIndex = at;
+    const mark = step.exec(response)?.index;
+    if (mark === undefined) break;
+    const taken = length(mark);
+    if (taken > 0) found++;
+    const end = response.indexOf("\n", mark + taken);
+    if (end < 0) break;
+    at = end + 1;
+  }
+  return found;
+}
+
+/** Lines that begin with one asterisk, and lines that begin with a dash. */
 function bullets(response: string): number {
-  const starred = occurrences(response, /(?<![^\n])\s*\*[^*][^\n]*/g);
-  return starred + occurrences(response, /(?<![^\n])\s*-[^\n]*/g);
+  const isStar = (at: number) => response[at] === "*" && at + 1 < response.length && response[at + 1] !== "*";
+  return (
+    marked(response, (at) => (isStar(at) ? 2 : 0)) + marked(response, (at) => (response[at] === "-" ? 1 : 0))
+  );
+}
+
+/** Matches of \[.*?\] on each line. */
+function placeholders(response: string): number {
+  let found = 0;
+  for (const line of response.split("\n")) {
+    for (let at = line.indexOf("["); at >= 0; at = line.indexOf("[", at)) {
+      at = line.indexOf("]", at);
+      if (at < 0) break;
+      found++;
+    }
+  }
+  return found;
+}
+
+/** `text` without the marks of one kind at its ends. */
+function trimmed(text: string, start: string, end: string): string {
+  let [from, to] = [0, text.length];
+  while (from < to && text[from] === start) from++;
+  while (to > from && text[to - 1] === end) to--;
+  return text.slice(from, to);
+}
+
+/** Whether a line holds <<...>> with something between. */
+function isTitle(line: string): boolean {
+  const [from, to] = [line.indexOf("<<"), line.lastIndexOf(">>")];
+  return from >= 0 && to >= from + 3 && trimmed(line.slice(from, to + 2), "<", ">").trim() !== "";
 }
 
 function jsonProblem(response: string): Problem {
@@ -181,8 +231,7 @@ export const instructions: Record<string, Instruction> = {
   ),
   "detectable_content:number_placeholders": instruction(
     z.strictObject({ num_placeholders: count }),
-    (response, args) =>
-      compared(occurrences(response, /\[[^\n]*?\]/g), "at least", args.num_placeholders, "placeholders"),
+    (response, args) => compared(placeholders(response), "at least", args.num_placeholders, "placeholders"),
   ),
   "detectable_content:postscript": instruction(
     z.strictObject({ postscript_marker: text }),
@@ -213,8 +262,7 @@ export const instructions: Record<string, Instruction> = {
   ),
   "detectable_format:json_format": instruction(nothing, jsonProblem),
   "detectable_format:title": instruction(nothing, (response) => {
-    const titles = response.match(/<<[^\n]+>>/g) ?? [];
-    const isTitled = titles.some((title) => title.replace(/^<+/, "").replace(/>+$/, "").trim() !== "");
+    const isTitled = response.split("\n").some(isTitle);
     return isTitled ? undefined : "it has no <<title>>";
   }),
   "combination:two_responses": instruction(nothing, twoResponsesProblem),
@@ -225,10 +273,7 @@ export const instructions: Record<string, Instruction> = {
       : "it does not start with the request, word for word";
   }),
   "startend:end_checker": instruction(z.strictObject({ end_phrase: text }), (response, args) => {
-    const ending = response
-      .trim()
-      .replace(/^"+|"+$/g, "")
-      .toLowerCase();
+    const ending = trimmed(response.trim(), '"', '"').toLowerCase();
     const phrase = args.end_phrase.trim();
     return ending.endsWith(phrase.toLowerCase()) ? undefined : `it does not end with "${phrase}"`;
   }),

@@ -100,8 +100,11 @@ export async function followedBy(
   return Promise.all(prepared.map(({ found, args }) => problemWith(found, args, readings)));
 }
 
+/** No response that follows instructions is longer. */
+const maxCharacters = 400_000;
+
 export const instructionsJudge = judgeKind({
-  version: "1",
+  version: "2",
   kind: "rule",
   truncated: "violated",
   options: z.strictObject({
@@ -119,6 +122,10 @@ export const instructionsJudge = judgeKind({
       applies: (metadata) => (metadata[idsKey] ?? metadata[requirementsKey] ?? undefined) !== undefined,
       async judge({ response, metadata }) {
         const requirements = requirementsOf(metadata);
+        if (response.length > maxCharacters)
+          return violated(
+            `it has ${response.length} characters, more than the ${maxCharacters} that are read`,
+          );
         const problems = await followedBy(response, requirements, mode);
         const evidence = requirements.map(({ id }, i) => ({ id, problem: problems[i] ?? null }));
         const broken = problems.findIndex((problem) => problem !== undefined);

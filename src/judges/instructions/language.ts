@@ -2,6 +2,7 @@
 // neither Nepali nor Swahili, which IFEval asks for: those two come from `franc`.
 
 import { franc } from "franc";
+import { isShortEnglish } from "./english.js";
 
 /** Languages in Devanagari, by their ISO 639-3 codes. */
 const devanagari: Record<string, string> = { hin: "hi", mar: "mr", npi: "ne", nep: "ne" };
@@ -24,6 +25,60 @@ const latin = [
   "ind",
   "tgl",
 ];
+
+/** Languages so near to each other that letters tell little; words that only one of them has. */
+const neighbours: readonly Readonly<Record<string, readonly string[]>>[] = [
+  {
+    no: "av veldig hva noe ble etter mellom meg deg seg uke ut nå mye været sola noen bare gutt jente språk hvorfor takk".split(
+      " ",
+    ),
+    da: "af meget hvad noget blev efter mellem mig dig sig uge ud nu vejret nogle kun dreng pige sprog hvorfor tak lige".split(
+      " ",
+    ),
+  },
+  {
+    id: "bisa karena kamu mobil uang kantor bahwa saja kapan sepeda kalian mau sedang cuacanya banget tapi seperti rumah sakit".split(
+      " ",
+    ),
+    ms: "bahawa kerana kereta wang pejabat awak sahaja bila basikal hendak boleh encik hospital macam".split(
+      " ",
+    ),
+  },
+  {
+    hr: ["tko", "što", "kruh", "tjedan"],
+    sr: ["ko", "šta", "hleb", "nedelja"],
+    bs: ["ko", "šta", "sedmica"],
+  },
+];
+
+/** nb and nn are Norwegian. */
+const aliases: Readonly<Record<string, string>> = { nb: "no", nn: "no" };
+
+const nearest = (code: string) => aliases[code] ?? code;
+
+/** Whether nothing in a text that looks like one language speaks against its neighbour. */
+function mayBeNeighbour(text: string, found: string, wanted: string): boolean {
+  const words = new Set(text.toLowerCase().match(/\p{L}+/gu));
+  const pair = neighbours.find((group) => group[found] && group[wanted]);
+  if (!pair) return false;
+  const hits = (code: string) => pair[code]!.filter((word) => words.has(word)).length;
+  return hits(wanted) >= hits(found);
+}
+
+/** Whether a text is in the language of this ISO 639-1 code, and which it looks like otherwise. */
+export async function isIn(language: string, text: string): Promise<{ isIn: boolean; found?: string }> {
+  // Chinese has two codes in the data, one for each script.
+  const wanted = nearest(language.toLowerCase().split("-")[0]!);
+  const found = await languageOf(text.slice(0, maxCharacters));
+  if (found === undefined) return { isIn: false };
+  const looks = nearest(found);
+  const isWanted =
+    looks === wanted || (wanted === "en" ? isShortEnglish(text) : mayBeNeighbour(text, looks, wanted));
+  return { isIn: isWanted, found };
+}
+
+/** The beginning of a text tells its language. */
+const maxCharacters = 20_000;
 
 let detector: Promise<typeof import("eld/small")> | undefined;
 
