@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { hash32 } from "../src/base/random.js";
+import { judgeFile } from "../src/cli/judge-file.js";
 import { gradeItem } from "../src/mpo/scripted/dialect.js";
 import { type ScriptedServer, startScriptedServer } from "../src/mpo/scripted/server.js";
 import { parseRecipe } from "../src/recipe/recipe.js";
@@ -93,10 +94,10 @@ afterEach(async () => {
   await rm(shop.path("run"), { recursive: true, force: true });
 });
 
-function recipeOf(changes: object = {}) {
+function recipeFields(changes: object = {}) {
   const settings = { max_retries: 0, retry_seconds: 0, concurrency: 1 };
   const meta = { model: "mrm", interval: 2, samples: 6, refinement: "single-shot", sampling: "uniform" };
-  const recipe = {
+  return {
     output_dir: shop.path("run"),
     policy: shop.policy,
     steps: 4,
@@ -124,8 +125,10 @@ function recipeOf(changes: object = {}) {
     ],
     ...changes,
   };
-  return parseRecipe("align", stringify(recipe), shop.path("recipe.yaml"));
 }
+
+const recipeOf = (changes: object = {}) =>
+  parseRecipe("align", stringify(recipeFields(changes)), shop.path("recipe.yaml"));
 
 const key = "sk-guard-0815-abcdef";
 const align = async (options: Partial<AlignOptions> = {}, recipe = recipeOf()) => {
@@ -234,6 +237,23 @@ it.each([3, 20, 33])("so does one that was interrupted while the %ith request wa
   // All that was asked twice is what was under way, and what had failed.
   expect(asked - (guard.asked() - asked)).toBeLessThanOrEqual(12);
   await rm(shop.path("resumed"), { recursive: true });
+});
+
+it("touchstone judge asks the models of its recipe, and with --log nothing twice", async () => {
+  const { llm } = recipeFields();
+  const fields = recipeFields({ llm: { ...llm, guard: { ...llm.guard, api_key_env: undefined } } });
+  const recipe = await shop.recipe("judges.yaml", fields);
+  const answers = Array.from({ length: 9 }, (_, i) =>
+    JSON.stringify({ prompt: "Go.", response: `word ${i}` }),
+  );
+  await writeFile(shop.path("answers.jsonl"), answers.join("\n"));
+  const judge = () => judgeFile(shop.path("answers.jsonl"), { recipe, log: shop.path("asked"), all: true });
+  const first = await judge();
+  expect(first.metrics["judges/style/failed_rate"]).toBeLessThan(1);
+  const [asked, failed] = [guard.asked(), first.rows.filter((row) => JSON.stringify(row).includes("500 no"))];
+  expect((await judge()).rows).toEqual(first.rows);
+  // What failed is asked again, of both judges.
+  expect(guard.asked() - asked).toBe(2 * failed.length);
 });
 
 it("a used-up budget of a judge's model ends the run", async () => {

@@ -2,6 +2,7 @@
 
 import { explainDiskError } from "../base/atomic.js";
 import { NonFiniteError, UserError } from "../base/errors.js";
+import { redact } from "../base/secrets.js";
 import { JudgeFailureError } from "../judges/mixture.js";
 import { InterruptedError } from "../run/context.js";
 
@@ -10,8 +11,13 @@ export interface Explanation {
   exitCode: number;
 }
 
-/** One sentence for what a person can act on; anything else is a bug, said as such. */
+/** One sentence for what a person can act on; anything else is a bug, said as such. Keys of servers are in neither. */
 export function explainError(thrown: unknown, debug = Boolean(process.env.TOUCHSTONE_DEBUG)): Explanation {
+  const { message, exitCode } = explain(thrown, debug);
+  return { message: redact(message), exitCode };
+}
+
+function explain(thrown: unknown, debug: boolean): Explanation {
   const path = (thrown as NodeJS.ErrnoException | undefined)?.path ?? "a file";
   const error = explainDiskError(thrown, path);
   const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);

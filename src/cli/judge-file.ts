@@ -5,8 +5,10 @@ import { UserError } from "../base/errors.js";
 import { didYouMean } from "../base/suggest.js";
 import { loadResponses } from "../data/index.js";
 import type { Text } from "../data/rows.js";
-import { judgeBatch } from "../judges/mixture.js";
+import { judgeBatch, type Mixture } from "../judges/mixture.js";
 import { mixtureFrom } from "../judges/registry.js";
+import { checkpointClient } from "../llm/checkpoint.js";
+import { LlmModels, type OpenCheckpoint } from "../llm/models.js";
 import { parseValue } from "../recipe/file.js";
 import { type JudgeRecipe, loadRecipe, tasksOf } from "../recipe/recipe.js";
 
@@ -17,6 +19,8 @@ export interface JudgeFileOptions {
   all?: boolean;
   /** The first rows only. */
   limit?: number;
+  /** Directory in which requests to language models and their replies are kept. */
+  log?: string;
 }
 
 export interface JudgedFile {
@@ -27,9 +31,10 @@ export interface JudgedFile {
 interface JudgeList {
   entries: (string | JudgeRecipe)[];
   baseDir: string;
+  llm: LlmModels;
 }
 
-async function judgesOf({ judge, recipe, task }: JudgeFileOptions): Promise<JudgeList> {
+async function judgesOf({ judge, recipe, task, log }: JudgeFileOptions): Promise<JudgeList> {
   if ((judge === undefined) === (recipe === undefined)) {
     throw new UserError("name the judges with --judge, or a recipe that has them with --recipe");
   }
@@ -37,9 +42,11 @@ async function judgesOf({ judge, recipe, task }: JudgeFileOptions): Promise<Judg
     return {
       entries: judge.map((entry) => parseValue(entry, `--judge ${entry}`) as string),
       baseDir: process.cwd(),
+      llm: new LlmModels({}, { outputDir: log }),
     };
   }
-  const tasks = tasksOf(await loadRecipe("align", recipe));
+  const align = await loadRecipe("align", recipe);
+  const tasks = tasksOf(align);
   const names = tasks.map(({ name }) => name);
   const chosen = task === undefined ? tasks[0] : tasks.find(({ name }) => name === task);
   if (!chosen) {
@@ -47,15 +54,29 @@ async function judgesOf({ judge, recipe, task }: JudgeFileOptions): Promise<Judg
       `${recipe} has no task "${task}"${didYouMean(task!, names)}; it has ${names.join(", ")}`,
     );
   }
-  return { entries: chosen.judges, baseDir: dirname(resolve(recipe!)) };
+  const { engine } = align;
+  const openCheckpoint: OpenCheckpoint = async (model) => {
+    const { openPolicy } = await import("../train/models.js");
+    return checkpointClient(await openPolicy(model, { engine, frozen: true }));
+  };
+  const llm = new LlmModels(align.llm, { outputDir: log, openCheckpoint });
+  return { entries: chosen.judges, baseDir: dirname(resolve(recipe!)), llm };
 }
 
 const plainText = (text: Text) =>
   typeof text === "string" ? text : text.map(({ content }) => content).join("\n");
 
 export async function judgeFile(data: string, options: JudgeFileOptions): Promise<JudgedFile> {
-  const { entries, baseDir } = await judgesOf(options);
-  const mixture = await mixtureFrom(entries, { baseDir }, { runAll: options.all });
+  const { entries, llm, ...context } = await judgesOf(options);
+  try {
+    const mixture = await mixtureFrom(entries, { ...context, llm }, { runAll: options.all });
+    return await judgeRows(data, mixture, options);
+  } finally {
+    llm.dispose();
+  }
+}
+
+async function judgeRows(data: string, mixture: Mixture, options: JudgeFileOptions): Promise<JudgedFile> {
   const { rows } = await loadResponses(data, { limit: options.limit });
   const inputs = rows.map(({ prompt, completion, metadata }) => ({
     prompt,

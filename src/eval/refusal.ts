@@ -4,7 +4,7 @@
 import { createMember } from "../judges/registry.js";
 import { refusalIn } from "../judges/rules/refusal.js";
 import { verdictFrom } from "../judges/verdict.js";
-import type { ServerModel } from "../llm/models.js";
+import { LlmModels, type ServerModel } from "../llm/models.js";
 import type { RefusalTest } from "./benchmark.js";
 
 /** Characters from the start in which the regular expressions look. */
@@ -12,6 +12,7 @@ const window = 300;
 
 export async function refusalTest(
   judge: ServerModel | undefined,
+  out: string | undefined,
 ): Promise<{ name: string; test: RefusalTest }> {
   if (!judge)
     return { name: "refusal_regex", test: async (response) => refusalIn(response, window) !== undefined };
@@ -23,7 +24,7 @@ export async function refusalTest(
       base_url: baseUrl,
       ...(apiKeyEnv !== undefined && { api_key_env: apiKeyEnv }),
     },
-    { baseDir: process.cwd() },
+    { baseDir: process.cwd(), llm: new LlmModels({}, { outputDir: out }) },
   );
   return {
     name: `false_refusal by ${model}`,

@@ -69,7 +69,7 @@ interface Cell {
 export async function runEval(request: EvalRequest, context: RunContext): Promise<EvalResult> {
   const tasks = await loadTasks(request);
   const opened = await openPolicy(request.model, { ...request, frozen: true });
-  const refusal = await refusalTest(request.judge);
+  const refusal = await refusalTest(request.judge, request.out);
   const log = await RowLog.open<EvalRow>(request.out, await settingsOf(request, refusal.name));
   try {
     const results: EvalResult["results"] = {};

@@ -3,6 +3,7 @@
 
 import { setImmediate } from "node:timers/promises";
 import { UserError } from "../base/errors.js";
+import { limiter } from "../base/requests.js";
 import { VerdictCache } from "./cache.js";
 import type { Judge, JudgeInput, Verdict } from "./verdict.js";
 
@@ -168,17 +169,16 @@ export async function judgeBatch(
   signal?: AbortSignal,
 ): Promise<BatchJudgement> {
   const tallies = new Map(mixture.members.map(({ judge }) => [judge.name, emptyTally()]));
-  const results = new Array<SampleJudgement>(samples.length);
-  let next = 0;
-  const takeSamples = async () => {
-    while (next < samples.length) {
-      const index = next++;
-      // Rule judges never wait for anything: here the engine's replies get through, and it has the next thing to do.
-      await setImmediate();
-      results[index] = await judgeSample(mixture, samples[index]!, tallies, signal);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(mixture.concurrency, samples.length) }, takeSamples));
+  const limit = limiter(mixture.concurrency);
+  const results = await Promise.all(
+    samples.map((sample) =>
+      limit(async () => {
+        // Rule judges never wait for anything: here the engine's replies get through, and it has the next thing to do.
+        await setImmediate();
+        return judgeSample(mixture, sample, tallies, signal);
+      }),
+    ),
+  );
   stopOnFailures(mixture.members, tallies);
   return { results, metrics: batchMetrics(results, mixture.members, tallies) };
 }

@@ -1,12 +1,10 @@
 // The contract of a judge: does this response to this prompt satisfy one constraint (C_h of the CGPO paper, section 1)?
 // Failing to judge is an outcome of its own, neither a pass nor a violation.
 
+import type { Message } from "../data/rows.js";
 import { RunEndingError } from "../llm/types.js";
 
-export interface Message {
-  role: string;
-  content: string;
-}
+export type { Message };
 
 export interface Verdict {
   verdict: "satisfied" | "violated" | "failed";

@@ -32,7 +32,7 @@ export type OpenCheckpoint = (model: string) => Promise<ChatClient & { dispose?(
 
 export interface LlmOptions {
   /** Directory of the run; each model's requests and replies are kept there. Absent: nothing is recorded. */
-  outputDir?: string;
+  outputDir?: string | undefined;
   /** Directory of another run whose logs answer everything. */
   replay?: string | undefined;
   /** Opens what has no `baseUrl`. */

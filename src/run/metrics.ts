@@ -14,6 +14,7 @@ import { readFile } from "node:fs/promises";
 import { explainDiskError } from "../base/atomic.js";
 import { NonFiniteError, UserError } from "../base/errors.js";
 import { jsonl } from "../base/jsonl.js";
+import { redact } from "../base/secrets.js";
 
 /** undefined is written as null: the metric exists but has no value at this step. */
 export type Metrics = Readonly<Record<string, number | string | undefined>>;
@@ -68,7 +69,7 @@ export class JsonlWriter {
   }
 
   append(rows: readonly unknown[] | string): void {
-    const text = typeof rows === "string" ? rows : jsonl(rows);
+    const text = redact(typeof rows === "string" ? rows : jsonl(rows));
     try {
       writeFileSync(this.fd, text);
     } catch (error) {

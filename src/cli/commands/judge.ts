@@ -11,6 +11,7 @@ interface JudgeFlags {
   out?: string;
   all?: boolean;
   limit?: string;
+  log?: string;
   json?: boolean;
 }
 
@@ -27,6 +28,7 @@ export const judgeCommand = () =>
     .option("--task <name>", "which task (default: the first)")
     .option("-o, --out <file>", "where to write the rows (default: stdout)")
     .option("--limit <n>", "use the first rows only")
+    .option("--log <dir>", "keep requests to language models here; the same command again asks nothing twice")
     .option("--all", "ask every judge even after a violation")
     .option("--json", "with --out: the rates as one JSON object on stdout")
     .addHelpText(
