@@ -572,7 +572,7 @@ describe("mistakes are sentences", () => {
     ["two words", shipped.replace('violated: "No"', 'violated: "Not so"'), "must be one word"],
     ["no response", shipped.replaceAll("{{response}}", "it"), "lack {{response}}"],
     ["an unknown key", `${shipped}\ntemperature: 1\n`, "temperature"],
-    ["not YAML", "a: [", "cannot be read"],
+    ["not YAML", "a: [", "not valid YAML"],
   ])("prompt file: %s", async (_, text, message) => {
     writeFileSync(path, text);
     const entry = { kind: "style", model: "m", base_url: "http://127.0.0.1:9/v1", prompt: path };
