@@ -5,7 +5,6 @@ export { RandomStream } from "./base/random.js";
 export * as statistics from "./base/statistics.js";
 export * as data from "./data/index.js";
 export type * from "./engine/contract.js";
-export { type LoadOptions, LocalLanguageModel, LocalScalarModel } from "./engine/local/index.js";
 export { createMixture, judgeBatch } from "./judges/mixture.js";
 export { createMember, judgeKinds, mixtureFrom } from "./judges/registry.js";
 export type { Judge, JudgeInput, Verdict } from "./judges/verdict.js";
@@ -30,7 +29,8 @@ export {
 export { openAlign } from "./train/align/open.js";
 export type * from "./train/align/parts.js";
 export { runAlignRecipe } from "./train/align/stages.js";
-export { runReward } from "./train/reward-model/reward-model.js";
+export { openPolicy, openRewardModel, openScalarModel } from "./train/models.js";
+export { runReward } from "./train/reward-model/runs.js";
 export { rewardFrom, rewardOfModel } from "./train/rewards/fixed.js";
 export type * from "./train/rewards/source.js";
 export { runSft } from "./train/sft.js";

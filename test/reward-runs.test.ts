@@ -12,7 +12,7 @@ import { parseRecipe } from "../src/recipe/recipe.js";
 import { linearProbe } from "../src/reward/probe.js";
 import { silent } from "../src/run/context.js";
 import { openCodec, openScalarModel } from "../src/train/models.js";
-import { runReward } from "../src/train/reward-model/reward-model.js";
+import { runReward } from "../src/train/reward-model/runs.js";
 import { runCli } from "./support/cli.js";
 import { contentsOf, openWorkshop, tinyConfig, type Workshop } from "./support/workshop.js";
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { createReporter, formatDuration, headline } from "./progress.js";
+import { headline } from "../run/headline.js";
+import { createReporter, formatDuration } from "./progress.js";
 
 /** A terminal that remembers, and a clock that is turned by hand. */
 function setup(isTTY: boolean, columns = 100) {

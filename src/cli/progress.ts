@@ -2,6 +2,7 @@
 // none. Both go to stderr, so that stdout is the result's.
 
 import { type Reporter, silent } from "../run/context.js";
+import { headline } from "../run/headline.js";
 import type { Metrics } from "../run/metrics.js";
 
 /** The part of a stream that is needed; `process.stderr` is one. */
@@ -26,20 +27,6 @@ const LINE = 5000;
 const WINDOW = 20;
 const BAR = 24;
 
-/** What a person looks for first; a metric of a task is shown under the task's name. */
-const SHOWN = [
-  "true_reward",
-  "reward",
-  "eval/accuracy",
-  "accuracy",
-  "kl",
-  "log_ratio",
-  "satisfied_rate",
-  "constraints/satisfied_rate",
-  "eval/loss",
-  "loss",
-];
-
 export function createReporter({
   quiet = false,
   terminal = process.stderr,
@@ -60,26 +47,6 @@ export function formatDuration(seconds: number): string {
 
 const formatRate = (secondsPerStep: number) =>
   secondsPerStep >= 1 ? `${secondsPerStep.toFixed(1)} s each` : `${(1 / secondsPerStep).toFixed(1)}/s`;
-
-/** Up to `count` of the metrics that matter most, as "reward 1.2". */
-export function headline(metrics: Metrics, count: number): string[] {
-  const general = (key: string) => key.replace(/^tasks\/[^/]+\//, "");
-  const place = (key: string) => SHOWN.indexOf(general(key));
-  // A mean over the tasks says it for all of them.
-  const isCovered = (key: string) => general(key) !== key && general(key) in metrics;
-  return Object.entries(metrics)
-    .filter((entry): entry is [string, number] => typeof entry[1] === "number")
-    .filter(([key]) => place(key) >= 0 && !isCovered(key))
-    .sort(([a], [b]) => place(a) - place(b))
-    .slice(0, count)
-    .map(([key, value]) => {
-      const name = key
-        .replace(/^tasks\/([^/]+)\//, "$1 ")
-        .replace("constraints/", "")
-        .replace("_rate", "");
-      return `${name} ${value.toPrecision(3)}`;
-    });
-}
 
 /** Keeps the time of the latest steps of a phase. */
 class Phase {

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { formatNumber, formatPercent, formatTicks } from "./numbers.js";
-import { renderReport, reportFromRuns, type Section } from "./report.js";
+import { renderReport, type Section } from "./report.js";
+import { reportFromRuns } from "./run-report.js";
 import { makeScale } from "./scale.js";
 
 const render = (...sections: Section[]) => renderReport({ title: "t", summary: { headline: "h" }, sections });

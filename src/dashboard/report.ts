@@ -17,7 +17,6 @@ import type {
 } from "./sections.js";
 import { STYLE } from "./style.js";
 
-export { reportFromRuns } from "./run-report.js";
 export type * from "./sections.js";
 
 const paragraphs = (text: string) => text.split(/\n\s*\n/).map((paragraph) => html`<p>${paragraph}</p>`);

@@ -81,8 +81,8 @@ export interface SequenceLimits {
 /** What both kinds of trainable model share. */
 export interface Trainable {
   readonly limits: SequenceLimits;
-  /** What the head sees at the end of each sequence: the last hidden state there, [hidden]. */
-  features(sequences: readonly TokenIds[]): Promise<Float32Array[]>;
+  /** What the head sees at the end of each sequence (default), [hidden], or at every position, [tokens, hidden]. */
+  features(sequences: readonly TokenIds[], positions?: "last" | "all"): Promise<Float32Array[]>;
   /** Applies the accumulated gradient with AdamW (descending: parameters move along -gradient) and clears it. */
   step(options: AdamOptions): Promise<StepResult>;
   zeroGrad(): void;

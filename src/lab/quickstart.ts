@@ -17,7 +17,7 @@ import type { MetricsRow } from "../run/metrics.js";
 import { readJsonl } from "../run/metrics.js";
 import { runAlignRecipe } from "../train/align/stages.js";
 import { openPolicy, openScalarModel } from "../train/models.js";
-import { runReward } from "../train/reward-model/reward-model.js";
+import { runReward } from "../train/reward-model/runs.js";
 import { lastValues } from "../train/rewards/fixed.js";
 import type { RewardFunction } from "../train/rewards/source.js";
 import { type Answer, evaluatePolicy, goldInterval, goldWinRate, labMetrics } from "./evaluate.js";

@@ -208,7 +208,7 @@ export class RecordedClient implements ChatClient {
   }
 
   private count(meter: Count, part: Partial<Count>): void {
-    for (const of of [this.used, meter]) add(of, part);
+    for (const total of [this.used, meter]) add(total, part);
   }
 
   private priced(count: Count): ChatUsage {

@@ -62,6 +62,14 @@ export async function openTokenizer(model: string): Promise<Tokenizer> {
   return Tokenizer.load((await locate(model)).tokenizerDir);
 }
 
+/** A language model in a directory, without tokenizer: for programs whose sequences are tokens already. */
+export const loadLanguageModel = (dir: string, options: LoadOptions = {}): Promise<LanguageModel> =>
+  LocalLanguageModel.load(dir, options);
+
+/** A scalar model in a directory, without tokenizer; a language model gets a fresh score head. */
+export const loadScalarModel = (dir: string, options: LoadOptions = {}): Promise<ScalarModel> =>
+  LocalScalarModel.load(dir, options);
+
 /** Opens a reward model as it is. */
 export async function openRewardModel(model: string, options: ModelOptions): Promise<ScalarModel> {
   const source = await locate(model);

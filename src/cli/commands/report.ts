@@ -33,7 +33,7 @@ export const reportCommand = () =>
       "\nExamples:\n  $ touchstone report runs/bot\n  $ touchstone report runs/cgpo runs/ppo -o compare.html",
     )
     .action(async (runs: string[], { out, title, evaluation, samples, json }: ReportFlags) => {
-      const { reportFromRuns } = await import("../../dashboard/report.js");
+      const { reportFromRuns } = await import("../../dashboard/run-report.js");
       const page = await reportFromRuns(runs, {
         title,
         evaluations: evaluation,

@@ -1,6 +1,6 @@
 import { Argument, Command, Option } from "commander";
 import { writeFileAtomic } from "../../base/atomic.js";
-import type { ExperimentName } from "../../lab/reproduce/experiment.js";
+import type { ExperimentName } from "../../lab/reproduce/experiments.js";
 import { type ContextFlags, withContext } from "../context.js";
 import { wholeNumber } from "../values.js";
 

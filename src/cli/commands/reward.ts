@@ -15,7 +15,7 @@ export function rewardCommand() {
       "touchstone warm runs/rm/member-*/final -o runs/rm/merged",
     ],
     run: async (recipe, context) => {
-      const { runReward } = await import("../../train/reward-model/reward-model.js");
+      const { runReward } = await import("../../train/reward-model/runs.js");
       return runReward(recipe, context, command.opts<{ jobs?: number }>());
     },
     report: ({ members }, { outputDir }) => [

@@ -57,6 +57,8 @@ export interface LoadOptions {
   generation?: Partial<GenerationLimits>;
   /** Upper bound on the padded tokens of one batch. Default 4096. */
   maxBatchTokens?: number;
+  /** The same for batches that are differentiated. Default: `maxBatchTokens`. */
+  maxBackwardTokens?: number;
 }
 
 const defaultLimits: GenerationLimits = { cacheBytes: 2 ** 31, maxRows: 256 };
@@ -129,7 +131,13 @@ function assemble(
   config: DecoderConfig,
   tensors: ReadonlyMap<string, Float32Array>,
   lora: LoraShape | undefined,
-  { device = "cpu", frozen = false, decode, maxBatchTokens = 4096 }: LoadOptions,
+  {
+    device = "cpu",
+    frozen = false,
+    decode,
+    maxBatchTokens = 4096,
+    maxBackwardTokens = maxBatchTokens,
+  }: LoadOptions,
 ): LocalModel {
   const memory = memories[device];
   const tensorOf = (name: string, shape: readonly number[]): Tensor => {
@@ -144,7 +152,7 @@ function assemble(
   const programs = new Programs(config, lora, device, trainable);
   const model = new LocalModel(config, parameters, programs, stopTest(decode));
   model.tokenBudget.forward = Math.min(model.tokenBudget.forward, maxBatchTokens);
-  model.tokenBudget.backward = Math.min(model.tokenBudget.backward, maxBatchTokens);
+  model.tokenBudget.backward = Math.min(model.tokenBudget.backward, maxBackwardTokens);
   return model;
 }
 
@@ -293,11 +301,12 @@ export class LocalLanguageModel extends LocalTrainable implements LanguageModel 
     return this.config.eosIds;
   }
 
-  features(sequences: readonly TokenIds[]): Promise<Float32Array[]> {
+  features(sequences: readonly TokenIds[], positions: "last" | "all" = "last"): Promise<Float32Array[]> {
     return this.model.features(
       sequences.map((tokens) => {
         this.checkTokens(tokens);
-        return { tokens, rows: [tokens.length - 1] };
+        const last = tokens.length - 1;
+        return { tokens, rows: positions === "last" ? [last] : Array.from(tokens, (_, t) => t) };
       }),
     );
   }
@@ -363,8 +372,8 @@ export class LocalScalarModel extends LocalTrainable implements ScalarModel {
     return this.config.hiddenSize;
   }
 
-  features(sequences: readonly TokenIds[]): Promise<Float32Array[]> {
-    return this.model.features(sequences.map((tokens) => this.job(tokens, false)));
+  features(sequences: readonly TokenIds[], positions: "last" | "all" = "last"): Promise<Float32Array[]> {
+    return this.model.features(sequences.map((tokens) => this.job(tokens, positions === "all")));
   }
 
   setHead(weights: ArrayLike<number>): void {

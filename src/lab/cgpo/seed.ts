@@ -10,7 +10,7 @@ import { InterruptedError, type RunContext, silent } from "../../run/context.js"
 import { type Metrics, readJsonl } from "../../run/metrics.js";
 import { runAlignRecipe } from "../../train/align/stages.js";
 import { openPolicy, openRewardModel } from "../../train/models.js";
-import { runReward } from "../../train/reward-model/reward-model.js";
+import { runReward } from "../../train/reward-model/runs.js";
 import { lastValues } from "../../train/rewards/fixed.js";
 import type { RewardFunction } from "../../train/rewards/source.js";
 import { baseModelDir } from "../quickstart.js";

@@ -11,7 +11,8 @@ import { makeDirectory } from "../../base/files.js";
 import { renderReport } from "../../dashboard/report.js";
 import { runInChild } from "../../run/child.js";
 import { InterruptedError, type RunContext } from "../../run/context.js";
-import { type ExperimentName, loadExperiment, type Part, type SeedResult } from "./experiment.js";
+import type { Part, SeedResult } from "./experiment.js";
+import { type ExperimentName, loadExperiment } from "./experiments.js";
 import { runGraph } from "./graph.js";
 import type { SeedJob } from "./worker.js";
 

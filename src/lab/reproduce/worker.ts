@@ -3,7 +3,8 @@
 import { writeFileAtomic } from "../../base/atomic.js";
 import { makeDirectory } from "../../base/files.js";
 import { serveJob } from "../../run/child.js";
-import { type ExperimentName, loadExperiment, type SeedContext } from "./experiment.js";
+import type { SeedContext } from "./experiment.js";
+import { type ExperimentName, loadExperiment } from "./experiments.js";
 
 export interface SeedJob extends Omit<SeedContext, "log" | "signal"> {
   experiment: ExperimentName;

@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../base/atomic.js";
 import { makeDirectory } from "../../base/files.js";
-import { LocalLanguageModel } from "../../engine/local/index.js";
+import { loadLanguageModel } from "../../train/models.js";
 import { type Interpolation, indexSplits, interpolate, splitsOf } from "./accuracy.js";
 import type { KeysWorld } from "./keys-world.js";
 import type { LanguageModels } from "./language.js";
@@ -42,8 +42,8 @@ export async function makeControls(sharedDir: string, options: ControlOptions): 
   const dir = join(sharedDir, "controls");
   await makeDirectory(dir);
   const [pretrained, sft] = [
-    await LocalLanguageModel.load(language.pretrained, { frozen: true }),
-    await LocalLanguageModel.load(language.sft.at(-1)!, { frozen: true }),
+    await loadLanguageModel(language.pretrained, { frozen: true }),
+    await loadLanguageModel(language.sft.at(-1)!, { frozen: true }),
   ];
   const preferences = await makePreferences({ world, settings, seed: controlSeed, pretrained, sft });
   pretrained.dispose();

@@ -1,40 +1,33 @@
 // What a language model of the lab thinks at every position: hidden states, from which the whole next-token
 // distribution follows (the vocabulary is tiny), and on which the value baseline stands.
 
-import type { Sequence } from "../../engine/contract.js";
-import { LocalModel } from "../../engine/local/model.js";
-import { makeParameters } from "../../engine/local/parameters.js";
-import { Programs } from "../../engine/local/programs.js";
+import type { LanguageModel, Sequence } from "../../engine/contract.js";
 import { loadCheckpoint } from "../../model/checkpoint.js";
-import { Tensor } from "../../tensor/runtime.js";
+import { loadLanguageModel } from "../../train/models.js";
 
 export class HiddenStates {
   private constructor(
-    private readonly model: LocalModel,
+    private readonly model: LanguageModel,
     private readonly head: Float32Array,
+    readonly width: number,
   ) {}
 
   static async load(dir: string): Promise<HiddenStates> {
     const { config, tensors } = await loadCheckpoint(dir, { head: "language" });
-    const tensorOf = (name: string, shape: readonly number[]) => Tensor.float32(tensors.get(name)!, shape);
-    const parameters = makeParameters(config, tensorOf, { frozen: true });
-    const noStops = () => () => false;
-    const model = new LocalModel(config, parameters, new Programs(config, undefined, "cpu", []), noStops);
-    return new HiddenStates(model, tensors.get("lm_head.weight")!);
-  }
-
-  get width(): number {
-    return this.model.config.hiddenSize;
+    const model = await loadLanguageModel(dir, { frozen: true });
+    return new HiddenStates(model, tensors.get("lm_head.weight")!, config.hiddenSize);
   }
 
   /** The states that predict the completion tokens of each sequence, [completion tokens, width]. */
-  states(sequences: readonly Sequence[]): Promise<Float32Array[]> {
-    return this.model.features(
-      sequences.map(({ tokens, promptLength }) => ({
-        tokens,
-        rows: Array.from({ length: tokens.length - promptLength }, (_, t) => promptLength - 1 + t),
-      })),
+  async states(sequences: readonly Sequence[]): Promise<Float32Array[]> {
+    const states = await this.model.features(
+      sequences.map(({ tokens }) => tokens),
+      "all",
     );
+    return states.map((rows, i) => {
+      const { tokens, promptLength } = sequences[i]!;
+      return rows.subarray((promptLength - 1) * this.width, (tokens.length - 1) * this.width);
+    });
   }
 
   /** log pi(. | prefix) for every row of `states`, [rows, vocabulary]. */

@@ -8,10 +8,10 @@ import { makeDirectory } from "../../base/files.js";
 import { RandomStream } from "../../base/random.js";
 import { PromptCursor } from "../../data/index.js";
 import type { Sequence } from "../../engine/contract.js";
-import { LocalLanguageModel } from "../../engine/local/index.js";
 import { formatJson, type Json } from "../../model/json.js";
 import { sft } from "../../objectives/sft.js";
 import { learningRateAt } from "../../run/schedule.js";
+import { loadLanguageModel } from "../../train/models.js";
 import { writeRandomModel } from "../base.js";
 import { drawBeta, drawPrompt, type KeysWorld, special, tokenNames, writeAnswer } from "./keys-world.js";
 import type { LanguageSettings, LmTraining } from "./settings.js";
@@ -178,8 +178,7 @@ async function train(
   { seed, log, signal }: MakeOptions,
   snapshots: Readonly<Record<number, string>>,
 ): Promise<void> {
-  const model = await LocalLanguageModel.load(from, { seed });
-  model.tokenBudget.backward = smallModelTokens;
+  const model = await loadLanguageModel(from, { seed, maxBackwardTokens: smallModelTokens });
   const cursor = PromptCursor.start(texts, { seed, name: label });
   const schedule = { lrSchedulerType: "cosine" as const, warmupSteps: 50, minLrRatio };
   for (let step = 0; step < steps; step++) {

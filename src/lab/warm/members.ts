@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { RandomStream } from "../../base/random.js";
 import { PromptCursor } from "../../data/index.js";
 import type { Dropout } from "../../engine/contract.js";
-import { LocalScalarModel } from "../../engine/local/index.js";
 import { bradleyTerry } from "../../objectives/bradley-terry.js";
 import { linearProbe } from "../../reward/probe.js";
 import { learningRateAt } from "../../run/schedule.js";
+import { loadScalarModel } from "../../train/models.js";
 import type { Prompt } from "./keys-world.js";
 import { smallModelTokens } from "./language.js";
 import { type Answer, sequenceOf } from "./sampling.js";
@@ -85,7 +85,7 @@ export async function probeHead(
   pairs: readonly LabelledPair[],
   { probeL2 }: MemberSettings,
 ): Promise<Float64Array> {
-  const model = await LocalScalarModel.load(sft, { frozen: true });
+  const model = await loadScalarModel(sft, { frozen: true });
   const features = await model.features(sequencesOf(pairs));
   model.dispose();
   const differences = pairs.map((_, i) =>
@@ -112,8 +112,10 @@ export async function trainMember(
 ): Promise<string> {
   const dir = join(parent, plan.name);
   if (existsSync(dir)) return dir;
-  const model = await LocalScalarModel.load(plan.init, { seed: seed + plan.order });
-  model.tokenBudget.backward = smallModelTokens;
+  const model = await loadScalarModel(plan.init, {
+    seed: seed + plan.order,
+    maxBackwardTokens: smallModelTokens,
+  });
   if (plan.head === "shared") model.setHead(head);
   const rows = pairs.map((pair, i) => ({ id: String(i), pair }));
   const cursor = PromptCursor.start(rows, { seed, name: `member ${plan.order}` });

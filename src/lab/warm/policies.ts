@@ -2,8 +2,7 @@
 
 import { RandomStream } from "../../base/random.js";
 import { mean } from "../../base/statistics.js";
-import type { Sequence } from "../../engine/contract.js";
-import type { LocalLanguageModel } from "../../engine/local/index.js";
+import type { LanguageModel, Sequence } from "../../engine/contract.js";
 import { gold } from "./gold.js";
 import { exactKl, HiddenStates } from "./hidden-states.js";
 import { isFlair, type KeysWorld, type Prompt } from "./keys-world.js";
@@ -95,7 +94,7 @@ interface Evaluation extends Pick<PolicyOptions, "world" | "heldOut" | "seed"> {
 }
 
 async function evaluatePolicy(
-  policy: LocalLanguageModel,
+  policy: LanguageModel,
   dir: string,
   { world, heldOut, seed, reward, start }: Evaluation,
 ): Promise<Omit<PolicyPoint, "step">> {

@@ -3,20 +3,20 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { mean, standardDeviation } from "../../base/statistics.js";
-import type { TokenIds } from "../../engine/contract.js";
-import { LocalScalarModel } from "../../engine/local/index.js";
+import type { ScalarModel, TokenIds } from "../../engine/contract.js";
 import { averageCheckpoints } from "../../reward/average.js";
 import { ensembleMean } from "../../reward/ensemble.js";
+import { loadScalarModel } from "../../train/models.js";
 
 /** Rewards of sequences under one model. */
 export async function scoreWith(dir: string, sequences: readonly TokenIds[]): Promise<Float64Array> {
-  const model = await LocalScalarModel.load(dir, { frozen: true });
+  const model = await loadScalarModel(dir, { frozen: true });
   const scores = await scoresOf(model, sequences);
   model.dispose();
   return scores;
 }
 
-async function scoresOf(model: LocalScalarModel, sequences: readonly TokenIds[]): Promise<Float64Array> {
+async function scoresOf(model: ScalarModel, sequences: readonly TokenIds[]): Promise<Float64Array> {
   const values = await model.values(sequences, "last");
   return Float64Array.from(values, ([value]) => value!);
 }
@@ -40,8 +40,8 @@ export interface RewardFunction {
 
 /** The mean raw reward of the models; of one model its own. */
 export async function openReward(dirs: readonly string[]): Promise<RewardFunction> {
-  const models: LocalScalarModel[] = [];
-  for (const dir of dirs) models.push(await LocalScalarModel.load(dir, { frozen: true }));
+  const models: ScalarModel[] = [];
+  for (const dir of dirs) models.push(await loadScalarModel(dir, { frozen: true }));
   return {
     async score(sequences) {
       const scores: Float64Array[] = [];

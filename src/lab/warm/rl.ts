@@ -6,9 +6,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { RandomStream } from "../../base/random.js";
-import type { Sequence } from "../../engine/contract.js";
-import { LocalLanguageModel } from "../../engine/local/index.js";
+import type { LanguageModel, Sequence } from "../../engine/contract.js";
 import { reinforce } from "../../objectives/reinforce.js";
+import { loadLanguageModel } from "../../train/models.js";
 import { HiddenStates, tokenLogprobs } from "./hidden-states.js";
 import { maxAnswer, type Prompt } from "./keys-world.js";
 import { smallModelTokens } from "./language.js";
@@ -26,7 +26,7 @@ export interface RlOptions {
   seed: number;
   settings: RlSettings;
   /** Called with the policy's directory at step 0 and after every `evaluateEvery` steps. */
-  evaluate(step: number, policy: LocalLanguageModel, dir: string): Promise<void>;
+  evaluate(step: number, policy: LanguageModel, dir: string): Promise<void>;
   /** Where the policy is written for the evaluations. */
   scratch: string;
   signal?: AbortSignal;
@@ -34,8 +34,7 @@ export interface RlOptions {
 
 export async function runReinforce(options: RlOptions): Promise<void> {
   const { sft, reward, alpha, prompts, seed, settings, evaluate, scratch, signal } = options;
-  const policy = await LocalLanguageModel.load(sft);
-  policy.tokenBudget.backward = smallModelTokens;
+  const policy = await loadLanguageModel(sft, { maxBackwardTokens: smallModelTokens });
   const reference = await HiddenStates.load(sft);
   const value = new LinearValue(reference.width, settings.valueLearningRate);
   // The same prompts and sampling seeds for every arm: differences between arms are not the luck of the draw.

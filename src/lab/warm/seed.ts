@@ -7,9 +7,9 @@ import { isDeepStrictEqual } from "node:util";
 import { makeDirectory } from "../../base/files.js";
 import { RandomStream } from "../../base/random.js";
 import { mean, standardDeviation } from "../../base/statistics.js";
-import type { TokenIds } from "../../engine/contract.js";
-import { LocalLanguageModel } from "../../engine/local/index.js";
+import type { LanguageModel, TokenIds } from "../../engine/contract.js";
 import { emaWeights } from "../../reward/average.js";
+import { loadLanguageModel } from "../../train/models.js";
 import type { Part, SeedContext } from "../reproduce/experiment.js";
 import { kept } from "../reproduce/kept.js";
 import {
@@ -84,7 +84,7 @@ export interface SeedOptions {
 
 /** What every part of a seed works with: its data, its models, and the pieces on disk. */
 interface Bench extends SeedOptions {
-  sft: LocalLanguageModel;
+  sft: LanguageModel;
   scratch: string;
   preferences: Preferences;
   models: Models;
@@ -177,10 +177,10 @@ async function onBench<T>(
   const { seed, world, language, settings, context } = options;
   const scratch = join(context.dir, "scratch");
   await makeDirectory(scratch);
-  const sft = await LocalLanguageModel.load(language.sft.at(-1)!, { frozen: true });
+  const sft = await loadLanguageModel(language.sft.at(-1)!, { frozen: true });
   try {
     const preferences = await piece("preferences", async () => {
-      const pretrained = await LocalLanguageModel.load(language.pretrained, { frozen: true });
+      const pretrained = await loadLanguageModel(language.pretrained, { frozen: true });
       const made = await makePreferences({ world, settings, seed, pretrained, sft });
       pretrained.dispose();
       return made;

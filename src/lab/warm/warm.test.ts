@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RandomStream } from "../../base/random.js";
 import { renderReport } from "../../dashboard/report.js";
-import { LocalLanguageModel } from "../../engine/local/index.js";
+import { loadLanguageModel } from "../../train/models.js";
 import { pairAccuracy } from "./accuracy.js";
 import { warmExperiment } from "./experiment.js";
 import type { Findings } from "./findings.js";
@@ -246,10 +246,7 @@ describe("the experiment in miniature", () => {
 
   it("reads off the language model's own log-probabilities", async () => {
     const sft = join(sharedDir, `sft-${quickSettings.language.sft.snapshots.at(-1)}`);
-    const [model, states] = [
-      await LocalLanguageModel.load(sft, { frozen: true }),
-      await HiddenStates.load(sft),
-    ];
+    const [model, states] = [await loadLanguageModel(sft, { frozen: true }), await HiddenStates.load(sft)];
     const sequence = { tokens: [1, 4, 5, 6, 2, 7, 8, 3], promptLength: 5 };
     const [hidden] = await states.states([sequence]);
     const all = states.distributions(hidden!);

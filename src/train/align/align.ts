@@ -12,8 +12,8 @@ import type { Metrics } from "../../run/metrics.js";
 import { learningRateAt } from "../../run/schedule.js";
 import type { Codec } from "../text.js";
 import { Critic } from "./critic.js";
-import { meanMetrics } from "./learn.js";
 import type { AlignParts, RunningTask, StepContext, TaskStep } from "./parts.js";
+import { meanMetrics } from "./passes.js";
 import { startTask } from "./task.js";
 
 export interface AlignResult {

@@ -10,9 +10,8 @@ import { penaliseLength } from "../../reward/ensemble.js";
 import { timed } from "../../run/clock.js";
 import type { RewardInput } from "../rewards/source.js";
 import type { Codec } from "../text.js";
-import type { StepContext } from "./parts.js";
-import { samplingOptions } from "./rollout.js";
-import type { SampledTask } from "./task.js";
+import type { SampledTask, StepContext } from "./parts.js";
+import { samplingOptions } from "./passes.js";
 
 /**
  * Takes abar of every prompt that has none yet, one response for the whole run: the data's own answer, or one sample of

@@ -7,8 +7,8 @@ import type { PreferenceRow } from "../../data/rows.js";
 import type { Sequence } from "../../engine/contract.js";
 import { alternatingPairs, dpo } from "../../objectives/index.js";
 import type { Codec } from "../text.js";
-import { accumulate, logprobsNow, referenceLogprobsOf } from "./learn.js";
 import type { PreferenceTask, RunningTask } from "./parts.js";
+import { accumulate, logprobsNow, referenceLogprobsOf } from "./passes.js";
 
 interface Pair {
   id: string;

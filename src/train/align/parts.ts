@@ -1,11 +1,12 @@
 // What an alignment is made of once everything is open. A recipe is one way to make these parts (open.ts), a program is
 // another (docs/library.md). Types only.
 
+import type { RandomStream } from "../../base/random.js";
 import type { PreferenceRow, PromptRow } from "../../data/rows.js";
 import type { Completion, LanguageModel, ScalarModel, Sequence } from "../../engine/contract.js";
 import type { Mixture, SampleJudgement } from "../../judges/mixture.js";
 import type { LlmModels } from "../../llm/models.js";
-import type { Objective, Outcome, TaskBatch } from "../../objectives/index.js";
+import type { Objective, Outcome, SampleFinding, TaskBatch } from "../../objectives/index.js";
 import type { TaskRecipe } from "../../recipe/recipe.js";
 import type { Clock } from "../../run/clock.js";
 import type { Metrics, Rollout } from "../../run/metrics.js";
@@ -102,6 +103,23 @@ export interface PreferenceTask {
   maxLength: number;
 }
 
+/** A task that samples, with every default filled in. */
+export interface SampledTask extends SamplingTask {
+  weight: number;
+  reward: RewardSource;
+  judges: Mixture;
+  /** Rewards are compared with those of abar (eq. 5). */
+  calibrates: boolean;
+  missingEosPenalty: number;
+  baselineResponse: NonNullable<SamplingTask["baselineResponse"]>;
+  /** Seeds of the samples. */
+  random: RandomStream;
+  /** abar of every prompt that has come up, by its id. */
+  baselines: Map<string, Baseline>;
+  /** The next B prompts. */
+  nextPrompts(): readonly PromptRow[];
+}
+
 /** What a step of a task works with. */
 export interface StepContext {
   policy: LanguageModel;
@@ -136,6 +154,14 @@ export interface TaskStep {
   accumulate(update: number): Promise<Update>;
   /** After the last update: what else there is to say about the step. */
   finish(): Promise<{ metrics: Metrics; rollouts: Rollout[] }>;
+}
+
+/** Learning from samples. */
+export interface SampleLearning extends Pick<TaskStep, "updates" | "accumulate"> {
+  /** What the first update made of each sample. */
+  findings(): readonly SampleFinding[];
+  /** Columns of rollouts.jsonl of its own. */
+  columns?: readonly Readonly<Record<string, unknown>>[];
 }
 
 export interface Update {

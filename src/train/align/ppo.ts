@@ -5,9 +5,8 @@ import { RandomStream } from "../../base/random.js";
 import type { Sequence } from "../../engine/contract.js";
 import { ppo, ppoAdvantages } from "../../objectives/index.js";
 import { timed } from "../../run/clock.js";
-import { accumulate, logprobsNow, type SampleLearning, tokensOf } from "./learn.js";
-import type { PpoObjective, StepContext, TaskRollouts } from "./parts.js";
-import type { SampledTask } from "./task.js";
+import type { PpoObjective, SampledTask, SampleLearning, StepContext, TaskRollouts } from "./parts.js";
+import { accumulate, logprobsNow, tokensOf } from "./passes.js";
 
 type PpoOptions = PpoObjective["critic"];
 

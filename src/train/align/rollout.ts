@@ -18,9 +18,8 @@ import type { Metrics, Rollout } from "../../run/metrics.js";
 import type { Scores } from "../rewards/source.js";
 import { promptText } from "../text.js";
 import { judgeBaselines, payFor, scoreBaselines, takeBaselines } from "./baselines.js";
-import { logprobsNow, referenceLogprobsOf, tokensOf } from "./learn.js";
-import type { Baseline, StepContext, TaskRollouts } from "./parts.js";
-import type { SampledTask } from "./task.js";
+import type { Baseline, SampledTask, StepContext, TaskRollouts } from "./parts.js";
+import { logprobsNow, referenceLogprobsOf, samplingOptions, tokensOf } from "./passes.js";
 
 /** Samples, judges and scores the next prompts of a task with the policy and the reward as they are now. */
 export async function rollOut(task: SampledTask, context: StepContext): Promise<TaskRollouts> {
@@ -114,14 +113,6 @@ async function sample(
   });
   return { completions, seeds };
 }
-
-/** What of a task's limits concerns the engine. */
-export const samplingOptions = ({ maxNewTokens, temperature, topK, topP }: SampledTask["limits"]) => ({
-  maxNewTokens,
-  temperature,
-  topK,
-  topP,
-});
 
 function judgeSamples(
   { judges }: SampledTask,

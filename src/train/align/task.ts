@@ -4,31 +4,13 @@
 import { RandomStream } from "../../base/random.js";
 import { PromptCursor } from "../../data/index.js";
 import type { PromptRow } from "../../data/rows.js";
-import { createMixture, type Mixture } from "../../judges/mixture.js";
+import { createMixture } from "../../judges/mixture.js";
 import { noReward } from "../rewards/fixed.js";
-import type { RewardSource } from "../rewards/source.js";
 import type { Codec } from "../text.js";
 import { preferenceTask } from "./dpo.js";
 import { learnFrom } from "./learn.js";
-import type { Baseline, RunningTask, SamplingTask, TaskParts } from "./parts.js";
+import type { RunningTask, SampledTask, SamplingTask, TaskParts } from "./parts.js";
 import { rollOut, rolloutRows } from "./rollout.js";
-
-/** A task that samples, with every default filled in. */
-export interface SampledTask extends SamplingTask {
-  weight: number;
-  reward: RewardSource;
-  judges: Mixture;
-  /** Rewards are compared with those of abar (eq. 5). */
-  calibrates: boolean;
-  missingEosPenalty: number;
-  baselineResponse: NonNullable<SamplingTask["baselineResponse"]>;
-  /** Seeds of the samples. */
-  random: RandomStream;
-  /** abar of every prompt that has come up, by its id. */
-  baselines: Map<string, Baseline>;
-  /** The next B prompts. */
-  nextPrompts(): readonly PromptRow[];
-}
 
 /** A task at its beginning. `seed` is the run's. */
 export const startTask = (parts: TaskParts, seed: number, codec: Codec): RunningTask =>

@@ -3,9 +3,9 @@
 
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { headline } from "../../cli/progress.js";
 import { runInChild } from "../../run/child.js";
 import { InterruptedError, type Reporter, type RunContext } from "../../run/context.js";
+import { headline } from "../../run/headline.js";
 import { type Member, memberLabel } from "./reward-model.js";
 import type { RewardJob, RewardNews } from "./worker.js";
 

@@ -1,24 +1,20 @@
-// Reward modelling (warm.md, section 1): M Bradley-Terry reward models from one shared initialisation, different in
-// data order and in whatever lists of options the recipe gives. Their average is `touchstone warm`.
+// One Bradley-Terry reward model of several (WARM, 2401.12187, section 3): the members start from one initialisation and
+// differ in data order and in whatever lists of options the recipe gives. Their average is `touchstone warm`.
 
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { writeFileAtomic } from "../../base/atomic.js";
 import { UserError } from "../../base/errors.js";
 import { RandomStream } from "../../base/random.js";
-import { flipLabels, loadPreferences, PromptCursor, partition, preferencesJsonl } from "../../data/index.js";
+import { flipLabels, loadPreferences, PromptCursor, partition } from "../../data/index.js";
 import type { PreferenceRow } from "../../data/rows.js";
 import type { Dropout, ScalarModel, TokenIds } from "../../engine/contract.js";
 import { bradleyTerry } from "../../objectives/bradley-terry.js";
 import type { EngineRecipe, RewardRecipe } from "../../recipe/recipe.js";
-import { linearProbe } from "../../reward/probe.js";
 import type { RunContext } from "../../run/context.js";
-import { checkOutputDir, checkpointSteps } from "../../run/directory.js";
 import { type LoopState, nameRows, runLoop } from "../../run/loop.js";
 import { openCodec, openScalarModel } from "../models.js";
 import type { TextCodec } from "../text.js";
 
-interface Pair {
+export interface Pair {
   id: string;
   chosen: TokenIds;
   rejected: TokenIds;
@@ -34,63 +30,17 @@ export interface Member {
   dropout: number;
 }
 
-export interface RewardModelResult {
-  /** In order. */
-  members: Member[];
-}
-
-export interface RewardOptions {
-  /** How many members train at a time, each in a process of its own on its share of the cores. Default 1. */
-  jobs?: number;
-}
-
-/** Trains `runs` members; member i of several is the run directory `member-i` inside output_dir. */
-export async function runReward(
-  recipe: RewardRecipe,
-  context: RunContext,
-  { jobs = 1 }: RewardOptions = {},
-): Promise<RewardModelResult> {
-  const indices = Array.from({ length: recipe.runs }, (_, index) => index);
-  for (const index of indices) await checkOutputDir(memberDir(recipe, index), recipe, context);
-  const { rows, notes } = await loadPairs(recipe);
-  for (const note of notes) context.reporter.note(note);
-  if (recipe.flipLabels > 0) {
-    const file = join(recipe.outputDir, "train.jsonl");
-    await writeFileAtomic(file, preferencesJsonl(rows.train));
-    context.reporter.note(`flip_labels: ${file} says which labels were turned round`);
-  }
-
-  const processes = Math.min(jobs, recipe.runs);
-  const threads = processes > 1 ? Math.max(1, Math.floor(availableParallelism() / processes)) : undefined;
-  const engine = onThreads(recipe.engine, threads);
-  const head = await sharedHead(recipe, { engine, rows, context });
-  if (processes > 1) {
-    const work = indices.map((index) => ({ recipe, resume: context.resume, index, engine, head }));
-    const { trainSideBySide } = await import("./jobs.js");
-    const steps = stepsOf(recipe, rows.train.length);
-    return { members: await trainSideBySide(work, { processes, steps }, context) };
-  }
-  const members: Member[] = [];
-  for (const index of indices)
-    members.push(await trainMember(recipe, { index, engine, head, rows }, context));
-  return { members };
-}
-
 /** Where member `index` is trained. */
-const memberDir = ({ outputDir, runs }: RewardRecipe, index: number): string =>
+export const memberDir = ({ outputDir, runs }: RewardRecipe, index: number): string =>
   runs === 1 ? outputDir : join(outputDir, `member-${index + 1}`);
 
 export const memberLabel = ({ runs }: RewardRecipe, index: number): string =>
   runs === 1 ? "reward model" : `reward model ${index + 1} of ${runs}`;
 
-const stepsOf = ({ steps, epochs, batchSize }: RewardRecipe, rows: number): number =>
+export const stepsOf = ({ steps, epochs, batchSize }: RewardRecipe, rows: number): number =>
   steps ?? Math.max(1, Math.round((epochs * rows) / batchSize));
 
-/** The threads that the recipe asks for, else `threads`. */
-const onThreads = (engine: EngineRecipe, threads: number | undefined): EngineRecipe =>
-  engine.kind === "local" ? { ...engine, threads: engine.threads ?? threads } : engine;
-
-interface Rows {
+export interface Rows {
   train: readonly PreferenceRow[];
   validation: readonly PreferenceRow[];
 }
@@ -113,32 +63,6 @@ async function readPairs(recipe: RewardRecipe): Promise<{ rows: Rows; notes: str
   }
   if (recipe.evalSplit === 0) return { rows: { train: rows, validation: [] }, notes };
   return { rows: partition(rows, { fraction: recipe.evalSplit, seed: recipe.seed }), notes };
-}
-
-/**
- * One probed head for all members, because different heads would break linear mode connectivity (warm.md, 5.6). It is
- * fitted on the last of the models that the runs start from: of several checkpoints of one SFT run, the end.
- * Undefined when the recipe wants no probe, or every member is past its start.
- */
-async function sharedHead(
-  recipe: RewardRecipe,
-  { engine, rows, context }: { engine: EngineRecipe; rows: Rows; context: RunContext },
-): Promise<Float64Array | undefined> {
-  if (recipe.head !== "probe" || !(await startsFresh(recipe))) return undefined;
-  const base = recipe.model.at(-1)!;
-  const codec = await openCodec(base, recipe);
-  const pairs = rows.train.map((row) => encodePair(codec, row, recipe.maxLength));
-  const model = await openScalarModel(base, { ...recipe, engine, frozen: true });
-  const head = await probe(model, pairs, recipe.probeL2, context);
-  model.dispose();
-  return head;
-}
-
-/** Whether some member has no checkpoint to continue from. */
-async function startsFresh(recipe: RewardRecipe): Promise<boolean> {
-  for (let index = 0; index < recipe.runs; index++)
-    if ((await checkpointSteps(memberDir(recipe, index))).length === 0) return true;
-  return false;
 }
 
 export interface MemberOptions {
@@ -219,19 +143,7 @@ async function score(model: ScalarModel, pairs: readonly Pair[], dropout?: Dropo
   };
 }
 
-async function probe(model: ScalarModel, pairs: readonly Pair[], l2: number, { reporter }: RunContext) {
-  reporter.begin("linear probe", 1);
-  const features = await model.features(pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]));
-  const differences = pairs.map((_, i) =>
-    features[2 * i]!.map((value, d) => value - features[2 * i + 1]![d]!),
-  );
-  const head = linearProbe(differences, { l2 });
-  reporter.step(1);
-  reporter.end();
-  return head;
-}
-
-function encodePair(codec: TextCodec, row: PreferenceRow, maxLength: number): Pair {
+export function encodePair(codec: TextCodec, row: PreferenceRow, maxLength: number): Pair {
   const [chosen, rejected] = [row.chosen, row.rejected].map((completion) => {
     const { tokens } = codec.sequence(row.prompt, completion);
     if (tokens.length > maxLength)
