@@ -14,11 +14,13 @@ const modelFiles = [
   /^(merges\.txt|chat_template\.(jinja|json))$/,
 ];
 
-/** A folder is taken as it is; `owner/name[@revision]` is fetched from the Hub. */
+/** A folder or a GGUF file is taken as it is; `owner/name[@revision]` is fetched from the Hub. */
 export async function resolveModel(pathOrName: string, options: HubOptions = {}): Promise<string> {
   const stats = pathOrName.startsWith("hub:") ? null : await stat(pathOrName).catch(() => null);
   if (stats?.isDirectory()) return pathOrName;
-  if (stats) throw new UserError(`${pathOrName} is a file; name the folder that holds the model.`);
+  if (stats?.isFile() && pathOrName.endsWith(".gguf")) return pathOrName;
+  if (stats)
+    throw new UserError(`${pathOrName} is a file; name the folder that holds the model, or a .gguf file.`);
   const name = parseHubName(pathOrName);
   if (!name || name.split) {
     throw new UserError(

@@ -1,5 +1,6 @@
 // A Hugging Face model directory: config.json, weights checked tensor by tensor against the config, tokenizer files.
 // Saving writes a whole directory aside and renames it, so that `transformers` never sees half a model.
+import { existsSync } from "node:fs";
 import { copyFile, cp, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
@@ -16,6 +17,7 @@ import {
   withHead,
 } from "./config.js";
 import { firstNonFinite } from "./floats.js";
+import { GgufModel, isGguf } from "./gguf-model.js";
 import { formatJson, isMissing } from "./json.js";
 import { formatShape, SafetensorsReader, writeWeights } from "./safetensors.js";
 
@@ -27,6 +29,24 @@ export interface Checkpoint {
   tensors: Tensors;
   /** Parameters that the directory does not have because it was opened under another head: the caller makes them. */
   fresh: readonly ParameterSpec[];
+}
+
+/** The tensors of a model by their Hugging Face names. */
+type WeightReader = Pick<SafetensorsReader, "readFloat32" | "close"> & {
+  readonly tensors: ReadonlyMap<string, unknown>;
+  info(name: string): { file: string; shape: readonly number[] };
+};
+
+/** The weights of a model directory, or of a GGUF file. */
+async function openWeights(path: string): Promise<WeightReader> {
+  if (!isGguf(path)) return SafetensorsReader.open(path);
+  const model = GgufModel.open(path);
+  return {
+    tensors: model.tensors,
+    info: (name) => ({ file: path, shape: model.tensors.get(name)!.shape }),
+    readFloat32: async (name, { into } = {}) => model.read(name, into),
+    close: async () => {},
+  };
 }
 
 export interface OpenOptions {
@@ -45,13 +65,13 @@ export class OpenCheckpoint {
     /** The parameters that the directory holds. */
     readonly specs: readonly ParameterSpec[],
     readonly fresh: readonly ParameterSpec[],
-    private readonly reader: SafetensorsReader,
+    private readonly reader: WeightReader,
   ) {}
 
   static async open(dir: string, { head }: OpenOptions = {}): Promise<OpenCheckpoint> {
     const own = await readDecoderConfig(dir);
     const config = head === undefined || head === own.head ? own : withHead(own, head);
-    const reader = await SafetensorsReader.open(dir);
+    const reader = await openWeights(dir);
     try {
       const specs = parameterSpecs(config);
       const isFresh = (spec: ParameterSpec) => spec.name === "score.weight" && own.head === "language";
@@ -108,7 +128,7 @@ function checkTensors(
   dir: string,
   wanted: readonly ParameterSpec[],
   own: readonly ParameterSpec[],
-  reader: SafetensorsReader,
+  reader: WeightReader,
 ): void {
   const missing = wanted.filter(({ name }) => !reader.tensors.has(name)).map(({ name }) => name);
   if (missing.length > 0) {
@@ -183,6 +203,11 @@ export async function saveCheckpoint(
   });
 }
 
+/** Whether a model comes with a tokenizer. */
+export function hasTokenizer(dir: string): boolean {
+  return isGguf(dir) || existsSync(join(dir, "tokenizer.json"));
+}
+
 /** What `save_pretrained` of a tokenizer writes, over the versions of `transformers`. */
 const tokenizerFiles = [
   "tokenizer.json",
@@ -197,8 +222,13 @@ const tokenizerFiles = [
   "additional_chat_templates",
 ];
 
-/** Copies the tokenizer and the chat templates of a model directory byte for byte. */
+/** Copies the tokenizer and the chat templates of a model directory byte for byte; of a GGUF file, writes them. */
 export async function copyTokenizer(from: string, to: string): Promise<void> {
+  if (isGguf(from)) {
+    for (const [name, text] of Object.entries(GgufModel.open(from).files))
+      if (tokenizerFiles.includes(name)) await writeFile(join(to, name), text);
+    return;
+  }
   const entries = await readdir(from, { withFileTypes: true }).catch((error) => {
     throw isMissing(error) ? new UserError(`${from} is not a model directory`) : error;
   });

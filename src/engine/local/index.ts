@@ -1,7 +1,5 @@
 // The local engine: language and scalar models that run on ONNX Runtime in this process.
 
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { RandomStream } from "../../base/random.js";
 import {
   type Adapter,
@@ -12,7 +10,7 @@ import {
   readAdapter,
   saveAdapter,
 } from "../../model/adapter.js";
-import { loadCheckpoint, saveCheckpoint } from "../../model/checkpoint.js";
+import { hasTokenizer, loadCheckpoint, saveCheckpoint } from "../../model/checkpoint.js";
 import {
   type DecoderConfig,
   type FloatType,
@@ -212,7 +210,7 @@ abstract class LocalTrainable {
 
   async save(dir: string, { readme }: { readme?: string } = {}): Promise<void> {
     const values = (name: string): Float32Array => this.model.values(name);
-    const tokenizerFrom = existsSync(join(this.source, "tokenizer.json")) ? this.source : undefined;
+    const tokenizerFrom = hasTokenizer(this.source) ? this.source : undefined;
     if (!this.lora) {
       await saveCheckpoint(dir, {
         config: this.config,
@@ -256,7 +254,7 @@ abstract class LocalTrainable {
       read: ({ name }) =>
         targets.has(name) ? mergedParameter(adapter, name, values(name).slice()) : values(name),
       dtype: this.options.saveDtype,
-      tokenizerFrom: existsSync(join(this.source, "tokenizer.json")) ? this.source : undefined,
+      tokenizerFrom: hasTokenizer(this.source) ? this.source : undefined,
     });
   }
 
