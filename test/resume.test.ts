@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCli } from "./support/cli.js";
 import { expectSameBytes } from "./support/same-bytes.js";
+import { smallRuns } from "./support/small-runs.js";
 import { openWorkshop, type Workshop } from "./support/workshop.js";
 
 let shop: Workshop;
@@ -12,62 +13,6 @@ beforeAll(async () => {
   shop = await openWorkshop();
 });
 afterAll(() => shop.remove());
-
-const crpg = (batchPrompts: number) => ({
-  name: "crpg",
-  generations: 2,
-  batch_prompts: batchPrompts,
-  max_new_tokens: 8,
-});
-
-const recipes: Record<string, () => object> = {
-  align: () => ({
-    policy: shop.policy,
-    steps: 6,
-    save_steps: 2,
-    save_total_limit: 1,
-    learning_rate: 0.02,
-    seed: 3,
-    tasks: [
-      {
-        name: "writing",
-        prompts: shop.data("prompts/writing.jsonl"),
-        reward: { warm: shop.reward },
-        judges: [{ kind: "length", max_words: 4 }],
-        optimizer: crpg(2),
-      },
-      {
-        name: "sums",
-        weight: 0.5,
-        prompts: shop.data("prompts/arithmetic.jsonl"),
-        reward: { models: [shop.reward, shop.reward], combine: "min" },
-        judges: [{ kind: "length", min_words: 2 }],
-        optimizer: crpg(3),
-      },
-    ],
-  }),
-  sft: () => ({
-    model: shop.policy,
-    data: shop.data("sft.jsonl"),
-    eval_data: shop.data("sft.jsonl"),
-    steps: 5,
-    save_steps: 2,
-    eval_steps: 2,
-    batch_size: 3,
-    learning_rate: 0.01,
-    lora: { r: 2 },
-  }),
-  reward: () => ({
-    model: shop.policy,
-    data: shop.data("preferences.jsonl"),
-    eval_data: shop.data("validation.jsonl"),
-    runs: 2,
-    steps: 4,
-    save_steps: 2,
-    batch_size: 4,
-    learning_rate: [0.001, 0.01],
-  }),
-};
 
 /** Where the process is killed, one process after the other, each resuming what the one before it left. */
 const kills: Record<string, readonly string[]> = {
@@ -112,12 +57,12 @@ async function killFromOutside(argv: readonly string[], dir: string, lines: numb
 const countLines = (text: string): number => text.split("\n").length - 1;
 
 describe("kill -9 and --resume", () => {
-  it.concurrent.each(Object.keys(recipes))(
+  it.concurrent.each(["align", "sft", "reward"] as const)(
     "%s leaves the same metrics, rollouts, checkpoints and weights",
     async (verb) => {
       const dir = shop.path(`run-${verb}`);
       const undisturbed = `${dir}-undisturbed`;
-      const recipe = await shop.recipe(`${verb}.yaml`, { output_dir: dir, ...recipes[verb]!() });
+      const recipe = await shop.recipe(`${verb}.yaml`, { output_dir: dir, ...smallRuns[verb](shop) });
       const argv = [verb, recipe, "--quiet"];
       const resume = [...argv, "--resume"];
       expect(await runCli(argv)).toMatchObject({ code: 0, stderr: "" });

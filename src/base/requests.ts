@@ -41,3 +41,26 @@ export function apiKeyFor(baseUrl: string, variable?: string): string | undefine
   const named = variable ?? (isOpenAI(baseUrl) ? "OPENAI_API_KEY" : undefined);
   return named === undefined ? undefined : process.env[named];
 }
+
+/** What `work` gives. When it has given nothing in time, or `signal` aborts, nobody waits for it any longer. */
+export async function within<T>(
+  seconds: number,
+  work: () => T | Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  signal?.throwIfAborted();
+  let giveUp = (_: unknown): void => {};
+  const end = new Promise<never>((_, reject) => {
+    giveUp = reject;
+  });
+  const late = () => giveUp(new Error(`there was no answer within ${seconds} s`));
+  const timer = setTimeout(late, 1000 * seconds);
+  const stop = () => giveUp(signal!.reason);
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    return await Promise.race([work(), end]);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", stop);
+  }
+}

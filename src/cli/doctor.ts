@@ -1,7 +1,10 @@
-// What `touchstone doctor` looks at. Each check is independent; one that throws is a problem with that error as detail.
+// What `touchstone doctor` looks at: this machine, or a run. Each check is independent; one that throws is a problem with that error as detail.
 
-import { statfs } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readdir, statfs } from "node:fs/promises";
 import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from "node:os";
+import { join, relative } from "node:path";
+import { UserError } from "../base/errors.js";
 import { VERSION } from "./version.js";
 
 export interface Finding {
@@ -81,10 +84,57 @@ const CHECKS: Record<string, Check> = {
   },
 };
 
-/** Runs every check. */
-export async function examine(): Promise<Finding[]> {
+/** Runs every check of this machine. */
+export const examine = (): Promise<Finding[]> => runChecks(CHECKS);
+
+/** Checks the run that `dir` holds: its recipe, its logs and every byte of its checkpoints, those of its parts too. */
+export async function examineRun(dir: string): Promise<Finding[]> {
+  const [{ parseYaml }, { readText }, { checkpointSteps, readCheckpoint }, { readJsonl }] = await Promise.all(
+    [
+      import("../base/yaml.js"),
+      import("../base/files.js"),
+      import("../run/directory.js"),
+      import("../run/metrics.js"),
+    ],
+  );
   const findings: Finding[] = [];
-  for (const [name, check] of Object.entries(CHECKS)) {
+  for (const part of await runsBelow(dir)) {
+    const checks: Record<string, Check> = {
+      "recipe.yaml": async () => {
+        const path = join(part, "recipe.yaml");
+        parseYaml(await readText(path), path);
+        return ok("readable");
+      },
+    };
+    for (const log of ["metrics.jsonl", "rollouts.jsonl"])
+      if (existsSync(join(part, log)))
+        checks[log] = async () => ok(`${(await readJsonl(join(part, log))).length} lines`);
+    for (const step of await checkpointSteps(part))
+      checks[`checkpoints/step-${step}`] = async () => {
+        await readCheckpoint(part, step);
+        return ok("every file is what it was when it was saved");
+      };
+    const where = relative(dir, part);
+    for (const finding of await runChecks(checks))
+      findings.push({ ...finding, name: where === "" ? finding.name : `${where}/${finding.name}` });
+  }
+  return findings;
+}
+
+/** The run directories at and right below `dir`: an alignment in stages and several reward models have theirs there. */
+async function runsBelow(dir: string): Promise<string[]> {
+  const { isRunDirectory } = await import("../run/directory.js");
+  const names = await readdir(dir).catch((): string[] => []);
+  const found: string[] = [];
+  for (const name of [".", ...names.sort()])
+    if (await isRunDirectory(join(dir, name))) found.push(join(dir, name));
+  if (found.length === 0) throw new UserError(`${dir} is not the directory of a run: it has no recipe.yaml`);
+  return found;
+}
+
+async function runChecks(checks: Readonly<Record<string, Check>>): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const [name, check] of Object.entries(checks)) {
     try {
       findings.push({ name, ...(await check()) });
     } catch (error) {

@@ -47,7 +47,9 @@ export class RepoCache {
 
   async listing(commit: string): Promise<Entry[] | null> {
     const text = await readFile(this.inside("listings", `${commit}.json`), "utf8").catch(() => null);
-    return text ? (JSON.parse(text) as Entry[]) : null;
+    const entries = text === null ? null : parsed(text);
+    // One that is damaged is asked for again.
+    return Array.isArray(entries) && entries.every(isEntry) ? entries : null;
   }
 
   async setListing(commit: string, entries: readonly Entry[]): Promise<void> {
@@ -109,6 +111,21 @@ export class RepoCache {
     const full = join(this.folder, ...path);
     if (full.startsWith(this.folder + sep)) return full;
     throw new UserError(`The Hub repository names a file outside its own folder: "${path.at(-1)}".`);
+  }
+}
+
+/** Whether a value says which file it is about, how long that is, and what it must hash to. */
+export function isEntry(value: unknown): value is Entry {
+  const { path, size, hash } = (value ?? {}) as Partial<Record<keyof Entry, unknown>>;
+  const isHash = typeof hash === "string" && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash);
+  return typeof path === "string" && path !== "" && Number.isSafeInteger(size) && Number(size) >= 0 && isHash;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
   }
 }
 

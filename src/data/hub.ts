@@ -2,7 +2,7 @@
 // the shared local cache and used from there when the network is away.
 
 import { createWriteStream } from "node:fs";
-import { rename, rm, stat } from "node:fs/promises";
+import { rename, rm, stat, writeFile } from "node:fs/promises";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { ReadableStream } from "node:stream/web";
@@ -17,7 +17,8 @@ import {
 } from "@huggingface/hub";
 import { explainDiskError } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
-import { type Entry, isCommit, isIntact, RepoCache, type RepoId } from "./hub-cache.js";
+import { type Entry, isCommit, isEntry, isIntact, RepoCache, type RepoId } from "./hub-cache.js";
+import { hubFetch } from "./hub-fetch.js";
 
 export interface DownloadProgress {
   /** The file that is under way. */
@@ -39,6 +40,8 @@ export interface HubOptions {
   cacheDir?: string;
   /** Use the cache only. Default: HF_HUB_OFFLINE. */
   offline?: boolean;
+  /** How long a server may say nothing. Default 30. */
+  idleSeconds?: number;
   onProgress?: (progress: DownloadProgress) => void;
   /** Told, in a sentence, what a person should know: that the copy in use may be old. */
   onNotice?: (sentence: string) => void;
@@ -58,8 +61,14 @@ interface Connection {
   revision: string;
   hubUrl: string;
   accessToken: string | undefined;
+  idleSeconds: number;
   cache: RepoCache;
 }
+
+/** What the Hub says about a repository: one answer, and all pages of a list of files. */
+const MAX_ANSWER_BYTES = 32 * 2 ** 20;
+const MAX_PAGES = 1000;
+const MAX_LISTING_SECONDS = 300;
 
 /** Times that a download is tried before a failing network stops it; each try goes on where the last one ended. */
 const tries = 4;
@@ -90,7 +99,8 @@ function connect(repo: RepoId, revision: string, options: HubOptions): Connectio
   if (accessToken && !accessToken.startsWith("hf_")) {
     throw new UserError('HF_TOKEN does not hold an access token of the Hub: those start with "hf_".');
   }
-  return { repo, revision, hubUrl, accessToken, cache: new RepoCache(repo, options.cacheDir) };
+  const cache = new RepoCache(repo, options.cacheDir);
+  return { repo, revision, hubUrl, accessToken, idleSeconds: options.idleSeconds ?? 30, cache };
 }
 
 async function openOnline(connection: Connection, { onProgress = () => {} }: HubOptions): Promise<HubRepo> {
@@ -144,20 +154,47 @@ async function pin(connection: Connection): Promise<{ commit: string; entries: E
   return { commit, entries };
 }
 
-async function currentCommit({ repo, revision, hubUrl, accessToken }: Connection): Promise<string> {
-  const question = { name: repo.name, revision, hubUrl, ...(accessToken && { accessToken }) };
+/** For the Hub's answers about a repository. */
+const askingFetch = ({ hubUrl, idleSeconds }: Connection) =>
+  hubFetch(hubUrl, {
+    maxBytes: MAX_ANSWER_BYTES,
+    maxRequests: MAX_PAGES,
+    idleSeconds,
+    seconds: 2 * idleSeconds,
+  });
+
+async function currentCommit(connection: Connection): Promise<string> {
+  const { repo, revision, hubUrl, accessToken } = connection;
+  const fetch = askingFetch(connection);
+  const question = { name: repo.name, revision, hubUrl, fetch, ...(accessToken && { accessToken }) };
   const info =
     repo.type === "model"
       ? await modelInfo({ ...question, additionalFields: ["sha"] })
       : await datasetInfo({ ...question, additionalFields: ["sha"] });
+  if (typeof info.sha !== "string" || !isCommit(info.sha))
+    throw new UserError(`${hubUrl} does not say which commit "${revision}" of ${repo.name} is.`);
   return info.sha;
 }
 
-async function listEntries({ repo, hubUrl, accessToken }: Connection, commit: string): Promise<Entry[]> {
+async function listEntries(connection: Connection, commit: string): Promise<Entry[]> {
+  const { repo, hubUrl, accessToken } = connection;
   const entries: Entry[] = [];
-  const question = { repo, revision: commit, recursive: true, hubUrl, ...(accessToken && { accessToken }) };
-  for await (const { type, path, size, oid, lfs } of listFiles(question)) {
-    if (type === "file") entries.push({ path, size, hash: lfs?.oid.replace("sha256:", "") ?? oid! });
+  const fetch = askingFetch(connection);
+  const question = { repo, revision: commit, recursive: true, hubUrl, fetch };
+  const started = performance.now();
+  for await (const { type, path, size, oid, lfs } of listFiles({
+    ...question,
+    ...(accessToken && { accessToken }),
+  })) {
+    if (performance.now() - started > 1000 * MAX_LISTING_SECONDS)
+      throw new UserError(`${hubUrl} lists the files of ${repo.name} without end.`);
+    if (type !== "file") continue;
+    const entry = { path, size, hash: String(lfs?.oid ?? oid).replace("sha256:", "") };
+    if (!isEntry(entry))
+      throw new UserError(
+        `${hubUrl} lists ${JSON.stringify(path)} of ${repo.name} without its size or its hash.`,
+      );
+    entries.push(entry);
   }
   return entries;
 }
@@ -216,18 +253,24 @@ async function downloadBlob(
 
 /** Downloads what `partial` still lacks of the file. */
 async function appendRest(
-  { repo, hubUrl, accessToken }: Connection,
+  { repo, hubUrl, accessToken, idleSeconds }: Connection,
   commit: string,
   entry: Entry,
   partial: string,
   onBytes: (done: number) => void,
 ): Promise<void> {
   let done = (await stat(partial).catch(() => null))?.size ?? 0;
-  if (done >= entry.size && done > 0) return;
+  if (entry.size === 0) return writeFile(partial, "");
+  if (done >= entry.size) return;
   const question = { repo, path: entry.path, revision: commit, hubUrl, ...(accessToken && { accessToken }) };
-  const downloadInfo = await fileDownloadInfo(question);
+  const fetchPart = hubFetch(hubUrl, { maxBytes: entry.size - done, idleSeconds });
+  const downloadInfo = await fileDownloadInfo({ ...question, fetch: headOnly(fetchPart) });
   if (!downloadInfo) throw new UserError(`${repo.name} no longer has the file ${entry.path}.`);
-  const content = await downloadFile({ ...question, downloadInfo, xet: false });
+  if (downloadInfo.size !== entry.size)
+    throw new UserError(
+      `${hubUrl} lists ${entry.path} of ${repo.name} with ${entry.size} bytes and sends ${downloadInfo.size}.`,
+    );
+  const content = await downloadFile({ ...question, fetch: fetchPart, downloadInfo, xet: false });
   const counter = new Transform({
     transform(chunk: Buffer, _, pass) {
       done += chunk.length;
@@ -238,6 +281,15 @@ async function appendRest(
   const body = content!.slice(done).stream() as ReadableStream;
   await pipeline(Readable.fromWeb(body), counter, createWriteStream(partial, { flags: "a" }));
 }
+
+/** The head of an answer: a server that sends the whole file instead is not listened to. */
+const headOnly =
+  (fetch: typeof globalThis.fetch): typeof globalThis.fetch =>
+  async (...request) => {
+    const response = await fetch(...request);
+    if (response.ok) await response.body?.cancel();
+    return response;
+  };
 
 /** Whether trying again, or later, may help: the network failed, or the server said so. */
 function isTransient(error: unknown): boolean {

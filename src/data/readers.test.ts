@@ -1,10 +1,12 @@
-import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readRows, toPlain } from "./readers.js";
+import { toPlain } from "./plain.js";
+import { readRows } from "./readers.js";
 
 let folder: string;
 beforeAll(async () => {
@@ -103,6 +105,16 @@ describe("Parquet", () => {
     ]);
   });
 
+  it("stops in the middle when nobody wants more", async () => {
+    const data = Array.from({ length: 5000 }, (_, i) => `row ${i}`);
+    const buffer = parquetWriteBuffer({ columnData: [{ name: "a", data, type: "STRING" }] });
+    await writeFile(join(folder, "long.parquet"), new Uint8Array(buffer));
+    const found: unknown[] = [];
+    for await (const { values } of readRows({ path: join(folder, "long.parquet"), label: "l", id: "l" }))
+      if (found.push(values.a) === 2500) break;
+    expect(found).toEqual(data.slice(0, 2500));
+  });
+
   it("says when a file is damaged or something else", async () => {
     const buffer = parquetWriteBuffer({ columnData: [{ name: "a", data: ["x"], type: "STRING" }] });
     const path = join(folder, "cut.parquet");
@@ -112,6 +124,63 @@ describe("Parquet", () => {
     await expect(rows.next()).rejects.toThrow(/^cut\.parquet cannot be read: .*parquet/);
     await expect(read("text.parquet", '{"a":1}\n')).rejects.toThrow(/^text\.parquet cannot be read/);
   });
+});
+
+describe("what is out of all proportion", () => {
+  const nested = (depth: number) => `{"a":${"[".repeat(depth)}${"]".repeat(depth)}}`;
+  it.each<[string, string, () => string | Uint8Array, RegExp]>([
+    [
+      "a line of 300 MB",
+      "x.jsonl",
+      () => Buffer.alloc(300 * 2 ** 20, "x"),
+      /row 1: the line is longer than 32 MB/,
+    ],
+    [
+      "a packed line of 2 GB",
+      "x.jsonl.gz",
+      () => zeros(2048),
+      /^x\.jsonl\.gz cannot be read: it unpacks to more than 100 times/,
+    ],
+    [
+      "many packed rows",
+      "x.jsonl.gz",
+      () => gzipSync(`${"{}\n".repeat(2 ** 16)}`.repeat(100)),
+      /^x\.jsonl\.gz cannot be read: it unpacks to more than 100 times its size/,
+    ],
+    ["a packed JSON file of 2 GB", "x.json.gz", () => zeros(2048), /^x\.json\.gz (cannot|has more than)/],
+    [
+      "100,000 lists in a row",
+      "x.jsonl",
+      () => `{"a":1}\n${nested(100_000)}`,
+      /^x\.jsonl, row 2: lists and objects/,
+    ],
+    [
+      "the same as JSON",
+      "x.json",
+      () => `[${nested(100_000)}]`,
+      /^x\.json, row 1: lists and objects are nested/,
+    ],
+  ])("%s is refused", async (_, name, content, sentence) => {
+    await expect(read(name, content())).rejects.toThrow(sentence);
+  });
+
+  it("a directory or a pipe is none of a data file", async () => {
+    await mkdir(join(folder, "d.jsonl"), { recursive: true });
+    execFileSync("mkfifo", [join(folder, "f.jsonl")]);
+    for (const [name, sentence] of [
+      ["d.jsonl", /is a directory/],
+      ["f.jsonl", /is a pipe/],
+    ] as const) {
+      const rows = readRows({ path: join(folder, name), label: name, id: name });
+      await expect(rows.next()).rejects.toThrow(sentence);
+    }
+  });
+
+  /** So many megabytes of zeros, packed: concatenated members of 64 MB. */
+  function zeros(megabytes: number): Buffer {
+    const member = gzipSync(Buffer.alloc(64 * 2 ** 20));
+    return Buffer.concat(Array.from({ length: megabytes / 64 }, () => member));
+  }
 });
 
 it("refuses other formats and missing files by name", async () => {

@@ -1,13 +1,21 @@
 // Files to rows: JSONL, JSON (both also gzipped) and Parquet, streamed.
 
 import { createReadStream } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { pipeline } from "node:stream";
-import { createGunzip, gunzipSync } from "node:zlib";
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
-import { compressors } from "hyparquet-compressors";
+import { createGunzip } from "node:zlib";
 import { UserError } from "../base/errors.js";
+import { checkFile } from "../base/files.js";
+import { readParquetRows } from "./parquet.js";
 import type { DataRow } from "./rows.js";
+
+/** A row of JSON, or a line of JSONL. */
+const MAX_LINE_BYTES = 32 * 2 ** 20;
+/** A `.json` file, unpacked: it is read whole. */
+const MAX_JSON_BYTES = 256 * 2 ** 20;
+/** Lists and objects inside one another in a row: nothing that is written in rows is deeper, and what is ends the stack. */
+const MAX_DEPTH = 100;
+/** A packed file of more than `bytes` unpacked may be at most `ratio` times its size: text packs to a fifth or so. */
+const BOMB = { bytes: 4 * 2 ** 20, ratio: 100 };
 
 export interface DataFile {
   /** Where it lies on disk. */
@@ -50,10 +58,12 @@ export async function* readRows(file: DataFile): AsyncGenerator<DataRow> {
     throw new UserError(`${file.label}: cannot tell its format; name it .jsonl, .json or .parquet.`);
   }
   try {
+    await checkFile(file.path);
     yield* readers[extension.replace(".gz", "")]!(file);
   } catch (error) {
-    if (error instanceof UserError) throw error;
-    throw new UserError(`${file.label} cannot be read: ${(error as Error).message}.`);
+    const { message } = error as Error;
+    if (error instanceof UserError && message.startsWith(file.label)) throw error;
+    throw new UserError(`${file.label} cannot be read: ${message.replace(/\.$/, "")}.`);
   }
 }
 
@@ -61,6 +71,10 @@ async function* readJsonl(file: DataFile): AsyncGenerator<DataRow> {
   let row = 0;
   for await (const line of lines(openBytes(file.path))) {
     row++;
+    if (line === undefined)
+      throw new UserError(
+        `${file.label}, row ${row}: the line is longer than ${MAX_LINE_BYTES / 2 ** 20} MB; a data file has one row a line.`,
+      );
     const text = decodeUtf8(line, file, row);
     if (text.trim() !== "") yield parseLine(text, file, row);
   }
@@ -81,8 +95,16 @@ function parseLine(text: string, file: DataFile, row: number): DataRow {
  * those are read as JSONL.
  */
 async function* readJson(file: DataFile): AsyncGenerator<DataRow> {
-  const bytes = await readFile(file.path);
-  const text = decodeUtf8(file.path.endsWith(".gz") ? gunzipSync(bytes) : bytes, file);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of openBytes(file.path)) {
+    chunks.push(chunk);
+    if ((size += chunk.length) > MAX_JSON_BYTES)
+      throw new UserError(
+        `${file.label} has more than ${MAX_JSON_BYTES / 2 ** 20} MB of JSON; write it as JSONL, one row a line.`,
+      );
+  }
+  const text = decodeUtf8(Buffer.concat(chunks), file);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -99,17 +121,9 @@ async function* readJson(file: DataFile): AsyncGenerator<DataRow> {
   for (const [index, row] of rows.entries()) yield toRow(row, file, index + 1);
 }
 
-/** One row group in memory at a time. */
 async function* readParquet(file: DataFile): AsyncGenerator<DataRow> {
-  const buffer = await asyncBufferFromFile(file.path);
-  const metadata = await parquetMetadataAsync(buffer);
-  let rowStart = 0;
-  for (const group of metadata.row_groups) {
-    const rowEnd = rowStart + Number(group.num_rows);
-    const rows = await parquetReadObjects({ file: buffer, metadata, compressors, rowStart, rowEnd });
-    for (const [index, row] of rows.entries()) yield toRow(toPlain(row), file, rowStart + index + 1);
-    rowStart = rowEnd;
-  }
+  let row = 0;
+  for await (const values of readParquetRows(file.path)) yield toRow(values, file, ++row);
 }
 
 function toRow(value: unknown, file: DataFile, row: number): DataRow {
@@ -118,44 +132,58 @@ function toRow(value: unknown, file: DataFile, row: number): DataRow {
       `${file.label}, row ${row}: expected an object with named columns, found ${typeName(value)}.`,
     );
   }
+  if (!isShallow(value, MAX_DEPTH))
+    throw new UserError(
+      `${file.label}, row ${row}: lists and objects are nested more than ${MAX_DEPTH} deep.`,
+    );
   return { id: `${file.id}:${row}`, file: file.label, row, values: value };
 }
 
-/**
- * Parquet values as JSON has them, since they end in JSON files: 64-bit integers become numbers (strings where a
- * number would lose digits), dates ISO strings, bytes base64.
- */
-export function toPlain(value: unknown): unknown {
-  if (typeof value === "bigint") {
-    const number = Number(value);
-    return Number.isSafeInteger(number) ? number : value.toString();
-  }
-  if (value === undefined) return null;
-  if (value instanceof Date) return value.toISOString();
-  if (value instanceof Uint8Array) return Buffer.from(value).toString("base64");
-  if (ArrayBuffer.isView(value)) return Array.from(value as unknown as ArrayLike<number | bigint>, toPlain);
-  if (Array.isArray(value)) return value.map(toPlain);
-  if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, toPlain(v)]));
-  return value;
+function isShallow(value: unknown, depth: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  if (depth === 0) return false;
+  for (const entry of Array.isArray(value) ? value : Object.values(value))
+    if (!isShallow(entry, depth - 1)) return false;
+  return true;
 }
 
 function openBytes(path: string): AsyncIterable<Buffer> {
   const bytes = createReadStream(path);
+  if (!path.toLowerCase().endsWith(".gz")) return bytes;
   // The reader that iterates sees the error; the callback only keeps it from being thrown twice.
-  return path.endsWith(".gz") ? pipeline(bytes, createGunzip(), () => {}) : bytes;
+  return unpacked(
+    pipeline(bytes, createGunzip(), () => {}),
+    () => bytes.bytesRead,
+  );
 }
 
-/** Splits at line feeds only: `readline` also splits at U+2028, which JSON strings may hold. */
-async function* lines(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+/** What a packed stream holds, until that is out of all proportion to what was read of it. */
+async function* unpacked(chunks: AsyncIterable<Buffer>, packed: () => number): AsyncGenerator<Buffer> {
+  let size = 0;
+  for await (const chunk of chunks) {
+    size += chunk.length;
+    if (size > BOMB.bytes && size > BOMB.ratio * packed())
+      throw new Error(
+        `it unpacks to more than ${BOMB.ratio} times its size; unpack it first if that is meant`,
+      );
+    yield chunk;
+  }
+}
+
+/** Splits at line feeds only: `readline` also splits at U+2028, which JSON strings may hold. A line that is too long is undefined, and the last. */
+async function* lines(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer | undefined> {
   let rest: Buffer[] = [];
+  let length = 0;
   for await (const chunk of chunks) {
     let start = 0;
     for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, start)) {
       yield Buffer.concat([...rest, chunk.subarray(start, end)]);
       rest = [];
+      length = 0;
       start = end + 1;
     }
     rest.push(chunk.subarray(start));
+    if ((length += chunk.length - start) > MAX_LINE_BYTES) return yield undefined;
   }
   yield Buffer.concat(rest);
 }

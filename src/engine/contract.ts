@@ -10,7 +10,12 @@ export interface Sequence {
   promptLength: number;
 }
 
-export interface SampleOptions {
+/** How work that may take long is ended early: it throws the signal's reason, and has changed nothing. */
+export interface Stoppable {
+  signal?: AbortSignal | undefined;
+}
+
+export interface SampleOptions extends Stoppable {
   /** Completions for each prompt. Default 1. */
   n?: number;
   /** Upper bound on new tokens, the end token included. */
@@ -101,7 +106,7 @@ export interface LanguageModel extends Trainable {
   readonly endIds: readonly number[];
   sample(prompts: readonly TokenIds[], options: SampleOptions): Promise<Completion[]>;
   /** log pi(token | prefix) of every completion token: result[i].length = tokens.length - promptLength. */
-  logprobs(sequences: readonly Sequence[]): Promise<Float32Array[]>;
+  logprobs(sequences: readonly Sequence[], options?: Stoppable): Promise<Float32Array[]>;
   /**
    * Adds the gradient of `sum_i sum_t g[i][t] * log pi(token_t)` to the accumulated gradient, where the optimizer
    * DESCENDS: pass g = dLoss/dlogprob. Returns the log-probabilities that the pass computed.
@@ -128,7 +133,7 @@ export interface ScalarModel extends Trainable {
   values(
     sequences: readonly TokenIds[],
     positions: "last" | "all",
-    options?: { dropout?: Dropout },
+    options?: { dropout?: Dropout } & Stoppable,
   ): Promise<Float32Array[]>;
   /** Adds the gradient of `sum_i sum_p g[i][p] * value[i][p]`; g[i] has length 1 (last) or the sequence's length. */
   backward(

@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import { UserError } from "../base/errors.js";
+import { within } from "../base/requests.js";
 import { didYouMean } from "../base/suggest.js";
 import { openThoughtIn, withoutThoughts } from "../base/thoughts.js";
 import { limited } from "./applicability.js";
@@ -57,6 +58,8 @@ const moduleOptions = z.strictObject({
   export: z.string().min(1).default("default"),
   kind: z.enum(["rule", "llm"]).default("rule"),
   version: z.string().default("1"),
+  /** For one answer; a judge that takes longer has failed. */
+  timeoutSeconds: z.number().positive().default(60),
 });
 
 const camelCase = (key: string) => key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
@@ -106,14 +109,15 @@ async function judgeFromModule(entry: Record<string, unknown>, { baseDir }: Judg
   if (typeof exported !== "function") {
     throw new UserError(`judge module ${path} has no function as its export "${options.export}"`);
   }
-  const { name = options.module, version, kind } = options;
+  const { name = options.module, version, kind, timeoutSeconds } = options;
+  const ask = exported as Judge["judge"];
   const judge: Judge = {
     name,
     version,
     kind,
     isCostly: kind === "llm",
     applies: () => true,
-    judge: exported as Judge["judge"],
+    judge: (input, signal) => within(timeoutSeconds, () => ask(input, signal), signal),
   };
   return { judge, options };
 }

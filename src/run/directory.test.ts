@@ -1,11 +1,12 @@
 import { spawnSync } from "node:child_process";
 import { appendFileSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { NonFiniteError, UserError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
+import { examineRun } from "../cli/doctor.js";
 import { parseOverride } from "../recipe/file.js";
 import { parseRecipe } from "../recipe/recipe.js";
 import { checkpointSteps, RunDirectory, readCheckpoint } from "./directory.js";
@@ -221,5 +222,28 @@ describe("metrics", () => {
     await run.close();
     expect(await readJsonl(join(dir, "metrics.jsonl"))).toEqual([{ step: 1, lifetime: 7, loss: 2 }]);
     expect(Object.keys((await readJsonl(join(dir, "timings.jsonl")))[0]!)).toHaveLength(5);
+  });
+});
+
+describe("doctor of a run", () => {
+  it("names the file of a checkpoint that is not what it was", async () => {
+    await loop(4);
+    const statuses = async () => (await examineRun(dir)).map(({ name, status }) => [name, status]);
+    expect(await statuses()).toEqual([
+      ["recipe.yaml", "ok"],
+      ["metrics.jsonl", "ok"],
+      ["rollouts.jsonl", "ok"],
+      ["checkpoints/step-2", "ok"],
+      ["checkpoints/step-4", "ok"],
+    ]);
+    const weights = join(dir, "checkpoints", "step-2", "weights");
+    const bytes = await readFile(weights);
+    bytes[0]! ^= 1;
+    await writeFile(weights, bytes);
+    await appendFile(join(dir, "metrics.jsonl"), "{]\n");
+    const problems = (await examineRun(dir)).filter(({ status }) => status === "problem");
+    expect(problems.map(({ name }) => name)).toEqual(["metrics.jsonl", "checkpoints/step-2"]);
+    expect(problems[1]!.detail).toMatch(/step-2.weights does not hold what it held .*SHA-256 differs/);
+    await expect(examineRun(join(dir, "checkpoints"))).rejects.toThrow(/is not the directory of a run/);
   });
 });

@@ -54,7 +54,7 @@ export async function runSft(recipe: SftRecipe, context: RunContext): Promise<Sf
       const { gradNorm } = await policy.step(adam);
       return { loss, num_tokens: tokens, grad_norm: gradNorm };
     },
-    evaluate: async () => (held ? { "eval/loss": await meanLoss(policy, held) } : {}),
+    evaluate: async () => (held ? { "eval/loss": await meanLoss(policy, held, context) } : {}),
   });
   policy.dispose();
   return { model, evalLoss: last["eval/loss"] as number | undefined };
@@ -85,6 +85,11 @@ async function accumulate(policy: LanguageModel, batch: readonly Row[]) {
   return { loss, tokens: metrics.tokens };
 }
 
-async function meanLoss(policy: LanguageModel, rows: readonly Row[]): Promise<number> {
-  return sft({ logprobs: await policy.logprobs(rows.map(({ sequence }) => sequence)) }).loss;
+async function meanLoss(
+  policy: LanguageModel,
+  rows: readonly Row[],
+  { signal }: RunContext,
+): Promise<number> {
+  const sequences = rows.map(({ sequence }) => sequence);
+  return sft({ logprobs: await policy.logprobs(sequences, { signal }) }).loss;
 }

@@ -27,7 +27,10 @@ export function runCli(
   argv: readonly string[],
   { env = {}, cwd, fileLimit, onStart }: CliOptions = {},
 ): Promise<CliResult> {
-  const preload = env.TOUCHSTONE_TEST_KILL ? ["--import", join(here, "kill-at.ts")] : [];
+  const hooks = { TOUCHSTONE_TEST_KILL: "kill-at.ts", TOUCHSTONE_TEST_SIGNAL: "signal-at.ts" };
+  const preload = Object.entries(hooks).flatMap(([name, file]) =>
+    env[name] ? ["--import", join(here, file)] : [],
+  );
   const command = [
     process.execPath,
     "--import",

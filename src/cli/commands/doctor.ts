@@ -5,15 +5,21 @@ const MARKS = { ok: "✓", warning: "!", problem: "✗" } as const;
 
 export const doctorCommand = () =>
   new Command("doctor")
-    .summary("check this machine: Node, ONNX Runtime, memory, disk, sandbox")
+    .summary("check this machine, or every byte of a run's checkpoints")
     .description(
-      "Checks what Touchstone needs on this machine. Exit code 1 when something that it needs is missing.",
+      "Checks what Touchstone needs on this machine: Node, ONNX Runtime, memory, disk, sandbox. With the directory of a run " +
+        "it checks that instead: recipe, logs, and that every file of every checkpoint holds what it held when it was saved. " +
+        "Exit code 1 when something is missing or damaged.",
     )
+    .argument("[run]", "the directory of a run")
     .option("--json", "the findings as one JSON object on stdout")
-    .addHelpText("after", "\nExamples:\n  $ touchstone doctor\n  $ touchstone doctor --json")
-    .action(async (flags: { json?: boolean }) => {
-      const { examine } = await import("../doctor.js");
-      const findings = await examine();
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ touchstone doctor\n  $ touchstone doctor --json\n  $ touchstone doctor runs/bot",
+    )
+    .action(async (run: string | undefined, flags: { json?: boolean }) => {
+      const { examine, examineRun } = await import("../doctor.js");
+      const findings = run === undefined ? await examine() : await examineRun(run);
       const isHealthy = findings.every(({ status }) => status !== "problem");
       const width = Math.max(...findings.map(({ name }) => name.length));
       const lines = findings.map(

@@ -35,6 +35,7 @@ interface Settings {
   topP: number;
   stopIds: ReadonlySet<number>;
   stopped?: (tokens: readonly number[]) => boolean;
+  signal: AbortSignal | undefined;
 }
 
 export async function generate(
@@ -57,6 +58,7 @@ export async function generate(
     topK,
     topP,
     stopIds: new Set(options.stopIds ?? model.config.eosIds),
+    signal: options.signal,
     stopped: options.stopStrings?.length ? model.stopTest(options.stopStrings) : undefined,
   };
   const rows: Row[] = prompts.flatMap((prompt, promptIndex) =>
@@ -151,6 +153,7 @@ class Wave {
   async run(finish: Finish): Promise<void> {
     let binding: Binding | undefined;
     try {
+      this.settings.signal?.throwIfAborted();
       await this.prefill();
       let lastYield = performance.now();
       for (;;) {
@@ -169,6 +172,7 @@ class Wave {
         binding.runSync();
         if (performance.now() - lastYield > 20) {
           await yieldToEventLoop();
+          this.settings.signal?.throwIfAborted();
           lastYield = performance.now();
         }
       }

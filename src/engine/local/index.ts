@@ -31,6 +31,7 @@ import type {
   Sequence,
   SequenceLimits,
   StepResult,
+  Stoppable,
   TokenIds,
 } from "../contract.js";
 import { type GenerationLimits, generate } from "./generate.js";
@@ -314,8 +315,8 @@ export class LocalLanguageModel extends LocalTrainable implements LanguageModel 
     return generate(this.model, prompts, options, { ...defaultLimits, ...this.options.generation });
   }
 
-  logprobs(sequences: readonly Sequence[]): Promise<Float32Array[]> {
-    return this.model.forward(this.jobs(sequences));
+  logprobs(sequences: readonly Sequence[], options?: Stoppable): Promise<Float32Array[]> {
+    return this.model.forward(this.jobs(sequences), options);
   }
 
   backward(sequences: readonly Sequence[], g: readonly Float32Array[]): Promise<Float32Array[]> {
@@ -351,10 +352,10 @@ export class LocalScalarModel extends LocalTrainable implements ScalarModel {
   values(
     sequences: readonly TokenIds[],
     positions: "last" | "all",
-    { dropout }: { dropout?: Dropout } = {},
+    options: { dropout?: Dropout } & Stoppable = {},
   ): Promise<Float32Array[]> {
     const jobs = sequences.map((tokens) => this.job(tokens, positions === "all"));
-    return this.model.forward(jobs, dropout);
+    return this.model.forward(jobs, options);
   }
 
   backward(

@@ -12,7 +12,7 @@ import { rotaryTables, shortSequence } from "../../model/rope.js";
 import { SafetensorsReader, writeSafetensors } from "../../model/safetensors.js";
 import { type Memory, memories } from "../../tensor/memory.js";
 import { type Binding, type Program, Tensor } from "../../tensor/runtime.js";
-import type { AdamOptions, Dropout, StepResult, TokenIds } from "../contract.js";
+import type { AdamOptions, Dropout, StepResult, Stoppable, TokenIds } from "../contract.js";
 import { bucketByLength, padTokens } from "./batches.js";
 import { dropoutMask, type MaskShape } from "./dropout.js";
 import { type Optimizer, optimizers } from "./optimizer.js";
@@ -25,6 +25,10 @@ interface Job {
   tokens: TokenIds;
   rows: readonly number[];
   targets?: readonly number[];
+}
+
+interface ForwardOptions extends Stoppable {
+  dropout?: Dropout;
 }
 
 /** Elements of logits that exist at a time. */
@@ -167,9 +171,9 @@ export class LocalModel {
   }
 
   /** Results of every job, in order: one number per position. With `dropout`, those of `backward`. */
-  forward(jobs: readonly Job[], dropout?: Dropout): Promise<Float32Array[]> {
-    const masked = isOn(dropout);
-    return this.evaluate(jobs, 1, (n) => this.programs.forward(this.chunks(n), masked), dropout);
+  forward(jobs: readonly Job[], options: ForwardOptions = {}): Promise<Float32Array[]> {
+    const masked = isOn(options.dropout);
+    return this.evaluate(jobs, 1, (n) => this.programs.forward(this.chunks(n), masked), options);
   }
 
   /** Hidden states after the last norm at every position of every job: [positions, hidden] row-major. */
@@ -181,12 +185,13 @@ export class LocalModel {
     jobs: readonly Job[],
     columns: number,
     programFor: (n: number) => Program,
-    dropout?: Dropout,
+    { dropout, signal }: ForwardOptions = {},
   ): Promise<Float32Array[]> {
     const results: Float32Array[] = new Array(jobs.length);
     // Masks are alive for all layers at once, as activations are in a backward pass.
     const budget = isOn(dropout) ? this.tokenBudget.backward : this.tokenBudget.forward;
     for (const batch of this.batches(jobs, budget)) {
+      signal?.throwIfAborted();
       const chosen = batch.map((i) => jobs[i]!);
       const n = chosen.reduce((sum, job) => sum + job.rows.length, 0);
       const binding = this.bind(programFor(n));

@@ -22,7 +22,7 @@ export async function takeBaselines(
   task: SampledTask,
   rows: readonly PromptRow[],
   prompts: readonly number[][],
-  { reference, codec, clock }: StepContext,
+  { reference, codec, clock, signal }: StepContext,
 ): Promise<PromptRow[]> {
   const missing = firstOfEach(rows).filter((i) => !task.baselines.has(rows[i]!.id));
   const fromData = new Map(missing.map((i) => [i, dataBaseline(task, rows[i]!, codec)]));
@@ -36,6 +36,7 @@ export async function takeBaselines(
             {
               ...samplingOptions(task.limits),
               stopIds: codec.stopIds,
+              signal,
               seeds: toSample.map((i) => seedOf(task, rows[i]!)),
             },
           ),
@@ -56,7 +57,7 @@ export async function scoreBaselines(
   task: SampledTask,
   rows: readonly PromptRow[],
   prompts: readonly number[][],
-  codec: Codec,
+  { codec, signal }: StepContext,
 ): Promise<void> {
   const baselineOf = (i: number) => task.baselines.get(rows[i]!.id)!;
   const stale = firstOfEach(rows).filter(
@@ -70,6 +71,7 @@ export async function scoreBaselines(
       return { row: rows[i]!, text, tokens: [...prompts[i]!, ...tokens], seed: seedOf(task, rows[i]!) };
     }),
     "baselines",
+    signal,
   );
   // What the samples pay for length and a missing end, the baseline pays too: R_calib(s, abar) stays 0.5.
   const paid = payFor(

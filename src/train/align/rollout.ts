@@ -23,7 +23,7 @@ import { logprobsNow, referenceLogprobsOf, samplingOptions, tokensOf } from "./p
 
 /** Samples, judges and scores the next prompts of a task with the policy and the reward as they are now. */
 export async function rollOut(task: SampledTask, context: StepContext): Promise<TaskRollouts> {
-  const { codec, clock } = context;
+  const { codec, clock, signal } = context;
   // Step 1: a batch of B prompts.
   const rows = task.nextPrompts();
   const prompts = rows.map((row) => codec.prompt(row.prompt));
@@ -50,9 +50,10 @@ export async function rollOut(task: SampledTask, context: StepContext): Promise<
           seed: seeds[i]!,
         })),
         "samples",
+        signal,
       ),
     );
-    if (task.calibrates) await timed(clock.reward, 0, () => scoreBaselines(task, rows, prompts, codec));
+    if (task.calibrates) await timed(clock.reward, 0, () => scoreBaselines(task, rows, prompts, context));
     const logprobs = await logprobsNow(sequences, context);
     return { scores, logprobs, referenceLogprobs: await referenceLogprobsOf(sequences, context) };
   };
@@ -96,14 +97,14 @@ async function sample(
   { name, limits, random }: SampledTask,
   rows: readonly PromptRow[],
   prompts: readonly number[][],
-  { policy, codec, clock }: StepContext,
+  { policy, codec, clock, signal }: StepContext,
 ): Promise<{ completions: Completion[]; seeds: number[] }> {
   const { generations: n } = limits;
   const seeds = Array.from({ length: rows.length * n }, () => random.nextSeed());
   const completions = await timed(
     clock.sample,
     (done: Completion[]) => done.reduce((sum, { tokens }) => sum + tokens.length, 0),
-    () => policy.sample(prompts, { ...samplingOptions(limits), stopIds: codec.stopIds, n, seeds }),
+    () => policy.sample(prompts, { ...samplingOptions(limits), stopIds: codec.stopIds, n, seeds, signal }),
   );
   completions.forEach(({ logprobs, promptIndex }, i) => {
     if (!logprobs.every(Number.isFinite))

@@ -6,7 +6,7 @@ import { UserError } from "../../base/errors.js";
 import { RandomStream } from "../../base/random.js";
 import { flipLabels, loadPreferences, PromptCursor, partition } from "../../data/index.js";
 import type { PreferenceRow } from "../../data/rows.js";
-import type { Dropout, ScalarModel, TokenIds } from "../../engine/contract.js";
+import type { Dropout, ScalarModel, Stoppable, TokenIds } from "../../engine/contract.js";
 import { bradleyTerry } from "../../objectives/bradley-terry.js";
 import type { EngineRecipe, RewardRecipe } from "../../recipe/recipe.js";
 import type { RunContext } from "../../run/context.js";
@@ -115,7 +115,7 @@ export async function trainMember(
       batch = cursor.next(recipe.batchSize);
       // The same mask for the rewards that g is computed from and for the pass that g goes through.
       const dropout = { rate, seed: new RandomStream(recipe.seed, dropoutStream, step).nextSeed() };
-      const { loss, gChosen, gRejected, metrics } = bradleyTerry(await score(member, batch, dropout));
+      const { loss, gChosen, gRejected, metrics } = bradleyTerry(await score(member, batch, { dropout }));
       const sequences = batch.flatMap(({ chosen, rejected }) => [chosen, rejected]);
       const g = batch.flatMap((_, i) => [gChosen.slice(i, i + 1), gRejected.slice(i, i + 1)]);
       await member.backward(sequences, g, { dropout });
@@ -124,7 +124,7 @@ export async function trainMember(
     },
     evaluate: async () => {
       if (validation.length === 0) return {};
-      const { loss, metrics } = bradleyTerry(await score(member, validation));
+      const { loss, metrics } = bradleyTerry(await score(member, validation, { signal: context.signal }));
       return { "eval/loss": loss, "eval/accuracy": metrics.accuracy, "eval/margin": metrics.margin };
     },
   });
@@ -133,9 +133,9 @@ export async function trainMember(
   return { model, accuracy: evaluated("accuracy"), loss: evaluated("loss"), learningRate, dropout: rate };
 }
 
-async function score(model: ScalarModel, pairs: readonly Pair[], dropout?: Dropout) {
+async function score(model: ScalarModel, pairs: readonly Pair[], options: { dropout?: Dropout } & Stoppable) {
   const sequences = pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]);
-  const values = await model.values(sequences, "last", { dropout });
+  const values = await model.values(sequences, "last", options);
   return {
     chosen: pairs.map((_, i) => values[2 * i]![0]!),
     rejected: pairs.map((_, i) => values[2 * i + 1]![0]!),

@@ -27,7 +27,7 @@ import type { TaskRollouts } from "../align/parts.js";
 import { promptText } from "../text.js";
 import { clustersOf } from "./prompt-clusters.js";
 import { given, revisionOptions, roundOptions, scoringOptions } from "./rubric-options.js";
-import type { RewardInput, RewardSource, Scores } from "./source.js";
+import type { RewardInput, RewardSource, ScoredAs, Scores } from "./source.js";
 
 export interface RubricSourceContext {
   /** Name of the task in the recipe. */
@@ -158,13 +158,13 @@ class RubricSource implements RewardSource {
     return `${source} ${version} ${hash.slice(0, 16)}`;
   }
 
-  async score(responses: readonly RewardInput[]): Promise<Scores> {
+  async score(responses: readonly RewardInput[], _: ScoredAs, signal?: AbortSignal): Promise<Scores> {
     const { reward, hook, history } = this.parts;
     await history.open(hook.current());
     this.asked += responses.length;
     const scores = await Promise.all(
       responses.map((response) =>
-        reward.score(sampleOf(response), this.rubricFor(response.row), this.update),
+        reward.score(sampleOf(response), this.rubricFor(response.row), this.update, signal),
       ),
     );
     const result: Scores = {

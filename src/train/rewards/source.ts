@@ -35,8 +35,8 @@ export interface RewardSource {
   readonly hasPreview?: boolean;
   /** What scores the responses to a prompt now. Scores of one version are comparable with each other only. */
   versionFor(row: PromptRow): string;
-  /** Scores by one version. A step that has begun is finished, so there is nothing to abort. */
-  score(responses: readonly RewardInput[], as: ScoredAs): Promise<Scores>;
+  /** Scores by one version; throws the signal's reason when that aborts. */
+  score(responses: readonly RewardInput[], as: ScoredAs, signal?: AbortSignal): Promise<Scores>;
   /** Sees the rollouts of update `step` (1 for the first) and may change its version for the next. */
   afterStep(step: number, rollouts: TaskRollouts): Promise<Metrics>;
   /** What belongs in a checkpoint. JSON. */

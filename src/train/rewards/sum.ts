@@ -45,12 +45,12 @@ class SumSource implements RewardSource {
       .join(", ");
   }
 
-  async score(responses: readonly RewardInput[], as: ScoredAs): Promise<Scores> {
+  async score(responses: readonly RewardInput[], as: ScoredAs, signal?: AbortSignal): Promise<Scores> {
     const scores: Scores[] = [];
     const rewards = new Float64Array(responses.length);
     const given: Record<string, number | null>[] = responses.map(() => ({}));
     for (const part of this.parts) {
-      const own = await part.source.score(responses, as);
+      const own = await part.source.score(responses, as, signal);
       const scaleOf = (i: number) => scaleFor(part, responses[i]!.row);
       if (as === "samples")
         own.rewards.forEach((reward, i) => {

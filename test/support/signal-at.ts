@@ -1,0 +1,48 @@
+// Preloaded into a command under test: sends the process the signal of TOUCHSTONE_TEST_SIGNAL as soon as it begins what that
+// names ("SIGTERM sample #2": the second time that a policy samples), and goes on, as a person's Ctrl-C would find it.
+
+import fsp from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
+import { LocalLanguageModel, LocalScalarModel } from "../../src/engine/local/index.js";
+import { SandboxPool } from "../../src/judges/sandbox/pool.js";
+
+const [signal, what, count] = process.env.TOUCHSTONE_TEST_SIGNAL!.split(" ") as [
+  NodeJS.Signals,
+  string,
+  string?,
+];
+let left = Number(count?.slice(1) ?? 1);
+
+/** Also for judge modules of tests. */
+function begins(phase: string): void {
+  if (phase === what && --left === 0) process.kill(process.pid, signal);
+}
+(globalThis as { touchstoneBegins?: typeof begins }).touchstoneBegins = begins;
+
+type Methods = Record<string, (...args: unknown[]) => unknown>;
+for (const [prototype, names] of [
+  [
+    LocalLanguageModel.prototype,
+    ["sample", "logprobs", "backward", "step", "save", "saveState", "loadState"],
+  ],
+  [LocalScalarModel.prototype, ["values", "backward", "step", "save", "saveState", "loadState"]],
+  [SandboxPool.prototype, ["run"]],
+] as unknown as [Methods, string[]][])
+  for (const name of names) {
+    const original = prototype[name]!;
+    prototype[name] = function (...args) {
+      begins(name);
+      return original.apply(this, args);
+    };
+  }
+
+const { rename, rm } = fsp;
+fsp.rename = async (from, to) => {
+  begins("rename");
+  return rename(from, to);
+};
+fsp.rm = async (path, options) => {
+  begins("remove");
+  return rm(path, options);
+};
+syncBuiltinESMExports();
