@@ -12,6 +12,10 @@ export class Unreadable extends Error {}
 
 export const reals: Node = { kind: "tuple", open: "(", close: ")", items: [minusInfinity, constants.infty!] };
 
+/** Environments that only line formulas up. */
+export const isAligned = (name: string) =>
+  /^(?:align|aligned|gather|gathered|split|equation|eqnarray|alignat|multline)$/.test(name);
+
 /** `\det` of a square of bars; brackets of every kind are one matrix. */
 export function matrixNode(name: string, rows: Node[][]): Node {
   if (/^[vV]matrix$/.test(name)) {
@@ -19,10 +23,7 @@ export function matrixNode(name: string, rows: Node[][]): Node {
     return call(name === "vmatrix" ? "det" : "norm", matrix);
   }
   if (/^(?:[pbB]?(?:small)?matrix|array)$/.test(name)) return { kind: "matrix", fence: "", rows };
-  if (
-    /^(?:align|aligned|gather|gathered|split|equation|eqnarray|alignat|multline)$/.test(name) &&
-    rows.every((row) => row.length <= 1)
-  ) {
+  if (isAligned(name) && rows.every((row) => row.length <= 1)) {
     return rows.length === 1 ? rows[0]![0]! : call("list", ...rows.flat());
   }
   return { kind: "matrix", fence: name, rows };

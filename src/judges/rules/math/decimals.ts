@@ -111,12 +111,10 @@ function create(digits: number): Decimals {
     return rounded(modulus, D.atan2(a.im, a.re), joined(error, -digits + 2));
   };
   const power = (a: Precise, b: Precise, exponent: Rational | undefined): Precise | undefined => {
-    if (a.re.isZero() && isReal(a))
-      return b.re.isPositive() && !b.re.isZero()
-        ? a.error === Number.NEGATIVE_INFINITY
-          ? a
-          : undefined
-        : undefined;
+    if (a.re.isZero() && isReal(a)) {
+      if (!isReal(b) || !b.re.isPositive() || b.re.isZero()) return undefined;
+      return { ...a, error: a.error * b.re.toNumber() };
+    }
     if (exponent?.d === 1n && exponent.n >= -(1n << 53n) && exponent.n <= 1n << 53n)
       return wholePower(a, Number(exponent.n));
     // The real root of an odd root of a negative number.

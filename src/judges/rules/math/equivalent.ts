@@ -32,9 +32,11 @@ function read(tokens: readonly Token[]): Node {
 function readings(text: string, tokens: readonly Token[]): Node[] {
   const found = [read(tokens)];
   const isSpoken =
+    tokens[0]!.type !== "number" &&
     tokens.every(
       ({ type }) => type === "letters" || type === "word" || type === "upright" || type === "number",
-    ) && tokens.some(({ type, text }) => type !== "number" && text.length > 1);
+    ) &&
+    tokens.some(({ type, text }) => type !== "number" && text.length > 1);
   if (isSpoken) {
     const spoken = plainWords(spelled(tokens));
     found.push(isAllReals(spoken) ? reals : { kind: "words", text: spoken });

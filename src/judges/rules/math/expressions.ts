@@ -3,6 +3,7 @@
 import {
   crossed,
   indexNamed,
+  isAligned,
   isDegree,
   isOne,
   isProperFraction,
@@ -67,7 +68,8 @@ export abstract class Expressions extends Cursor {
       next === undefined ||
       this.endsAt(this.at + 1) ||
       (next.type === "symbol" && "^/".includes(next.text)) ||
-      next.type === "letters";
+      next.type === "letters" ||
+      next.type === "number";
     const isLong = token.text.length > 1 && token.spaced;
     return isAlone && (isLong || !some(before, ({ kind }) => kind === "name"));
   }
@@ -120,11 +122,10 @@ export abstract class Expressions extends Cursor {
       return times(left, this.power());
     }
     const previous = this.tokens[this.at - 1]!;
-    if (
-      (token.type === "number" || token.type === "repeating") &&
-      !["!", "}", ")"].includes(previous.text) &&
-      !this.wasSplit
-    ) {
+    // 5! 3, (2) 3 and 2^3 3^2 are products.
+    const isBehind =
+      ["!", "}", ")"].includes(previous.text) || (token.spaced && this.tokens[this.at - 2]?.text === "^");
+    if ((token.type === "number" || token.type === "repeating") && !isBehind && !this.wasSplit) {
       const [slash, below] = [this.tokens[this.at + 1], this.tokens[this.at + 2]];
       if (!isWhole || !token.spaced || slash?.text !== "/" || below?.type !== "number")
         throw new Unreadable("two numbers in a row");
@@ -149,7 +150,7 @@ export abstract class Expressions extends Cursor {
       case "begin":
         return true;
       case "upright":
-        return token.text.length === 1 || isFunctionName(token.text);
+        return (token.text.length === 1 && !this.isUprightUnit(index)) || isFunctionName(token.text);
       case "letters": {
         if (isWord(token.text) || /^(?:and|or|mod)$/i.test(token.text)) return false;
         return index === 0 || !this.isTrailingUnit(index);
@@ -161,7 +162,7 @@ export abstract class Expressions extends Cursor {
         return !isOperatorCommand(token.text, this.frame);
       case "symbol":
         return (
-          ["(", "{", "[", "{{"].includes(token.text) ||
+          (["(", "{", "[", "{{"].includes(token.text) && this.tokens[index + 1]?.text !== "mod") ||
           (token.text === "|" && this.frame.bars === 0 && !this.frame.isSet)
         );
     }
@@ -179,10 +180,16 @@ export abstract class Expressions extends Cursor {
       next?.text === "/" && ["letters", "word", "upright"].includes(this.tokens[index + 2]?.type ?? "");
     const isBeforeUnit =
       next?.type === "word" || (next?.type === "letters" && (isWord(next.text) || isPlainUnit(next.text)));
-    return ends || next?.text === "^" || isRate || isBeforeUnit;
+    return ends || next?.text === "^" || next?.type === "number" || isRate || isBeforeUnit;
   }
 
-  /** The h of \\pi r^2 h is no hour. */
+  /** The N of 5\,\mathrm{N}. */
+  protected isUprightUnit(index: number): boolean {
+    const isBehindNumber = this.tokens[index - 1]?.type === "number";
+    return isBehindNumber && /[NJWVACKFHTmgshlL]/.test(this.tokens[index]!.text) && this.endsAt(index + 1);
+  }
+
+  /** The h of \pi r^2 h is no hour. */
   protected hasVariableBefore(index: number): boolean {
     for (let i = index - 1; i >= 0; i--) {
       const { type, text } = this.tokens[i]!;
@@ -627,8 +634,16 @@ export abstract class Expressions extends Cursor {
     return call("integrand", this.product());
   }
 
+  /** Where formulas are only lined up, the marks between cells mean nothing. */
+  protected dropMarks(): void {
+    const end = this.tokens.findIndex(({ type }, i) => i >= this.at && type === "end");
+    const inside = this.tokens.slice(this.at, end < 0 ? undefined : end).filter(({ text }) => text !== "&");
+    this.tokens.splice(this.at, (end < 0 ? this.tokens.length : end) - this.at, ...inside);
+  }
+
   /** After `\begin{name}`: rows of cells. */
   protected environment(name: string): Node {
+    if (isAligned(name)) this.dropMarks();
     return this.within(false, () => {
       const rows: Node[][] = [];
       let row: Node[] = [];

@@ -254,7 +254,8 @@ class Lexer {
 
   /** "p.m." and "sq." lose their full stops, which end no sentence. */
   private word(run: string): void {
-    const dotted = run.length <= 4 ? (this.match(/(?:\.[A-Za-z]{1,3})*\.(?![\d])/y)?.[0] ?? "") : "";
+    const dotted =
+      run.length <= 4 ? (this.match(/(?:\.[A-Za-z])+\.?(?![A-Za-z\d.])|\.(?!\d)/y)?.[0] ?? "") : "";
     this.push("word", run + dotted.replaceAll(".", ""));
   }
 
@@ -265,7 +266,7 @@ class Lexer {
       this.at -= run.length - first!.length;
       run = first!;
     }
-    const dotted = this.match(/(?:\.[A-Za-z]{1,3})*\.(?=\s+[A-Za-z]|$)/y)?.[0] ?? "";
+    const dotted = this.match(/(?:\.[A-Za-z])+\.?(?![A-Za-z\d.])|\.(?=\s+[A-Za-z\d]|$)/y)?.[0] ?? "";
     this.push("letters", run + dotted.replaceAll(".", ""));
   }
 

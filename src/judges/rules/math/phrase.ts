@@ -84,7 +84,10 @@ function measured(expression: Node, text: string): Node | undefined {
   }
   if (words[0]?.toLowerCase() === "of" && words.length > 1) words.shift();
   if (words.length === 0) return value;
-  if (words.some((word) => isMeaningful(word.toLowerCase()) && !/^(?:per|an|of|squared|cubed)$/i.test(word)))
+  if (
+    words.some((word) => isMeaningful(word.toLowerCase()) && !/^(?:per|an|of|squared|cubed)$/i.test(word)) &&
+    words.join() !== "in"
+  )
     return undefined;
   const unit = unitNamed(words.join(" "));
   if (!unit || words.length > 7) return undefined;

@@ -8,7 +8,7 @@ import { decimals, maxDigits, type Precise, sizeOf } from "./decimals.js";
 import { evaluate, isArithmetic, type Point } from "./evaluate.js";
 import { exactField, exactValue, isRationalFunction } from "./exact.js";
 import { type Approximate, doubles } from "./numeric.js";
-import { integer, isEqual, type Rational, rational } from "./rational.js";
+import { compare, integer, isEqual, type Rational, rational } from "./rational.js";
 import { isCall, key, type Node, some, unknowns } from "./tree.js";
 
 const seed = 20240930;
@@ -204,6 +204,8 @@ export function order(a: Node, b: Node): number | undefined {
     isInfinite(node) ? 1 : isCall(node, "negate") && isInfinite(node.args[0]!) ? -1 : 0,
   );
   if (infinite[0] !== 0 || infinite[1] !== 0) return Math.sign(infinite[0]! - infinite[1]!);
+  const exact = [exactValue(a), exactValue(b)];
+  if (exact[0] && exact[1]) return compare(exact[0], exact[1]);
   if (sameValue(a, b)) return 0;
   const field = decimals(startDigits);
   const nowhere: Point<Precise> = () => undefined;

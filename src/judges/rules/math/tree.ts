@@ -127,6 +127,9 @@ export function substituted(node: Node, replace: (name: string) => Node | undefi
 }
 
 function callKey(name: string, args: readonly Node[]): string {
+  // What dots stand for depends on the order of what is around them.
+  const hasDots = args.some((arg) => key(arg).includes("…"));
+  if (hasDots) return `${name}(${inOrder(args)})`;
   if (name === "add" || name === "negate" || name === "multiply" || name === "divide" || name === "power") {
     return arithmeticKey({ kind: "call", name, args });
   }
@@ -169,6 +172,13 @@ function collectTerms(node: Node, factor: Rational, terms: Map<string, Rational>
 
 const plainKey = (node: Node) => (node.kind === "call" ? `${node.name}(${inOrder(node.args)})` : key(node));
 
+/** The number that a key is. */
+function asNumber(text: string): Rational | undefined {
+  if (text.length > 1000 || !/^-?\d+(?:\/\d+)?$/.test(text)) return undefined;
+  const [n, d = "1"] = text.split("/");
+  return { n: BigInt(n!), d: BigInt(d) };
+}
+
 /** Multiplies up the rational factors and lists the keys of the others, with exponent -1 where they divide. */
 function collectFactors(node: Node, exponent: Rational, into: string[]): Rational | undefined {
   if (node.kind === "number") return power(node.value, exponent);
@@ -188,15 +198,16 @@ function collectFactors(node: Node, exponent: Rational, into: string[]): Rationa
     return value && negate(value);
   }
   if (isCall(node, "power")) {
-    const [base, by] = node.args as [Node, Node];
-    const value = base.kind === "number" && by.kind === "number" ? power(base.value, by.value) : undefined;
+    const [base, by] = node.args.map(key) as [string, string];
+    const [x, y] = [asNumber(base), asNumber(by)];
+    const value = x && y && power(x, y);
     if (value) return power(value, exponent);
-    into.push(exponent.n < 0n ? `(${key(base)}^${key(by)})^-1` : `${key(base)}^${key(by)}`);
+    into.push(exponent.n < 0n ? `(${base}^${by})^-1` : `${base}^${by}`);
     return integer(1);
   }
   const text = isCall(node, "add") ? arithmeticKey(node) : key(node);
-  const asNumber = /^-?\d+(?:\/\d+)?$/.exec(text) && text.length < 2000 ? text.split("/") : undefined;
-  if (asNumber) return power({ n: BigInt(asNumber[0]!), d: BigInt(asNumber[1] ?? 1) }, exponent);
+  const value = isCall(node, "add") ? asNumber(text) : undefined;
+  if (value) return power(value, exponent);
   into.push(exponent.n < 0n ? `${text}^-1` : text);
   return integer(1);
 }

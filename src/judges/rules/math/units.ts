@@ -75,7 +75,7 @@ const unitTable: Record<string, [dimension: string, factor: string, ...names: st
   cent: ["dollar", "0.01", "¢"],
   dollar: ["dollar", "1", "usd", "buck"],
   euro: ["euro", "1", "eur"],
-  "pound sterling": ["sterling", "1", "gbp"],
+  "pound sterling": ["sterling", "1", "gbp", "pounds sterling"],
   penny: ["sterling", "0.01", "pence"],
   yen: ["yen", "1", "jpy"],
   rupee: ["rupee", "1", "inr", "rs"],
@@ -189,5 +189,8 @@ export function unitNamed(text: string): Unit | undefined {
 
 /** Factor from one unit to another; undefined when they measure different things. */
 export function conversion(from: Unit, to: Unit): Rational | undefined {
+  // A pound is money as well as mass.
+  const isPound = [from, to].every(({ text }) => text === "lb" || text === "pound sterling");
+  if (isPound) return integer(1);
   return from.dimension === to.dimension ? divide(from.factor, to.factor) : undefined;
 }

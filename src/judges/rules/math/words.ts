@@ -68,7 +68,7 @@ const pairsInWords = new Set(
     "bb bl br bs bt ch ck cl cr cs ct cy dd dg dl dn dr ds dv dy ff fl fr fs ft fy gg gh gl gn gr gs gy ht hr hs hy kn kl " +
     "ks ky lb lc ld lf lg lk ll lm ln lp lr ls lt lv ly lw mb mm mn mp ms my nc nd nf ng nk nl nn nr ns nt nv ny ph pl pp " +
     "pr ps pt py qu rb rc rd rf rg rk rl rm rn rp rr rs rt rv ry rw sc sh sk sl sm sn sp ss st sw sy tc th tl tr ts tt tw " +
-    "sq vy wh wk wl wn wr ws xt xp xc xy ym yn yp yr ys yt yl yc zz wy hn hm hl tn nm nw np nb nh dw dm dj ght tm"
+    "sq vy wh wk wl wn wr ws xt xp xc xy ym yn yp yr ys yt yl yc zz wy hn hm hl tn nm nw np nb nh dw dm dj dt hs ks tm"
   ).split(" "),
 );
 
@@ -77,11 +77,12 @@ const isVowel = (letter: string) => "aeiou".includes(letter);
 /** Letters that could be read aloud: `apples` is a word, `wxyz` is a product. */
 export function looksLikeWord(letters: string): boolean {
   const text = letters.toLowerCase();
+  if (isMeaningful(text)) return true;
   if (!/[aeiouy]/.test(text)) return false;
   let run = 0;
   for (let i = 0; i < text.length; i++) {
     run = isVowel(text[i]!) ? 0 : run + 1;
-    if (run > 3) return false;
+    if (run > 5) return false;
     if (run > 1 && !pairsInWords.has(text.slice(i - 1, i + 1))) return false;
   }
   return !/([a-z])\1\1/.test(text) && !/^(?:xy|yx|wx)/.test(text);
