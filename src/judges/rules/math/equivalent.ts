@@ -3,7 +3,7 @@
 // intervals, tuples, matrices, words. What could not be read equals only itself.
 
 import { reals } from "./build.js";
-import { type Token, tokenize } from "./lexer.js";
+import { maxTokens, type Token, tokenize } from "./lexer.js";
 import { matrixOf, sameRows } from "./matrix.js";
 import { optionOf } from "./option.js";
 import { Parser } from "./parser.js";
@@ -295,6 +295,8 @@ export function equivalent(answer: string, reference: string): boolean {
   if (a === b) return tokenizes(a);
   if (a.length > maxLength || b.length > maxLength) return false;
   const [left, right] = [tokenize(a), tokenize(b)];
+  // The tokens of what is too long have been cut off.
+  if (left.length > maxTokens || right.length > maxTokens) return false;
   if (left.length === 0 || right.length === 0) return false;
   if (spelled(left) === spelled(right)) return true;
   const option = sameOption(a, b);

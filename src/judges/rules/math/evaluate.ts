@@ -16,6 +16,14 @@ export interface Field<T> {
 
 /** Sums and products of more terms than this are not evaluated. */
 const maxRange = 400;
+const maxOuterRange = 20;
+
+/** Sums and products inside each other. */
+function rangesIn(node: Node): number {
+  if (node.kind === "call") return node.args.reduce((most, arg) => Math.max(most, rangesIn(arg)), 0);
+  if (node.kind !== "binder") return 0;
+  return 1 + [...node.scope, node.body].reduce((most, part) => Math.max(most, rangesIn(part)), 0);
+}
 
 const arithmetic = new Set([
   ..."add negate multiply divide power abs factorial doublefactorial binomial floor ceil max min gcd lcm mod percent degree det".split(
@@ -110,7 +118,9 @@ function rangeValue<T>(
   const [first, last] = [evaluate(from.args[0]!, point, field), evaluate(to.args[0]!, point, field)];
   if (first === undefined || last === undefined) return undefined;
   const [low, high] = [field.whole(first), field.whole(last)];
-  if (low === undefined || high === undefined || high - low > maxRange) return undefined;
+  const inner = rangesIn(node.body);
+  if (low === undefined || high === undefined || inner > 1) return undefined;
+  if (high - low > (inner > 0 ? maxOuterRange : maxRange)) return undefined;
   const terms: T[] = [];
   for (let k = low; k <= high; k++) {
     const index = field.number({ n: BigInt(k), d: 1n });

@@ -13,6 +13,9 @@ export interface Token {
 /** An answer with more tokens is not read: it equals only itself. */
 export const maxTokens = 3000;
 
+/** Letters in a row that may be a product; more are a word. */
+const maxLetters = 24;
+
 const commandsOf = (text: string) => new Set(text.split(" "));
 
 /** Commands that change nothing but looks and have no argument, or whose argument is what they show. */
@@ -261,6 +264,10 @@ class Lexer {
 
   /** Hyphens are minus signs between single letters, and part of words. */
   private plainLetters(run: string): void {
+    if (run.length > maxLetters) {
+      this.push("word", run);
+      return;
+    }
     const [first, ...rest] = run.split("-");
     if (rest.length > 0 && !(first!.length > 3 && rest.every((part) => part.length > 2))) {
       this.at -= run.length - first!.length;

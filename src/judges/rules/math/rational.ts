@@ -15,6 +15,9 @@ const absolute = (value: bigint) => (value < 0n ? -value : value);
 /** Number of hexadecimal digits times 4: an upper bound that is linear in the length. */
 const bitsOf = (value: bigint) => 4 * value.toString(16).length;
 
+/** Of one machine word. */
+const isShort = (value: bigint) => BigInt.asIntN(64, value) === value;
+
 export function gcd(a: bigint, b: bigint): bigint {
   let [x, y] = [absolute(a), absolute(b)];
   while (y > 0n) [x, y] = [y, x % y];
@@ -24,8 +27,8 @@ export function gcd(a: bigint, b: bigint): bigint {
 /** n / d in lowest terms; undefined for a denominator of 0 and for what is too large. */
 export function rational(n: bigint, d = 1n): Rational | undefined {
   if (d === 0n) return undefined;
-  if (d === 1n) return bitsOf(n) > maxBits ? undefined : { n, d };
-  if (bitsOf(n) + bitsOf(d) > maxFractionBits) return undefined;
+  if (d === 1n) return !isShort(n) && bitsOf(n) > maxBits ? undefined : { n, d };
+  if (!(isShort(n) && isShort(d)) && bitsOf(n) + bitsOf(d) > maxFractionBits) return undefined;
   const common = gcd(n, d) * (d < 0n ? -1n : 1n);
   return { n: n / common, d: d / common };
 }
