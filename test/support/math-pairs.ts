@@ -458,11 +458,12 @@ function isPrintable(tree: Tree): boolean {
 
 interface Drawn extends Pair {
   trees: readonly Tree[];
+  originals: readonly Tree[];
 }
 
 function pairOf(dice: Dice, isEqual: boolean): Drawn | undefined {
   const dress = dice.pick(dresses);
-  if (dress.name === "congruence") return { ...congruence(dice, isEqual), trees: [] };
+  if (dress.name === "congruence") return { ...congruence(dice, isEqual), trees: [], originals: [] };
   const trees = Array.from({ length: dress.parts }, () => grow(dice, dice.between(1, 3), dress.names));
   if (!trees.every(isUsable)) return undefined;
   const plain = trees.map((tree) => printed(tree, plainStyle));
@@ -473,10 +474,17 @@ function pairOf(dice: Dice, isEqual: boolean): Drawn | undefined {
     const others = trees.map((tree) => rewritten(dice, tree));
     const texts = spelled(others);
     const answer = dress.turned && dice.chance(0.5) ? dress.turned(texts) : dress.print(texts);
-    return { reference, answer, isEqual, dress: dress.name, trees: others };
+    return { reference, answer, isEqual, dress: dress.name, trees: others, originals: trees };
   }
   if (dress.broken && dice.chance(0.3)) {
-    return { reference, answer: dress.broken(spelled(trees)), isEqual, dress: dress.name, trees };
+    return {
+      reference,
+      answer: dress.broken(spelled(trees)),
+      isEqual,
+      dress: dress.name,
+      trees,
+      originals: trees,
+    };
   }
   const at = dice.below(trees.length);
   const other = changed(dice, trees[at]!);
@@ -485,7 +493,14 @@ function pairOf(dice: Dice, isEqual: boolean): Drawn | undefined {
   // {a, b} with b changed to a, or (a, b) whose parts changed places, would be another question.
   const isSwap = trees.length > 1 && !differs(other, trees[1 - at]!);
   if (isSwap) return undefined;
-  return { reference, answer: dress.print(spelled(mixed)), isEqual, dress: dress.name, trees: mixed };
+  return {
+    reference,
+    answer: dress.print(spelled(mixed)),
+    isEqual,
+    dress: dress.name,
+    trees: mixed,
+    originals: trees,
+  };
 }
 
 /** Half of them equal, in turn. */
@@ -496,8 +511,10 @@ export function mathPairs(count: number, seed: number): Pair[] {
     const pair = pairOf(dice, drawn % 2 === 0);
     if (!pair) continue;
     drawn++;
-    const { trees, ...shown } = pair;
-    if (trees.every(isPrintable)) pairs.push(shown);
+    const { trees, originals, ...shown } = pair;
+    // A rewriting that this tree does not bear (the factorial of an unreduced fraction) shows in its value.
+    const isSound = !shown.isEqual || trees.every((tree, i) => !differs(tree, originals[i]!));
+    if (isSound && trees.every(isPrintable)) pairs.push(shown);
   }
   return pairs;
 }

@@ -14,7 +14,8 @@ const unit = 2 ** -52;
 
 const approximate = (value: number, error: number): Approximate | undefined => {
   const bound = error + Math.abs(value) * unit;
-  return Number.isFinite(value) && Number.isFinite(bound) ? { value, error: bound } : undefined;
+  const isTiny = value !== 0 && Math.abs(value) < 1e-290;
+  return Number.isFinite(value) && Number.isFinite(bound) && !isTiny ? { value, error: bound } : undefined;
 };
 
 /** A smooth function: its error is that of the argument times the derivative, doubled for its change over the error. */
@@ -46,7 +47,8 @@ function factorial(n: number): number {
 function power([base, exponent]: readonly Approximate[]): Approximate | undefined {
   const [a, b] = [base!.value, exponent!.value];
   const value = a ** b;
-  if (Number.isNaN(value) || (a === 0 && b <= 0)) return undefined;
+  // A value below the smallest double is none.
+  if (Number.isNaN(value) || (a === 0 && b <= 0) || (a !== 0 && value === 0)) return undefined;
   const byBase =
     a === 0 ? (b >= 1 ? base!.error : Math.sqrt(base!.error)) : Math.abs(b * value * (base!.error / a));
   const isWhole = exponent!.error === 0 || (Number.isInteger(b) && a <= 0);
@@ -84,6 +86,7 @@ export const doubles: Field<Approximate> = {
       for (const { value, error } of args) {
         if (!product) return undefined;
         const next: number = product.value * value;
+        if (next === 0 && product.value !== 0 && value !== 0) return undefined;
         const isExact: boolean = product.error === 0 && error === 0 && Number.isSafeInteger(next);
         product = isExact
           ? { value: next, error: 0 }
@@ -98,6 +101,7 @@ export const doubles: Field<Approximate> = {
     divide([a, b]) {
       if (Math.abs(b!.value) <= 2 * b!.error || b!.value === 0) return undefined;
       const quotient = a!.value / b!.value;
+      if (quotient === 0 && a!.value !== 0) return undefined;
       return approximate(quotient, 2 * ((a!.error + Math.abs(quotient) * b!.error) / Math.abs(b!.value)));
     },
     power,
@@ -148,7 +152,7 @@ export const doubles: Field<Approximate> = {
       const [x, m] = [wholeOf(a!), wholeOf(b!)];
       return x !== undefined && m !== undefined && m > 0 ? { value: ((x % m) + m) % m, error: 0 } : undefined;
     },
-    exp: smooth(Math.exp, Math.exp),
+    exp: ([x]) => (x!.value < -600 ? undefined : smooth(Math.exp, Math.exp)([x!], [])),
     ln: ([a]) => (a!.value > 2 * a!.error ? smooth(Math.log, (x) => 1 / x)([a!], []) : undefined),
     log: ([a]) => (a!.value > 2 * a!.error ? smooth(Math.log10, (x) => 0.5 / x)([a!], []) : undefined),
     sin: smooth(Math.sin, () => 1),

@@ -73,6 +73,7 @@ const wrappers = [
   ["‘", "’"],
   ["'", "'"],
   ["$$", "$$"],
+  ["$", "$"],
   ["\\[", "\\]"],
   ["\\(", "\\)"],
 ] as const;
@@ -92,7 +93,12 @@ export function undressed(text: string): string {
     for (const [open, close] of wrappers) {
       if (out.length <= open.length + close.length || !out.startsWith(open) || !out.endsWith(close)) continue;
       const inside = out.slice(open.length, out.length - close.length);
-      if (inside.includes(close) || inside.trim() === "" || (open.startsWith("*") && inside.startsWith("*")))
+      if (
+        inside.includes(close) ||
+        inside.endsWith("\\") ||
+        inside.trim() === "" ||
+        (open.startsWith("*") && inside.startsWith("*"))
+      )
         continue;
       out = inside.trim();
     }
