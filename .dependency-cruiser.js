@@ -17,6 +17,7 @@ export const layers = [
   "dashboard",
   "eval",
   "lab",
+  "exports",
   "cli",
 ];
 

@@ -18,7 +18,8 @@ import { TextCodec } from "./text.js";
 const floatTypes = { float32: "F32", float16: "F16", bfloat16: "BF16" } as const;
 
 export interface ModelOptions {
-  engine: EngineRecipe;
+  /** Default: the local engine on all cores. */
+  engine?: EngineRecipe;
   lora?: LoraRecipe;
   seed?: number;
   frozen?: boolean;
@@ -26,13 +27,15 @@ export interface ModelOptions {
   chatTemplate?: string;
 }
 
+const localEngine: EngineRecipe = { kind: "local", device: "cpu", maxBatchTokens: 4096 };
+
 export interface OpenedPolicy {
   policy: LanguageModel;
   codec: TextCodec;
 }
 
 /** Opens a language model with its tokenizer. */
-export async function openPolicy(model: string, options: ModelOptions): Promise<OpenedPolicy> {
+export async function openPolicy(model: string, options: ModelOptions = {}): Promise<OpenedPolicy> {
   const source = await locate(model);
   if (source.head === "scalar")
     throw new UserError(
@@ -129,7 +132,7 @@ function checkVocabulary(dir: string, tokenizer: Tokenizer, vocabSize: number): 
 }
 
 function loadOptions(source: Source, options: ModelOptions, taskType: LoraConfig["taskType"]): LoadOptions {
-  const { engine, lora, seed, frozen, saveDtype } = options;
+  const { engine = localEngine, lora, seed, frozen, saveDtype } = options;
   if (engine.kind !== "local")
     throw new UserError("engine.kind tinker is not available yet; use engine: { kind: local }");
   setThreads(engine.threads ?? availableParallelism());

@@ -1,7 +1,6 @@
 // The language of a text. `eld` is the most reliable small detector for English and its neighbours, but it knows
 // neither Nepali nor Swahili, which IFEval asks for: those two come from `franc`.
 
-import { franc } from "franc";
 import { isShortEnglish } from "./english.js";
 
 /** Languages in Devanagari, by their ISO 639-3 codes. */
@@ -81,17 +80,23 @@ export async function isIn(language: string, text: string): Promise<{ isIn: bool
 const maxCharacters = 20_000;
 
 let detector: Promise<typeof import("eld/small")> | undefined;
+let rare: Promise<typeof import("franc")> | undefined;
+
+async function francOf(text: string, only: string[]): Promise<string> {
+  rare ??= import("franc");
+  return (await rare).franc(text, { only, minLength: 1 });
+}
 
 /** The ISO 639-1 code of the text's language; undefined when nothing can be told (no letters, say). */
 export async function languageOf(text: string): Promise<string | undefined> {
   if (/\p{Script=Devanagari}/u.test(text)) {
-    return devanagari[franc(text, { only: Object.keys(devanagari), minLength: 1 })];
+    return devanagari[await francOf(text, Object.keys(devanagari))];
   }
   // Its tables take a quarter of a second to load.
   detector ??= import("eld/small");
   const { eld } = await detector;
   const { language } = eld.detect(text);
   const mayBeSwahili = /[a-z]/i.test(text) && language !== "en";
-  if (mayBeSwahili && franc(text, { only: latin, minLength: 1 }) === "swh") return "sw";
+  if (mayBeSwahili && (await francOf(text, latin)) === "swh") return "sw";
   return language === "" ? undefined : language;
 }

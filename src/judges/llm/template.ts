@@ -52,9 +52,9 @@ export const hash = (text: string, length: number) =>
 
 export const sameWord = (a: string, b: string) => a.toLowerCase() === b.toLowerCase();
 
-/** Path of a prompt that ships with the package; built and unbuilt code are equally far from it. */
+/** Path of a prompt that ships with the package, beside this file (the build copies it). */
 export const shippedPrompt = (name: string) =>
-  fileURLToPath(new URL(`../../../src/judges/llm/prompts/${name}.yaml`, import.meta.url));
+  fileURLToPath(new URL(`./prompts/${name}.yaml`, import.meta.url));
 
 export function readTemplate(path: string): Template {
   let text: string;

@@ -6,7 +6,7 @@ import { fencedBlocks } from "../../base/fences.js";
 import { isThoughtTag, openThoughtIn, withEmptyThoughts } from "../../base/thoughts.js";
 import { judgeKind } from "../kind.js";
 import { errorMessage, type JudgeInput, satisfied, violated } from "../verdict.js";
-import { compileSchema, type SchemaCheck } from "./json-schema.js";
+import type { SchemaCheck } from "./json-schema.js";
 
 /** What is wrong with the response, or undefined. */
 type Check = (input: JudgeInput) => string | undefined;
@@ -118,11 +118,12 @@ export const format = judgeKind({
     /** Largest share of sequences of words or characters that occurred before. */
     maxRepetition: z.number().min(0).max(1).optional(),
   }),
-  create({ tags, json, jsonSchema, startsWith, endsWith, finished, maxRepetition }) {
+  async create({ tags, json, jsonSchema, startsWith, endsWith, finished, maxRepetition }) {
     const checks: Check[] = [];
     if (finished) checks.push(({ truncated }) => (truncated ? "the response has no end token" : undefined));
     if (tags) checks.push(tagsInOrder(tags));
-    if (jsonSchema) checks.push(jsonMatching(compileSchema(jsonSchema)));
+    // The validator takes a while to load, and few judges need it.
+    if (jsonSchema) checks.push(jsonMatching((await import("./json-schema.js")).compileSchema(jsonSchema)));
     else if (json) checks.push(jsonMatching(undefined));
     if (startsWith !== undefined) {
       checks.push(({ response }) =>
