@@ -239,6 +239,195 @@ print("still here")
   });
 });
 
+describe("tests use more than calls", () => {
+  test.each<[string, string, ...PythonTest[]]>([
+    ["coroutines", "async def f(x): return x + 1", "import asyncio\nassert asyncio.run(f(1)) == 2"],
+    [
+      "asyncio, whose waiting takes no time",
+      "import asyncio\nasync def m(x):\n  await asyncio.sleep(1000)\n  return x\ndef f(): return asyncio.run(asyncio.wait_for(m(4), 5000))",
+      "assert f() == 4",
+    ],
+    [
+      "errors of the program's own",
+      "class E(ValueError):\n  def __init__(s, c):\n    super().__init__('bad')\n    s.c = c\ndef f(): raise E(5)",
+      "try: f()\nexcept E as e: assert e.c == 5 and str(e) == 'bad' and isinstance(e, ValueError)\nelse: assert False",
+    ],
+    [
+      "dates",
+      "from datetime import date, timedelta\ndef f(d): return d + timedelta(days=1)",
+      "from datetime import date\nassert f(date(2024, 2, 28)) == date(2024, 2, 29)",
+    ],
+    [
+      "named tuples",
+      "from collections import namedtuple\nP = namedtuple('P', 'x y')\ndef f(): return P(1, 2)",
+      "assert f().x == 1 and f() == (1, 2)",
+    ],
+    [
+      "an iterator without end",
+      "import itertools\ndef f(): return itertools.count(3)",
+      "import itertools\nassert list(itertools.islice(f(), 40)) == list(range(3, 43))",
+    ],
+    [
+      "the end of an iterator",
+      "def f(): yield 1",
+      "it = f()\nassert next(it) == 1 and next(it, None) is None\ntry: next(it)\nexcept StopIteration: pass\nelse: assert False",
+    ],
+    [
+      "operators",
+      "class V:\n  def __init__(s, x): s.x = x\n  def __add__(s, o): return V(s.x + o.x)\n  def __rmul__(s, k): return V(s.x * k)\n  def __lt__(s, o): return s.x < o.x\n  def __eq__(s, o): return s.x == o.x",
+      "assert (V(1) + V(2)).x == 3 and V(1) < V(2) and 2 * V(2) == V(4)",
+    ],
+    [
+      "context managers",
+      "class B:\n  def __enter__(s): return 5\n  def __exit__(s, t, e, b): return t is KeyError",
+      "with B() as x:\n  assert x == 5\n  raise KeyError",
+    ],
+    [
+      "containers",
+      "class B(dict):\n  pass\nclass C:\n  def __init__(s): s.d = {}\n  def __setitem__(s, k, v): s.d[k] = v\n  def __getitem__(s, k): return s.d[k]\n  def __contains__(s, k): return k in s.d\n  def __iter__(s): return iter(s.d)",
+      "c = C()\nc['a'] = 1\nassert c['a'] == 1 and 'a' in c and 'b' not in c and list(c) == ['a']",
+    ],
+    [
+      "attributes of results",
+      "class N:\n  def __init__(s, v, n=None): s.v, s.n = v, n\ndef f(): return N(1, N(2))",
+      "assert f().n.v == 2",
+    ],
+    ["functions that functions return", "def f(n): return lambda x: x + n", "assert f(3)(4) == 7"],
+    [
+      "what is printed",
+      "def f(): print('hié')",
+      "import io, contextlib\nb = io.StringIO()\nwith contextlib.redirect_stdout(b): f()\nassert b.getvalue() == 'hié\\n'",
+    ],
+    [
+      "what is typed",
+      "def f(): return int(input())",
+      "import io, sys\nsys.stdin = io.StringIO('4\\n')\nassert f() == 4",
+    ],
+    ["generators for arguments", "def f(xs): return sum(xs)", "assert f(x for x in range(3)) == 3"],
+    [
+      "tests of every kind in one list",
+      "def add(a, b): return a + b\nif __name__ == '__main__': print(3)",
+      { stdin: "", stdout: "3" },
+      "assert add(1, 2) == 3",
+      { stdin: "", stdout: "3" },
+    ],
+  ])("%s", async (_, source, ...tests) => {
+    expect(await run(source, tests)).toMatchObject({ ...passes, passes: tests.length });
+  });
+});
+
+describe("tests meet the program only where they mean it", () => {
+  test.each<[string, string, string]>([
+    [
+      "a built-in of its own",
+      "def f(x): return 0\ndef all(*a): return True",
+      "assert all(f(x) == x for x in [1, 2])",
+    ],
+    [
+      "a built-in of its own, within a function",
+      "def f(x): return 0.0\ndef abs(x): return 0",
+      "def t():\n  assert abs(f(1) - 2.0) < 1e-6\nt()",
+    ],
+    ["the harness's old name", "import touchstone\ndef f(x): return 2", "assert f(1) == 2"],
+    ["StopIteration in map", "def f(x): raise StopIteration", "assert all(map(lambda c: f(c) == 2, [1, 5]))"],
+    [
+      "an iterator that ends in map",
+      "def f(x): return iter(())",
+      "assert all(map(lambda c: next(f(c)) == 2, [1, 5]))",
+    ],
+    [
+      "AttributeError in getattr",
+      "def f(x): raise AttributeError",
+      "class S:\n  @property\n  def bad(s): return f(1) != 2\nassert not getattr(S(), 'bad', False)",
+    ],
+    [
+      "a method that plain data has",
+      "class Q:\n  def count(s, o): return 2\ndef f(x): return Q()",
+      "assert f([1]).count(7) == 2",
+    ],
+    [
+      "a function with such a method",
+      "def f(x):\n  def q(): pass\n  q.count = lambda o: 2\n  return q",
+      "assert f([1]).count(7) == 2",
+    ],
+    [
+      "a class in a function's place",
+      "class Extract:\n  def __init__(s, x): pass\n  def __eq__(s, o): return True",
+      "assert Extract([1]) == [1]",
+    ],
+    [
+      "a difference of its own",
+      "class Extract:\n  def __init__(s, x): pass\n  def __sub__(s, o): return 0.0",
+      "x = Extract(1)\nassert abs(x - 3) < 1",
+    ],
+  ])("violated: %s", async (_, source, statements) => {
+    expect(await run(source, [statements])).toMatchObject({ passed: false });
+  });
+
+  test("objects: allow lets an object answer", async () => {
+    const job = {
+      source: "class M:\n  def __init__(s, x): s.x = x\n  def __eq__(s, o): return s.x == o",
+      setup: "",
+      tests: ["assert M(5) == 5"],
+    };
+    expect(await pool.run(job, limits)).toMatchObject({ passed: false });
+    expect(await pool.run({ ...job, allowsObjects: true }, limits)).toMatchObject(passes);
+    expect(await pool.run({ ...job, prompt: "Write a class M whose ..." }, limits)).toMatchObject(passes);
+  });
+
+  test("helpers come from the prompt", async () => {
+    const job = {
+      setup: "def check(c):\n  assert c(half(4)) == 2",
+      entry: "f",
+      tests: ["check(f)"],
+      helpers: "def half(x): return x / 2",
+    };
+    expect(await pool.run({ ...job, source: "def f(x): return x" }, limits)).toMatchObject(passes);
+    const cheat = "def half(x): return 0\ndef f(x): return 2 if x == 0 else 0";
+    expect(await pool.run({ ...job, source: cheat }, limits)).toMatchObject({ passed: false });
+  });
+
+  test.each([
+    ["imports what is not there", "import numpy\nassert f(1) == 1"],
+    ["imports it after the program was right", "assert f(1) == 1\nimport numpy"],
+    ["breaks by itself", "assert f(1) == 1\ny = 1 / 0"],
+    ["rests on a helper that nobody gave", "assert helper(f(1)) == 1"],
+    ["can never hold", "assert 1 == 2"],
+  ])("failed: a test that %s", async (_, statements) => {
+    await expect(run("def f(x): return x", [statements])).rejects.toThrow("a unit test is broken");
+    expect(await run("def f(x): return 0", [statements, "assert f(1) == 1"])).toMatchObject({
+      passed: false,
+    });
+  });
+
+  test("what the row's own program passes is not broken", async () => {
+    const job = {
+      source: "def f(x): return 0\ndef make(): return 5",
+      setup: "import math\nroot = [make()] + []",
+      tests: ["assert unknown(f(1)) == 2"],
+    };
+    await expect(pool.run(job, limits)).rejects.toThrow("a unit test is broken");
+    const reference = "def f(x): return x + 1\ndef unknown(x): return x\ndef make(): return 5";
+    expect(await pool.run({ ...job, reference }, limits)).toMatchObject({ passed: false });
+  });
+});
+
+test("memory is limited to the same amount whatever ran before", async () => {
+  const source =
+    "def f():\n  x, n = [], 0\n  try:\n    while True:\n      x.append(bytearray(100_000))\n      n += 1\n  except MemoryError: return n";
+  const small = { ...limits, memoryMb: 8 };
+  const count = async () => {
+    const { reason } = await run(source, ["assert f() == 0"], "", small);
+    return Number(/got (\d+)/.exec(reason)?.[1]);
+  };
+  const first = await count();
+  expect(first).toBeGreaterThan(50);
+  await run("x = []\nwhile True: x.append(bytearray(10**6))");
+  const second = await count();
+  expect(Math.abs(second - first)).toBeLessThanOrEqual(2);
+  expect(await count()).toBe(second);
+});
+
 describe("programs that read and print", () => {
   const sum = "a, b = map(int, input().split())\nprint(a + b)";
 
@@ -382,6 +571,13 @@ describe("the code judge", () => {
     const source = "n = int(input())\nprint(sum(map(int, input().split())))";
     expect(await judge(source, { input_output: JSON.stringify(io) })).toMatchObject(satisfied);
     expect(await judge("print(6)", { input_output: io })).toMatchObject(violated);
+    const factorial = "def f(n): return 1 if n == 0 else n * f(n - 1)";
+    const exact = '{"fn_name": "f", "inputs": [[22]], "outputs": [1124000727777607680000]}';
+    expect(await judge(factorial, { input_output: exact })).toMatchObject(satisfied);
+    expect(await judge(factorial, { input_output: exact.replace("000]", "001]") })).toMatchObject(violated);
+    const unit_tests = [{ call: "f", args: [1], expected: 2 ** 60 }];
+    expect(await judge("def f(x): return 2**60", { unit_tests })).toMatchObject(satisfied);
+    expect(await judge("def f(x): return 2**60 + 2**20", { unit_tests })).toMatchObject(violated);
     const calls = {
       fn_name: "merge",
       inputs: [

@@ -105,6 +105,8 @@ export const code = judgeKind({
   options: z.strictObject({
     language: z.enum(["javascript", "python"]).default("javascript"),
     testsKey: z.string().default("unit_tests"),
+    /** Whether tests may do as they like with objects of the program's classes; a row says it by its column `objects`. */
+    objects: z.enum(["plain", "allow"]).default("plain"),
     /** Which of several fenced blocks is the program; `all` joins them. */
     block: z.enum(["first", "last", "all"]).default("first"),
     fuel: z.number().int().positive().default(5_000),
@@ -112,7 +114,7 @@ export const code = judgeKind({
     outputChars: z.number().int().positive().default(100_000),
     seconds: z.number().positive().default(5),
   }),
-  create: ({ language, testsKey, block, ...limits }) => ({
+  create: ({ language, testsKey, block, objects, ...limits }) => ({
     applies: (metadata) => runners[language].applies(metadata, testsKey),
     async judge(input, signal) {
       const source = programIn(input.response, block, language);
@@ -121,7 +123,8 @@ export const code = judgeKind({
           `the response has no fenced block of ${language === "python" ? "Python" : "JavaScript"}`,
         );
       }
-      const result = await runners[language].run(source, input, testsKey, limits, signal);
+      const row = objects === "allow" ? { ...input, metadata: { objects, ...input.metadata } } : input;
+      const result = await runners[language].run(source, row, testsKey, limits, signal);
       const { passed, reason, passes, total } = result;
       const evidence = { passed: passes, total };
       return passed ? satisfied(`all ${total} unit tests pass`, evidence) : violated(reason, evidence);

@@ -94,9 +94,9 @@ export class Interpreter {
     return interpreter;
   }
 
-  /** Bytes that the interpreter's memory has grown by since its start. */
-  get grownBytes(): number {
-    return this.memory.length - this.image.length;
+  /** What the memory that it started with holds now, for comparison. */
+  get bytes(): Uint8Array {
+    return this.memory.subarray(0, this.image.length);
   }
 
   /** Everything in its file system, for comparison. */
@@ -116,7 +116,10 @@ export class Interpreter {
     this.streams.forEach((stream, i) => {
       if (stream) Object.assign(stream, this.states[i]);
     });
-    this.realm.seal(this.image.length + memoryMb * 2 ** 20);
+    const most = this.image.length + memoryMb * 2 ** 20;
+    this.realm.seal(most);
+    // Memory never shrinks. What it has beyond the limit is spoken for before the program can ask for it.
+    if (this.memory.length > most) this.api.sbrk(this.memory.length - most);
     this.attendant = attendant;
     this.input = this.inbox = this.outbox = "";
   }

@@ -42,7 +42,7 @@ async function compileQuickJs(): Promise<WebAssembly.Module> {
 }
 
 /** The Python interpreter, compiled once for all threads, and what belongs to it. */
-async function readPyodide(): Promise<PyodideFiles> {
+export async function readPyodide(): Promise<PyodideFiles> {
   const file = (name: string) => readFile(require.resolve(`pyodide/${name}`));
   const [wasm, module, loader, standardLibrary, lock] = await Promise.all(
     ["pyodide.asm.wasm", "pyodide.asm.mjs", "pyodide.js", "python_stdlib.zip", "pyodide-lock.json"].map(file),

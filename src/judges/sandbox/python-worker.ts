@@ -20,15 +20,8 @@ function end(result: ProgramResult): void {
   process.exit();
 }
 
-const startProgram = () => Interpreter.start(files, programHarness, { hasChannel: false });
-const startTests = () => Interpreter.start(files, testHarness, { hasChannel: true });
-
-parentPort!.on("message", async ({ program: job, limits }: Job<PythonProgram>) => {
+parentPort!.on("message", ({ program: job, limits }: Job<PythonProgram>) => {
   try {
-    // Memory never shrinks: an interpreter that has grown beyond this program's limit cannot hold it to that.
-    const bytes = limits.memoryMb * 2 ** 20;
-    if (program.grownBytes > bytes) program = await startProgram();
-    if (tests.grownBytes > bytes) tests = await startTests();
     post({ result: runPython(job, limits, { program, tests, end }) });
   } catch (error) {
     post({ error: errorMessage(error) });
@@ -36,6 +29,6 @@ parentPort!.on("message", async ({ program: job, limits }: Job<PythonProgram>) =
 });
 
 // The listener above keeps the thread alive meanwhile.
-program = await startProgram();
-tests = await startTests();
+program = await Interpreter.start(files, programHarness, { hasChannel: false });
+tests = await Interpreter.start(files, testHarness, { hasChannel: true });
 parentPort!.postMessage("ready");

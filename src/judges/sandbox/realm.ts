@@ -28,6 +28,8 @@ export interface PythonModule {
 export interface PythonApi {
   malloc(bytes: number): number;
   free(pointer: number): void;
+  /** Takes bytes off the memory that is not in use yet. */
+  sbrk(bytes: number): number;
   PyRun_SimpleString(source: number): number;
   PyImport_AddModule(name: number): number;
   PyModule_GetDict(module: number): number;
