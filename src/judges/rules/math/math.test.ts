@@ -6,7 +6,7 @@ import { finalAnswerSentence, lastBoxed, referenceAnswer } from "./extract.js";
 
 test.each([
   ["So 2 + 2 = 4. The final answer is 4.", "4"],
-  ["Final answer is: $\\frac{1}{2}$", "$\\frac{1}{2}$"],
+  ["Final answer is: $\\frac{1}{2}$", "\\frac{1}{2}"],
   ["The final answer is 3.\nNo wait, the final answer is 3.5.", "3.5"],
   ["**The final answer is 7**", "7"],
   ["The final answer is 4. But let me check that.", undefined],
