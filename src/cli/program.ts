@@ -2,6 +2,8 @@
 
 import { Command } from "commander";
 import { alignCommand } from "./commands/align.js";
+import { chatCommand } from "./commands/chat.js";
+import { convertCommand } from "./commands/convert.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { eloCommand } from "./commands/elo.js";
 import { evalCommand } from "./commands/eval.js";
@@ -25,8 +27,10 @@ const VERBS = [
   warmCommand,
   alignCommand,
   sampleCommand,
+  chatCommand,
   scoreCommand,
   logprobsCommand,
+  convertCommand,
   judgeCommand,
   evalCommand,
   eloCommand,

@@ -34,6 +34,8 @@ export interface SampleOptions extends Stoppable {
   seeds: readonly number[];
   /** Called now and then with the number of finished completions and of new tokens so far. */
   onProgress?: (finished: number, newTokens: number) => void;
+  /** Called for every new token of a completion (its index, prompt-major) as it is chosen, where the engine can. */
+  onToken?: (completion: number, token: number) => void;
 }
 
 export interface Completion {

@@ -36,6 +36,7 @@ interface Settings {
   stopIds: ReadonlySet<number>;
   stopped?: (tokens: readonly number[]) => boolean;
   signal: AbortSignal | undefined;
+  onToken?: SampleOptions["onToken"];
 }
 
 export async function generate(
@@ -60,6 +61,7 @@ export async function generate(
     stopIds: new Set(options.stopIds ?? model.config.eosIds),
     signal: options.signal,
     stopped: options.stopStrings?.length ? model.stopTest(options.stopStrings) : undefined,
+    onToken: options.onToken,
   };
   const rows: Row[] = prompts.flatMap((prompt, promptIndex) =>
     Array.from({ length: n }, (_, k) => ({
@@ -268,6 +270,7 @@ class Wave {
         ? { token: argmax(this.logits, b, vocabSize), samplingLogprob: 0 }
         : draw(this.probabilities, b, vocabSize, this.settings, row.seed, position);
     row.tokens.push(token);
+    this.settings.onToken?.(row.index, token);
     row.logprobs.push(this.logits[b * vocabSize + token]! - this.normaliser[b]!);
     row.samplingLogprobs.push(samplingLogprob);
     this.tokens[b] = token;
