@@ -1,5 +1,5 @@
-// Every fault switch of the MPO specification (6.1), over real HTTP: training goes on, the version stays, failures are
-// counted, no score is invented.
+// Every fault of a server or a model (src/mpo/scripted/faults.ts), over real HTTP: training goes on, the
+// version stays, failures are counted, no score is invented.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// The exact six-answer scenario of the MPO specification (6.4), over real HTTP: a fixed rubric is hacked, an evolving one
+// The exact six-answer scenario (src/mpo/scripted/scenario.ts), over real HTTP: a fixed rubric is hacked, an evolving one
 // closes two loopholes in turn.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

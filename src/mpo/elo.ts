@@ -1,5 +1,5 @@
 // Ratings from comparisons: the Bradley-Terry model, P(a beats b) = sigma(theta_a - theta_b), on Elo's scale. Unlike the
-// paper's running updates (mpo.md, section 3.4) the fit does not depend on the order of the matches; a tie is half a win.
+// running updates of MPO (2504.20157) the fit does not depend on the order of the matches; a tie is half a win.
 
 import { RandomStream } from "../base/random.js";
 import { type Interval, sortedQuantile } from "../base/statistics.js";

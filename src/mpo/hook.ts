@@ -1,5 +1,5 @@
 // MPO as a step hook of a trainer: it keeps the rubric version that scores, gathers rollouts, and after every k-th update
-// lets the meta reward model revise the rubric (specification, section 1.2).
+// lets the meta reward model revise the rubric (MPO, 2504.20157, section 2.3).
 
 import { type RandomState, RandomStream } from "../base/random.js";
 import type { MetaRewardModel, Revision } from "./meta-reward-model.js";

@@ -1,5 +1,5 @@
 // The rubric reward: an LLM scores one response by one version of the rubric (MPO's reward model, the junior instructor;
-// specification, sections 2.1-2.3). What the model did not clearly say is not a score: the sample has failed.
+// 2504.20157, section 2). What the model did not clearly say is not a score: the sample has failed.
 
 import { RandomStream } from "../base/random.js";
 import { equivalent } from "../judges/rules/math/equivalent.js";
@@ -214,7 +214,10 @@ export function hasRightAnswer(response: string, reference: string): boolean {
   return found !== undefined && equivalent(lastBoxed(found) ?? found, referenceAnswer(reference));
 }
 
-/** The coin of section 7.12: one toss for all responses to a prompt in an update, so that no group mixes the two. */
+/**
+ * Whether the reference answer decides instead of the model. One toss for all responses to a prompt in an update, so that
+ * no group mixes the two.
+ */
 export function tossesReference(
   seed: number,
   promptId: string,

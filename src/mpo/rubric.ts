@@ -44,7 +44,7 @@ export interface RubricLimits {
   maxPoints: number;
 }
 
-/** Section 7.9 of the specification; the paper allows an item 300 words. */
+/** Of these MPO (2504.20157) has the 300 words of an item; the others are ours. */
 export const defaultLimits: Readonly<RubricLimits> = {
   maxItems: 12,
   maxItemWords: 300,

@@ -99,7 +99,7 @@ describe("k-means", () => {
   });
 });
 
-describe("refinement of the scores (specification, 1.7)", () => {
+describe("refinement of the scores (MPO, 2504.20157, appendix B)", () => {
   it("an appended item refines the partition, and E[(r - R)^2] does not rise", () => {
     const draw = random(9);
     const states = Array.from({ length: 200 }, () => ({

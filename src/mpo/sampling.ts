@@ -1,4 +1,5 @@
-// Which rollouts the meta reward model gets to see (specification, sections 1.3, 1.6 and 7.4).
+// Which rollouts the meta reward model gets to see: drawn uniformly, or by thirds of the score for mathematics (MPO,
+// 2504.20157); half of them suspicious is ours.
 
 import type { RandomStream } from "../base/random.js";
 import { distinctRatio, normalised, type ScoredRollout, words } from "./rollout.js";
@@ -49,7 +50,7 @@ export function suspiciousSample(
   return [...picked, ...uniformSample([...rest], n - picked.length, random)];
 }
 
-/** Rollouts by score in three equal parts, `perPart` of each; all of them when there are fewer than three (section 1.6). */
+/** Rollouts by score in three equal parts, `perPart` of each; all of them when there are fewer than three. */
 export function tertileSample(
   rollouts: readonly ScoredRollout[],
   perPart: number,

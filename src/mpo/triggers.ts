@@ -1,4 +1,5 @@
-// Signs that the policy has learned the rubric's weakness, so that a round need not wait for its turn (section 7.2).
+// Signs that the policy has learned the rubric's weakness, so that a round need not wait for its turn. MPO's
+// rounds come at fixed intervals; these triggers are ours.
 
 import { mean, type RunningState, RunningStatistics, standardDeviation } from "../base/statistics.js";
 import { normalised, type ScoredRollout, words } from "./rollout.js";

@@ -1,4 +1,4 @@
-// Before a candidate rubric is published it must pass these checks (specification, section 7.9); the paper has none.
+// Before a candidate rubric is published it must pass these checks; the paper (MPO, 2504.20157) has none.
 
 import { dropTags } from "./markup.js";
 import { normalised, type ScoredRollout, words } from "./rollout.js";

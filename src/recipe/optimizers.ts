@@ -1,6 +1,6 @@
 // The optimizers of an align task, one row each: its options as a recipe writes them, what it needs of a task, and the
 // objective that it stands for. Whatever else must know about an optimizer asks its row, so adding one is a file in
-// objectives/ and a row here. Defaults are the recommendations of the CGPO paper (2409.20370, section 4 and appendix A).
+// objectives/ and a row here. CGPO (2409.20370) gives no values of K, KLmax, beta or lambda: those defaults are ours.
 
 import { z } from "zod";
 import {

@@ -1,5 +1,5 @@
 // Recipes: what a run is to do, as a person writes it (YAML, snake_case) and as the code reads it (typed, camelCase,
-// every default filled in). The defaults of `align` are the recommendations of cgpo.md section 7.
+// every default filled in).
 
 import { createHash } from "node:crypto";
 import { z } from "zod";
@@ -573,7 +573,7 @@ const sftSchema = section(
   learning_rate: given.learning_rate ?? (given.lora ? 1e-4 : 1e-5),
 }));
 
-/** Bradley-Terry reward models (warm.md section 1): `runs` of them from one initialisation. */
+/** Bradley-Terry reward models (WARM, 2401.12187, sections 2.1 and 3.1): `runs` of them from one initialisation. */
 const rewardSchema = section(
   {
     ...trainerFields,

@@ -12,7 +12,7 @@ export type TaskName = (typeof taskNames)[number];
 export const byTask = <T>(value: (task: TaskName) => T): Record<TaskName, T> =>
   Object.fromEntries(taskNames.map((task) => [task, value(task)])) as Record<TaskName, T>;
 
-/** The task reward models of the paper (section 5.2): one for helpfulness, one for engagement, one for safety. */
+/** The task reward models of CGPO (2409.20370, section 5.2): one for helpfulness, one for engagement, one for safety. */
 export const rewardNames = ["helpfulness", "engagement", "safety", "unified"] as const;
 export type RewardName = (typeof rewardNames)[number];
 
@@ -21,7 +21,7 @@ export interface TaskDefinition {
   families: readonly FamilyName[];
   reward: Exclude<RewardName, "unified">;
   judges: readonly object[];
-  /** KLmax in nats, for CRPG and CRRAFT: lenient where judges are precise, strict where they are not (cgpo.md, 1.2). */
+  /** KLmax in nats, for CRPG and CRRAFT: lenient where judges are precise, strict where they are not (section 4.2). */
   klMax: number;
 }
 

@@ -54,7 +54,7 @@ export function rewardRecipe(name: RewardName, context: RecipeContext): Recipe {
   };
 }
 
-/** The warm-up, and DPO proper, which simply goes on from it (cgpo.md, section 6). */
+/** The warm-up, and DPO proper, which simply goes on from it (CGPO, 2409.20370, section 6.1). */
 export function dpoRecipe(name: "warmup" | "dpo", context: RecipeContext): Recipe {
   const { baseModel, settings } = context;
   const { batch, learningRate, beta, warmupSteps, steps } = settings.dpo;

@@ -20,7 +20,10 @@ export interface Round
   extends Pick<RoundRecord, "step" | "outcome" | "version" | "reason" | "sampled" | "flagged"> {
   /** Requests to the meta reward model. */
   calls: number;
-  /** sum_i (2 + N_i) + sum_j (1 + N_j) over refinements i and merges j of N items each (mpo.md, 2.1). */
+  /**
+   * sum_i (2 + N_i) + sum_j (1 + N_j) over refinements i and merges j of N items each, because the items are asked for one
+   * by one after their number (MPO, 2504.20157, section 2.3).
+   */
   expectedCalls: number;
 }
 

@@ -8,7 +8,7 @@ import type { TaskPreset } from "../../mpo/task.js";
 
 export type Wording = "scripted" | "plain";
 
-/** It pays for the number of words, like the rubric of the canned answers (mpo.md, 6.4), and for nothing else. */
+/** It pays for the number of words, like the rubric of the canned answers (src/mpo/scripted/dialect.ts), and for nothing else. */
 const flawedItems: Readonly<Record<Wording, RubricItem[]>> = {
   scripted: [
     gradeItem(

@@ -1,4 +1,5 @@
-// Pairwise accuracy on clean, flipped and shifted pairs (warm.md, 2.3), and along the path between two members (2.1).
+// Pairwise accuracy on clean, flipped and shifted pairs (WARM, 2401.12187, section 4.2), and along the path between two
+// members (section 3.2).
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";

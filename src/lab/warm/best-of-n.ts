@@ -1,4 +1,5 @@
-// Best-of-N (warm.md, 5.4): one set of SFT answers, scored once by every arm; every n from the unbiased estimator.
+// Best-of-N (WARM, 2401.12187, section 5.1): one set of SFT answers, scored once by every arm; every n from the unbiased
+// estimator.
 
 import { mean, standardDeviation } from "../../base/statistics.js";
 import { bestOfNCurve } from "../../reward/best-of-n.js";

@@ -1,5 +1,5 @@
-// Controls of linear mode connectivity (warm.md, 5.6): two members with heads of their own, and two trained from
-// different random initialisations, which must not be averaged. One pair each, shared by all seeds.
+// Controls of linear mode connectivity (WARM, 2401.12187, section 3.2): two members with heads of their own, and two
+// trained from different random initialisations, which must not be averaged. One pair each, shared by all seeds.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";

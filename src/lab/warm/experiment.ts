@@ -1,4 +1,4 @@
-// `touchstone reproduce warm`: the experiments of the WARM paper in miniature (warm.md, section 5).
+// `touchstone reproduce warm`: the experiments of WARM (2401.12187, sections 3 to 5) in miniature.
 
 import { readFileSync } from "node:fs";
 import { setThreads } from "../../tensor/runtime.js";

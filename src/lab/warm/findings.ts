@@ -438,7 +438,7 @@ function stepRatio({ policies }: WarmResult, m: number): number {
   return seconds(`ens-${m}`) / seconds(`warm-${m}`);
 }
 
-/** What must hold before a comparison is believed (warm.md, 5.1). */
+/** What must hold before a comparison is believed. */
 function gatesOf(
   all: readonly WarmResult[],
   validation: readonly number[],

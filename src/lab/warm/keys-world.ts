@@ -1,4 +1,4 @@
-// The keys world (warm.md, 5.1): a prompt names a few content tokens, the keys; an answer is a short run of content
+// The keys world: a prompt names a few content tokens, the keys; an answer is a short run of content
 // tokens that should carry them, follow a hidden grammar and stay short of ornament. Small enough that a language
 // model of 100 k parameters writes it well, and every text has an exact true reward (gold.ts).
 

@@ -1,5 +1,5 @@
-// The members (warm.md, 1.2 and 5.3): Bradley-Terry fine-tunings of all weights from one probed head, different in
-// data order, learning rate, dropout and, for Baklava, in the SFT snapshot that they start from.
+// The members (WARM, 2401.12187, sections 3.1 and 3.3): Bradley-Terry fine-tunings of all weights from one probed head,
+// different in data order, learning rate, dropout and, for Baklava, in the SFT snapshot that they start from.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";

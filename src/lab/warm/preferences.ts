@@ -1,5 +1,5 @@
-// Preference data of the keys world (warm.md, 5.2): labels are the sign of the true reward's difference, then exactly a
-// quarter of the training pairs is flipped, once, for all members; everything else is clean.
+// Preference data of the keys world: labels are the sign of the true reward's difference, then exactly a quarter of the
+// training pairs is flipped, once, for all members (WARM, 2401.12187, section 4.2); everything else is clean.
 
 import { RandomStream } from "../../base/random.js";
 import type { LanguageModel } from "../../engine/contract.js";

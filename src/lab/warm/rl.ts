@@ -1,6 +1,6 @@
-// REINFORCE against a reward model with a KL penalty and a learned baseline (warm.md, 3.3 and 5.4): every token's
-// return is (1 - alpha) r at the end minus alpha log(pi / pi_sft) on the way. No token is masked anywhere: neither in
-// sampling, nor in the loss, the reference or the KL.
+// REINFORCE against a reward model with a KL penalty and a learned baseline (WARM, 2401.12187, section 5.2; the penalty's
+// form after RLAIF, 2309.00267): every token's return is (1 - alpha) r at the end minus alpha log(pi / pi_sft) on the
+// way. No token is masked anywhere: neither in sampling, nor in the loss, the reference or the KL.
 // Leaves out: the separate value language model; the baseline is linear in the frozen SFT model's hidden states.
 
 import { mkdtemp, rm } from "node:fs/promises";

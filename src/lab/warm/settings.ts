@@ -1,4 +1,4 @@
-// The protocol's numbers (warm.md, section 5), at full size and at the size of a quick check.
+// The protocol's numbers, at full size and at the size of a quick check.
 
 import type { WorldSize } from "./keys-world.js";
 

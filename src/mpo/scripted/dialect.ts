@@ -1,4 +1,4 @@
-// Rubrics that a program can execute: legal rubric items whose level texts speak a tiny grammar (specification, 6.2).
+// Rubrics that a program can execute: legal rubric items whose level texts speak a tiny grammar.
 //   at least N words | distinct-word ratio at least X | at least N topic terms | at least N of the things asked for |
 //   at most N words per sentence | at most N sentences | at most N exclamation marks | otherwise
 // joined by "and"; the first level that holds gives the points. Topic terms stand in the instruction: "Topic terms: a, b.",
@@ -121,7 +121,7 @@ export const flawedItems: RubricItem[] = [
   ),
 ];
 
-/** The hacks of the canned answers (6.3). */
+/** The hacks of the canned answers. */
 export const essayReviewer: Reviewer = {
   hacks: [
     {

@@ -1,4 +1,4 @@
-// Everything that a server or a model can do wrong, by name (specification, 6.1).
+// Everything that a server or a model can do wrong, by name.
 
 import type { RubricItem } from "../rubric.js";
 import { renderItems } from "../rubric-text.js";

@@ -1,5 +1,5 @@
-// Six canned answers and an exact policy over them (specification, 6.4): a softmax trained on the expected group-standardised
-// gradient, so that nothing is sampled and every run is the same.
+// Six canned answers and an exact policy over them: a softmax trained on the expected group-standardised gradient, so that
+// nothing is sampled and every run is the same.
 
 const instruction =
   "Explain in a short essay why the sea has tides.\nTopic terms: moon, gravity, sun, earth, ocean, tide, orbit, bulge.";

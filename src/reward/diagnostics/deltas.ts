@@ -1,5 +1,5 @@
 // How far apart the members are: d_i = phi_i - phi_init. Whole weights are nearly collinear whatever the members do, so
-// only their differences from where they began tell (warm.md, section 6).
+// only their differences from where they began tell (as WARP, 2406.16768, found for policies).
 
 import { UserError } from "../../base/errors.js";
 import { mean } from "../../base/statistics.js";

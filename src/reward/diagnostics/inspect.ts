@@ -1,4 +1,4 @@
-// What `touchstone warm inspect` finds out about M reward models (warm.md, section 6): how good they, their averages and
+// What `touchstone warm inspect` finds out about M reward models (WARM, 2401.12187): how good they, their averages and
 // their ensembles are on every split of preference pairs, whether they are linearly connected, and what each adds.
 
 import { RandomStream } from "../../base/random.js";

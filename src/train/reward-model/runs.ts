@@ -69,7 +69,7 @@ const onThreads = (engine: EngineRecipe, threads: number | undefined): EngineRec
   engine.kind === "local" ? { ...engine, threads: engine.threads ?? threads } : engine;
 
 /**
- * One probed head for all members, because different heads would break linear mode connectivity (warm.md, 5.6). It is
+ * One probed head for all members, because different heads would break linear mode connectivity (section 3.1). It is
  * fitted on the last of the models that the runs start from: of several checkpoints of one SFT run, the end.
  * Undefined when the recipe wants no probe, or every member is past its start.
  */

@@ -1,4 +1,4 @@
-// A weighted sum of rewards, such as a WARM reward model and a rubric (mpo.md, section 5b):
+// A weighted sum of rewards, such as a WARM reward model and a rubric:
 //   r(x, y) = sum_j w_j (r_j(x, y) - mu_j) / sigma_j,
 // mu_j and sigma_j over what part j has given the policy's responses so far, for every version of the part by itself. A
 // part that gives everything the same adds nothing.

@@ -1,6 +1,5 @@
-// The unit tests of CGPO's specification, section 7.2, as far as they need a model, judges and objectives together: groups
-// 3, 8 and 9. The others are next to what they test: src/objectives/*.test.ts (1, 3, 4, 6, 7), src/judges/mixture.test.ts
-// (2), test/objectives/*.test.ts (5, 6, 7), test/judges-sandbox.test.ts and test/judges-python.test.ts (10).
+// CGPO (2409.20370) where a model, judges and objectives meet: the gradient of several tasks (Algorithm 2), the log-ratio
+// at step 0 (equation 11), and the answers that a reward model prefers and a judge rejects (Table 6).
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { RandomStream } from "../src/base/random.js";
@@ -75,7 +74,7 @@ function relativeDifference(a: Float64Array, b: Float64Array): number {
   return norm(a.map((value, i) => value - b[i]!)) / norm(b);
 }
 
-describe("group 8: several tasks, one step (Algorithm 2)", () => {
+describe("several tasks, one step (Algorithm 2)", () => {
   let model: LocalLanguageModel;
   let tasks: TaskGradient[];
   /** sum_l rho_l g_l, of one backward pass a task. */
@@ -177,7 +176,7 @@ describe("group 8: several tasks, one step (Algorithm 2)", () => {
   });
 });
 
-describe("group 3: at step 0", () => {
+describe("at step 0", () => {
   it("the log-ratio of every sample is 0 within 1e-5 a token, however policy and reference batch it", async () => {
     const policy = await LocalLanguageModel.load(checkpoint);
     const reference = await policy.snapshot();
@@ -260,7 +259,7 @@ const guard = {
   ),
 };
 
-describe("group 9: where the reward model prefers the bad answer, the judge rejects it", () => {
+describe("where the reward model prefers the bad answer, the judge rejects it", () => {
   it.each(mistakes)("$name", async ({ judge, prompt, metadata, bad, good }) => {
     const inputs = [bad, good].map(
       ({ response, ...more }): JudgeInput => ({ prompt, response, metadata, truncated: false, ...more }),
