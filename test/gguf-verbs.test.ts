@@ -44,6 +44,41 @@ describe("touchstone convert", () => {
   });
 });
 
+describe("a GGUF file in a recipe", () => {
+  const rows = ["the", "cat", "sat", "bat"].map((word) => `{"prompt":"${word}","completion":"the"}\n`);
+  const data = join(scratch, "rows.jsonl");
+  const recipe = (name: string, more: string): string => {
+    writeFileSync(data, rows.join(""));
+    const path = join(scratch, `${name}.yaml`);
+    const settings = ["steps: 2", "batch_size: 2", "learning_rate: 0.01"];
+    const paths = [`model: ${file}`, `data: ${data}`, `output_dir: ${join(scratch, name)}`];
+    writeFileSync(path, [...paths, ...settings, more].join("\n"));
+    return path;
+  };
+
+  it("carries an adapter, which is opened with it", async () => {
+    expect((await run("sft", recipe("adapter", "lora: { r: 2 }"), "--quiet")).code).toBe(0);
+    const dir = join(scratch, "adapter/final");
+    expect(JSON.parse(readFileSync(join(dir, "adapter_config.json"), "utf8")).base_model_name_or_path).toBe(
+      file,
+    );
+    const sample = ["sample", "--prompt", "the", "--max-new-tokens", "4", "--greedy", "--quiet", "--model"];
+    const { code, out } = await run(...sample, dir);
+    expect([code, out.length > 1]).toEqual([0, true]);
+  });
+
+  it("is trained whole into a model directory with its tokenizer", async () => {
+    expect((await run("sft", recipe("whole", ""), "--quiet")).code).toBe(0);
+    const dir = join(scratch, "whole/final");
+    const [before, after] = [await loadCheckpoint(file), await loadCheckpoint(dir)];
+    expect([...after.tensors.keys()]).toEqual([...before.tensors.keys()]);
+    expect(after.tensors.get("lm_head.weight")).not.toEqual(before.tensors.get("lm_head.weight"));
+    expect(readFileSync(join(dir, "tokenizer.json"), "utf8")).toBe(
+      GgufModel.open(file).files["tokenizer.json"],
+    );
+  });
+});
+
 describe("touchstone chat", () => {
   const talk = async (lines: string, temperature = 0) => {
     const input = new PassThrough();
