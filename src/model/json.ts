@@ -1,6 +1,6 @@
 // JSON files of model directories, read with errors that a person can act on.
-import { readFile } from "node:fs/promises";
 import { UserError } from "../base/errors.js";
+import { readText } from "../base/files.js";
 import { ggufFile } from "./gguf-model.js";
 
 export type Json = Record<string, unknown>;
@@ -8,7 +8,7 @@ export type Json = Record<string, unknown>;
 /** The text of `file`; `undefined` when there is no such file. A GGUF file is a directory whose files it describes. */
 export async function readTextIfPresent(file: string): Promise<string | undefined> {
   try {
-    return await readFile(file, "utf8");
+    return await readText(file);
   } catch (error) {
     if (isMissing(error)) return ggufFile(file);
     throw error;

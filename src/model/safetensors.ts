@@ -5,7 +5,7 @@ import { type FileHandle, open, rename, rm, stat, writeFile } from "node:fs/prom
 import { basename, dirname, join, resolve } from "node:path";
 import { explainDiskError } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
-import { makeDirectory } from "../base/files.js";
+import { checkFile, makeDirectory } from "../base/files.js";
 import type { FloatType } from "./config.js";
 import { bytesOf, float32ToBfloat16, float32ToFloat16, widen } from "./floats.js";
 import { formatJson, isMissing, isObject, type Json, readJsonIfPresent } from "./json.js";
@@ -232,9 +232,11 @@ interface Header {
 }
 
 async function openFile(file: string, handles: Map<string, FileHandle>, because = ""): Promise<Header> {
-  const handle = await open(file, "r").catch((error) => {
+  const missing = (error: unknown): never => {
     throw isMissing(error) ? new UserError(`${file}${because}, does not exist`) : error;
-  });
+  };
+  await checkFile(file).catch(missing);
+  const handle = await open(file, "r").catch(missing);
   handles.set(file, handle);
   const { size } = await handle.stat();
   if (size < 8) throw new UserError(`${file} is truncated: ${size} bytes cannot hold a safetensors header`);
