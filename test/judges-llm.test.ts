@@ -192,7 +192,7 @@ describe("a checkpoint in our own engine", () => {
       },
       tokenizer: { encode: (label) => [["safe", "unsafe"].indexOf(label)] },
       decode: () => "",
-      endId: 0,
+      stopIds: [0],
     },
   });
   const opened: string[] = [];

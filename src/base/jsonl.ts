@@ -1,3 +1,4 @@
+import { formatJson } from "./json.js";
+
 /** Rows as JSON lines, each with its newline. */
-export const jsonl = (rows: readonly unknown[]): string =>
-  rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+export const jsonl = (rows: readonly unknown[]): string => rows.map((row) => `${formatJson(row)}\n`).join("");

@@ -9,7 +9,7 @@ import type { Sequence, TokenIds } from "../engine/contract.js";
 import type { EngineRecipe } from "../recipe/recipe.js";
 import { InterruptedError, type RunContext } from "../run/context.js";
 import { openCodec, openPolicy, openRewardModel } from "../train/models.js";
-import type { TextCodec } from "../train/text.js";
+import { atRow, type TextCodec } from "../train/text.js";
 
 /** Rows of one call to the model: enough to fill its batches, few enough to show progress. */
 const CHUNK = 64;
@@ -62,6 +62,8 @@ function idsAt(row: DataRow, column: string, vocabSize: number): number[] {
 interface Reader {
   codec: TextCodec;
   vocabSize: number;
+  /** Default: prompt and completion with their boundary. */
+  encode?: Encode;
 }
 
 async function promptsOf(
@@ -73,15 +75,15 @@ async function promptsOf(
   if (withIds)
     return withIds.map((row) => ({ tokens: idsAt(row, "prompt_ids", vocabSize), columns: row.values }));
   const { rows } = await loadPrompts(data, options);
-  return rows.map(({ prompt, metadata }) => ({
-    tokens: codec.prompt(prompt),
+  return rows.map(({ id, prompt, metadata }) => ({
+    tokens: atRow(id, () => codec.prompt(prompt, metadata)),
     columns: { ...metadata, prompt },
   }));
 }
 
 async function sequencesOf(
   data: string,
-  { codec, vocabSize }: Reader,
+  { codec, vocabSize, encode = sequenceOf(codec) }: Reader,
   options: LoadOptions,
 ): Promise<SequenceInput[]> {
   const withIds = await rowsWithIds(data, "completion_ids", options);
@@ -93,16 +95,28 @@ async function sequencesOf(
     });
   }
   const { rows } = await loadCompletions(data, options);
-  return rows.map(({ prompt, completion, metadata }) => ({
-    sequence: sequenceOf(codec, prompt, completion),
+  return rows.map(({ id, prompt, completion, metadata }) => ({
+    sequence: atRow(id, () => encode(prompt, completion, metadata)),
     columns: { ...metadata, ...(prompt !== "" && { prompt }), completion },
   }));
 }
 
-const sequenceOf = (codec: TextCodec, prompt: Text, completion: Text): Sequence =>
-  prompt === "" && typeof completion === "string"
-    ? codec.text(completion)
-    : codec.sequence(prompt, completion);
+type Encode = (prompt: Text, completion: Text, row: Metadata) => Sequence;
+
+const sequenceOf =
+  (codec: TextCodec): Encode =>
+  (prompt, completion, row) =>
+    prompt === "" && typeof completion === "string"
+      ? codec.text(completion)
+      : codec.sequence(prompt, completion, row);
+
+/** As a reward model reads it; no boundary is asked for. */
+const scoredOf =
+  (codec: TextCodec): Encode =>
+  (prompt, completion, row) =>
+    prompt === "" && typeof completion === "string"
+      ? codec.text(completion)
+      : { tokens: codec.scored(prompt, completion, row), promptLength: 1 };
 
 /** `work` on the inputs, chunk by chunk, with progress; Ctrl-C ends it between chunks. */
 export async function inChunks<Input, Output>(
@@ -161,7 +175,7 @@ export async function sampleRows(request: SampleRequest, context: RunContext): P
           topP,
           topK,
           stopStrings,
-          stopIds: [codec.endId],
+          stopIds: codec.stopIds,
           seeds: seeds.slice(first, first + chunk.length),
         },
       );
@@ -191,12 +205,12 @@ export async function scoreRows(request: RowsRequest, context: RunContext): Prom
   try {
     const inputs = await sequencesOf(
       request.data,
-      { codec, vocabSize: model.limits.vocabSize },
+      { codec, vocabSize: model.limits.vocabSize, encode: scoredOf(codec) },
       { limit: request.limit },
     );
     return await inChunks("scoring", inputs, context, async (chunk) => {
       const values = await model.values(
-        chunk.map(({ sequence }) => sequence.tokens),
+        chunk.map(({ sequence, columns }) => codec.closed(columns.prompt as Text, sequence.tokens)),
         "last",
       );
       return chunk.map(({ columns }, i) => ({ ...columns, reward: values[i]![0]! }));

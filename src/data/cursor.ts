@@ -57,12 +57,14 @@ export class PromptCursor<Row> {
     return { ...this.current };
   }
 
-  /** The next `count` rows; a batch goes on into the next epoch where one ends. */
-  next(count: number): Row[] {
+  /** The next `count` rows. Where an epoch ends, a batch goes on into the next one, or is smaller (`untilEpochEnd`). */
+  next(count: number, { untilEpochEnd = false }: { untilEpochEnd?: boolean } = {}): Row[] {
     const batch: Row[] = [];
     while (batch.length < count) {
       batch.push(this.rows[this.order[this.current.position++]!]!);
-      if (this.current.position === this.rows.length) this.startEpoch();
+      if (this.current.position < this.rows.length) continue;
+      this.startEpoch();
+      if (untilEpochEnd) break;
     }
     return batch;
   }

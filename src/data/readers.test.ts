@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { jsonl } from "../base/jsonl.js";
 import { toPlain } from "./plain.js";
 import { readRows } from "./readers.js";
 
@@ -80,8 +81,24 @@ describe("JSON", () => {
     expect(await read("x.json.gz", gzipSync(content))).toHaveLength(2);
   });
 
+  it("reads one object as one row", async () => {
+    expect(await read("x.json", '{"a": 1, "data": "x"}')).toEqual([[1, { a: 1, data: "x" }]]);
+  });
+
+  it("keeps the digits of integers, and floats of columns that templates do not print as numbers", async () => {
+    const line =
+      '{"id": 12345678901234567890, "n": [9007199254740993], "x": 1.0, "messages": [{"args": {"p": 2.0}}]}';
+    const [[, row]] = (await read("x.jsonl", line)) as [[number, Record<string, unknown>]];
+    expect(row.id).toBe(12345678901234567890n);
+    expect(row.n).toEqual([9007199254740993n]);
+    expect(row.x).toBe(1);
+    expect(jsonl([row])).toBe(
+      '{"id":12345678901234567890,"n":[9007199254740993],"x":1,"messages":[{"args":{"p":2}}]}\n',
+    );
+  });
+
   it.each([
-    ['{"a":1}', /^x\.json: expected an array of rows, or an object with them under "data" or "train"\.$/],
+    ["5", /^x\.json: expected an array of rows, an object with them under "data" or "train", or one row\.$/],
     ['[{"a":1},', /^x\.json: not valid JSON/],
     ['[{"a":1},2]', /^x\.json, row 2: expected an object with named columns, found a number/],
   ])("refuses %s", async (content, message) => {

@@ -5,6 +5,7 @@ import { pipeline } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { UserError } from "../base/errors.js";
 import { checkFile } from "../base/files.js";
+import { parseJson, WholeFloat } from "../base/json.js";
 import { readParquetRows } from "./parquet.js";
 import type { DataRow } from "./rows.js";
 
@@ -83,7 +84,7 @@ async function* readJsonl(file: DataFile): AsyncGenerator<DataRow> {
 function parseLine(text: string, file: DataFile, row: number): DataRow {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text, { wholeFloats: true });
   } catch (error) {
     throw new UserError(`${file.label}, row ${row}: not valid JSON: ${(error as Error).message}.`);
   }
@@ -107,15 +108,23 @@ async function* readJson(file: DataFile): AsyncGenerator<DataRow> {
   const text = decodeUtf8(Buffer.concat(chunks), file);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text, { wholeFloats: true });
   } catch (error) {
     if (isObject(tryParse(firstLine(text)))) return yield* readJsonl(file);
     throw new UserError(`${file.label}: not valid JSON: ${(error as Error).message}.`);
   }
-  const rows = Array.isArray(value) ? value : isObject(value) ? (value.data ?? value.train) : null;
-  if (!Array.isArray(rows)) {
+  const inside = isObject(value) ? (value.data ?? value.train) : undefined;
+  // An object that holds no list of rows is a row.
+  const rows = Array.isArray(value)
+    ? value
+    : Array.isArray(inside)
+      ? inside
+      : isObject(value)
+        ? [value]
+        : null;
+  if (rows === null) {
     throw new UserError(
-      `${file.label}: expected an array of rows, or an object with them under "data" or "train".`,
+      `${file.label}: expected an array of rows, an object with them under "data" or "train", or one row.`,
     );
   }
   for (const [index, row] of rows.entries()) yield toRow(row, file, index + 1);
@@ -136,7 +145,34 @@ function toRow(value: unknown, file: DataFile, row: number): DataRow {
     throw new UserError(
       `${file.label}, row ${row}: lists and objects are nested more than ${MAX_DEPTH} deep.`,
     );
-  return { id: `${file.id}:${row}`, file: file.label, row, values: value };
+  return { id: `${file.id}:${row}`, file: file.label, row, values: plainColumns(value) };
+}
+
+/** The columns that a chat template may print, where `1.0` is not `1`. */
+const templateColumns: ReadonlySet<string> = new Set([
+  ...["messages", "conversations", "prompt", "completion", "chosen", "rejected"],
+  ...["tools", "chat_template_kwargs"],
+]);
+
+/** All other columns as judges and rewards expect them: floats are numbers. */
+function plainColumns(row: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(row);
+  if (!entries.some(([key, value]) => !templateColumns.has(key) && hasWholeFloat(value))) return row;
+  return Object.fromEntries(
+    entries.map(([key, value]) => [key, templateColumns.has(key) ? value : withoutWholeFloats(value)]),
+  );
+}
+
+function hasWholeFloat(value: unknown): boolean {
+  if (value instanceof WholeFloat) return true;
+  return typeof value === "object" && value !== null && Object.values(value).some(hasWholeFloat);
+}
+
+function withoutWholeFloats(value: unknown): unknown {
+  if (value instanceof WholeFloat) return value.valueOf();
+  if (Array.isArray(value)) return value.map(withoutWholeFloats);
+  if (!isObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withoutWholeFloats(item)]));
 }
 
 function isShallow(value: unknown, depth: number): boolean {

@@ -50,7 +50,7 @@ export async function answersTo(
       {
         ...sampling,
         maxNewTokens: limit,
-        stopIds: [...new Set([codec.endId, ...policy.endIds])],
+        stopIds: codec.stopIds,
         stopStrings: stop,
         seeds: chosen.map((i) => questions[i]!.seed),
       },

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
+import { formatJson } from "../base/json.js";
 import { hash32, mix32 } from "../base/random.js";
 import type { Text } from "../data/rows.js";
 import type { ServerModel } from "../llm/models.js";
@@ -139,7 +140,7 @@ function cellsOf(task: EvalTask, request: EvalRequest, isChat: boolean): Cell[] 
     const prompt = promptFor(benchmark, item, shots, isChat);
     return Array.from({ length: samplesOf(task, request) }, (_, sample) => {
       const key = createHash("sha256")
-        .update(JSON.stringify([label, benchmark.name, item.id, prompt, item.values, sample]))
+        .update(formatJson([label, benchmark.name, item.id, prompt, item.values, sample]))
         .digest("hex")
         .slice(0, 24);
       return { key, task, item, sample, prompt, seed: mix32(request.seed, hash32(key), sample) };

@@ -31,7 +31,8 @@ export async function openScorer(
   const model = await openRewardModel(reward, { engine, frozen: true });
   const sequence =
     codec.tokenizer.hash === policyTokenizer
-      ? ({ promptTokens, tokens }: Sampled): TokenIds => [...promptTokens, ...tokens]
+      ? ({ prompt, promptTokens, tokens }: Sampled): TokenIds =>
+          codec.closed(prompt, [...promptTokens, ...tokens])
       : (answer: Sampled) => fromText(codec, answer);
   return {
     score: (answers) => lastValues(model, answers.map(sequence)),
@@ -40,7 +41,7 @@ export async function openScorer(
 }
 
 const fromText = (codec: TextCodec, { prompt, completion }: Sampled): TokenIds =>
-  codec.sequence(
+  codec.scored(
     prompt,
     typeof prompt === "string" ? completion : [{ role: "assistant", content: completion }],
-  ).tokens;
+  );

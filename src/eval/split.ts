@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { explainDiskError, writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
+import { formatJson } from "../base/json.js";
 import { toPrompt } from "../data/convert.js";
 import { detectFormat } from "../data/format.js";
 import type { DataRow } from "../data/rows.js";
@@ -64,7 +65,7 @@ export async function runSplit(request: SplitRequest, context: RunContext): Prom
 /** The directory must be empty, or hold an earlier split of the same rows. */
 async function prepare({ out }: SplitRequest, rows: readonly DataRow[]): Promise<void> {
   const data = createHash("sha256")
-    .update(JSON.stringify(rows.map(({ values }) => values)))
+    .update(formatJson(rows.map(({ values }) => values)))
     .digest("hex");
   try {
     await makeDirectory(out);
@@ -209,7 +210,7 @@ async function write(
     "failed" in decision ? "failed" : (decision.task ?? "unclassified");
   const lines = new Map<string, string[]>(names.map((name) => [name, []]));
   for (const [i, decision] of decisions.entries())
-    lines.get(fileOf(decision))!.push(`${JSON.stringify(rows[i]!.values)}\n`);
+    lines.get(fileOf(decision))!.push(`${formatJson(rows[i]!.values)}\n`);
   const manifest = JSON.parse(await readFile(join(out, manifestFile), "utf8")) as {
     data: string;
     files?: string[];

@@ -64,7 +64,8 @@ export async function answer(
   return completions.map(({ tokens }, i) => ({
     text: codec.decode(tokens),
     tokens: tokens.length,
-    sequence: sequences[i]!.tokens,
+    // As the reward models read it.
+    sequence: Array.from(codec.closed?.([], sequences[i]!.tokens) ?? sequences[i]!.tokens),
     logRatio: own[i]!.reduce((sum, logprob, t) => sum + logprob - start[i]![t]!, 0),
   }));
 }

@@ -303,10 +303,8 @@ async function rewardModelTable(world: World, models: readonly { name: string; d
     const score = await scorer(dir);
     const accuracy = async (pairs: World["validation"]): Promise<number> => {
       const sequences = pairs.flatMap(({ task, chosen, rejected }) =>
-        [chosen, rejected].map(
-          (text) =>
-            codec.sequence([{ role: "user", content: task.prompt }], [{ role: "assistant", content: text }])
-              .tokens,
+        [chosen, rejected].map((text) =>
+          codec.scored([{ role: "user", content: task.prompt }], [{ role: "assistant", content: text }]),
         ),
       );
       const rewards = await score(sequences);

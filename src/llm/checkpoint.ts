@@ -25,7 +25,7 @@ export interface ChatEngine {
       /** What a chat template is made of, and no message may say. */
       addedTokens?: readonly string[];
     };
-    endId: number;
+    stopIds: readonly number[];
   };
 }
 
@@ -132,7 +132,7 @@ async function replyTo(
       {
         maxNewTokens: limitOf(first!),
         temperature,
-        stopIds: [...new Set([codec.endId, ...policy.endIds])],
+        stopIds: codec.stopIds,
         stopStrings: stop,
         seeds: chosen.map((i) => requests[i]!.seed ?? 0),
       },

@@ -111,6 +111,25 @@ describe("what changes the formula is refused by name", () => {
     expect(() => parseLoraConfig({ ...plain, ...change })).toThrow(message);
   });
 
+  it.each([
+    ["(?P<layer>.*)\\.(?:q|k)_proj", ["q_proj", "k_proj"]],
+    ["(?i).*\\.Q_PROJ\\Z", ["q_proj"]],
+    [".*+(?<=q_proj)", ["q_proj"]],
+    ["\\A(?>model\\.layers)\\.\\d++\\.self_attn\\.(?P<x>q)_proj", ["q_proj"]],
+  ])("Python's regular expression %s finds what PEFT finds", async (pattern, names) => {
+    const config = await readDecoderConfig(base);
+    const lora = parseLoraConfig({ ...plain, target_modules: pattern });
+    const found = new Set(loraTargets(config, lora).map(({ name }) => name.split(".").at(-2)));
+    expect([...found]).toEqual(names);
+  });
+
+  it("a task that PEFT was not told is told by the saved modules", () => {
+    expect(parseLoraConfig({ ...plain, task_type: null }).taskType).toBe("CAUSAL_LM");
+    expect(parseLoraConfig({ ...plain, task_type: null, modules_to_save: ["score"] }).taskType).toBe(
+      "SEQ_CLS",
+    );
+  });
+
   it("takes absent fields as PEFT does", () => {
     expect(loraConfigJson(parseLoraConfig(plain))).toMatchObject({
       lora_dropout: 0,

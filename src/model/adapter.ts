@@ -3,6 +3,7 @@
 // Variants that change this formula (DoRA, per-module ranks, ...) are refused by name.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { toRegExp } from "oniguruma-to-es";
 import { z } from "zod";
 import { writeDirectoryAtomic } from "../base/atomic.js";
 import { NonFiniteError, UserError } from "../base/errors.js";
@@ -81,10 +82,19 @@ const moduleOf = (weight: string): string => weight.slice(0, -".weight".length);
 /** PEFT's rule: a list matches whole trailing parts of the module name, a string is a regular expression over all of it. */
 function matches(module: string, names: readonly string[] | string): boolean {
   if (typeof names !== "string") return names.some((name) => module === name || module.endsWith(`.${name}`));
+  return pythonRegex(names).test(module);
+}
+
+/** Python's regular expression over a whole text: Oniguruma's but for how groups are named. */
+function pythonRegex(source: string): RegExp {
+  const named = source.replaceAll("(?P<", "(?<").replace(/\(\?P=(\w+)\)/g, "\\k<$1>");
+  // Flags for the whole pattern stand at its beginning only.
+  const [flags = ""] = /^\(\?[a-zA-Z]+\)/.exec(named) ?? [];
+  const kept = flags.replace(/[aLu]/g, "").replace("s", "m").replace("(?)", "");
   try {
-    return new RegExp(`^(?:${names})$`, "u").test(module);
+    return toRegExp(`${kept}\\A(?:${named.slice(flags.length).replaceAll("\\Z", "\\z")})\\z`);
   } catch {
-    throw new UserError(`LoRA target_modules is not a valid regular expression: ${names}`);
+    throw new UserError(`LoRA target_modules is not a valid regular expression: ${source}`);
   }
 }
 
@@ -92,7 +102,7 @@ function matches(module: string, names: readonly string[] | string): boolean {
 
 const adapterFields = z.object({
   peft_type: z.string("must be a string"),
-  task_type: z.enum(["CAUSAL_LM", "SEQ_CLS"], 'must be "CAUSAL_LM" or "SEQ_CLS"'),
+  task_type: z.enum(["CAUSAL_LM", "SEQ_CLS"], 'must be "CAUSAL_LM", "SEQ_CLS" or null').nullish(),
   r: z.int("must be a positive integer").min(1, "must be a positive integer"),
   lora_alpha: z.number("must be a number"),
   lora_dropout: z.number("must be a number").default(0),
@@ -161,7 +171,8 @@ export function parseLoraConfig(raw: Json, file = "adapter_config.json"): LoraCo
     modulesToSave: [...new Set(fields.modules_to_save)],
     useRslora: fields.use_rslora,
     dropout: fields.lora_dropout,
-    taskType: fields.task_type,
+    // Where PEFT was not told, a head among the saved modules tells.
+    taskType: fields.task_type ?? (fields.modules_to_save?.includes("score") ? "SEQ_CLS" : "CAUSAL_LM"),
     baseModel: fields.base_model_name_or_path ?? null,
     raw,
   };

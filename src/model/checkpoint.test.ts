@@ -170,11 +170,36 @@ describe("a directory that does not fit its config is refused", () => {
     await expect(loadCheckpoint(dir)).rejects.toThrow(message);
   });
 
+  const headShape = { "lm_head.weight": [6, 4] };
+
   it("a tied head saved all the same and old rotary tables do no harm", async () => {
-    await saveChanged((t) =>
-      t.set("lm_head.weight", random(24)).set("model.layers.0.rotary_emb.inv_freq", random(1)),
+    await saveChanged(
+      (t) =>
+        t
+          .set("lm_head.weight", t.get("model.embed_tokens.weight")!)
+          .set("model.layers.0.rotary_emb.inv_freq", random(1)),
+      headShape,
     );
     expect((await loadCheckpoint(dir)).tensors.has("lm_head.weight")).toBe(false);
+  });
+
+  it("a head that differs from the embedding that it is tied to is kept, as transformers 5 keeps it", async () => {
+    const head = random(24);
+    await saveChanged((t) => t.set("lm_head.weight", head), headShape);
+    const { config: found, tensors } = await loadCheckpoint(dir);
+    expect(found.tieWordEmbeddings).toBe(false);
+    expect(tensors.get("lm_head.weight")).toEqual(head);
+    await saveCheckpoint(dir, { config: found, read: reading(tensors) });
+    expect((await loadCheckpoint(dir)).tensors.get("lm_head.weight")).toEqual(head);
+  });
+
+  it("an embedding that is stored under the head's name only is found", async () => {
+    const table = random(24);
+    await saveChanged((t) => {
+      t.delete("model.embed_tokens.weight");
+      t.set("lm_head.weight", table);
+    }, headShape);
+    expect((await loadCheckpoint(dir)).tensors.get("model.embed_tokens.weight")).toEqual(table);
   });
 
   it("an untied language head cannot come out of a reward model", async () => {

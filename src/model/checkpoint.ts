@@ -14,6 +14,7 @@ import {
   type ParameterSpec,
   parameterSpecs,
   readDecoderConfig,
+  untied,
   withHead,
 } from "./config.js";
 import { firstNonFinite } from "./floats.js";
@@ -69,14 +70,16 @@ export class OpenCheckpoint {
   ) {}
 
   static async open(dir: string, { head }: OpenOptions = {}): Promise<OpenCheckpoint> {
-    const own = await readDecoderConfig(dir);
-    const config = head === undefined || head === own.head ? own : withHead(own, head);
+    const written = await readDecoderConfig(dir);
     const reader = await openWeights(dir);
     try {
+      const own = (await hasOwnHead(written, reader)) ? untied(written) : written;
+      const config = head === undefined || head === own.head ? own : withHead(own, head);
       const specs = parameterSpecs(config);
       const isFresh = (spec: ParameterSpec) => spec.name === "score.weight" && own.head === "language";
       const stored = specs.filter((spec) => !isFresh(spec));
-      checkTensors(dir, stored, parameterSpecs(own), reader);
+      const named = stored.map((spec) => ({ ...spec, name: storedName(spec.name, config, reader) }));
+      checkTensors(dir, named, parameterSpecs(own), reader);
       return new OpenCheckpoint(dir, config, stored, specs.filter(isFresh), reader);
     } catch (error) {
       await reader.close();
@@ -85,7 +88,9 @@ export class OpenCheckpoint {
   }
 
   /** Reads one parameter, into `into` where given, and refuses a NaN or an infinity in it. */
-  async read({ name, shape }: ParameterSpec, into?: Float32Array): Promise<Float32Array> {
+  async read(spec: ParameterSpec, into?: Float32Array): Promise<Float32Array> {
+    const { shape } = spec;
+    const name = storedName(spec.name, this.config, this.reader);
     const values = await this.reader.readFloat32(name, into ? { into, shape } : { shape });
     const at = firstNonFinite(values);
     if (at >= 0) {
@@ -118,6 +123,26 @@ export async function loadCheckpoint(dir: string, options: LoadOptions = {}): Pr
   } finally {
     await open.close();
   }
+}
+
+/**
+ * Whether a language model has a head although its configuration ties it to the embedding: `transformers` 5 then keeps
+ * both. A stored copy of the embedding is no head of its own.
+ */
+async function hasOwnHead(config: DecoderConfig, reader: WeightReader): Promise<boolean> {
+  if (!config.tieWordEmbeddings || config.head !== "language") return false;
+  if (!reader.tensors.has(embedding) || !reader.tensors.has(head)) return false;
+  const [table, own] = [await reader.readFloat32(embedding), await reader.readFloat32(head)];
+  return table.length !== own.length || table.some((value, i) => value !== own[i]);
+}
+
+const embedding = "model.embed_tokens.weight";
+const head = "lm_head.weight";
+
+/** Where a directory keeps a parameter: a tied embedding may be stored under the head's name only. */
+function storedName(name: string, config: DecoderConfig, reader: WeightReader): string {
+  const isUnderHead = name === embedding && config.tieWordEmbeddings && !reader.tensors.has(name);
+  return isUnderHead && reader.tensors.has(head) ? head : name;
 }
 
 /**
@@ -220,6 +245,8 @@ const tokenizerFiles = [
   "chat_template.jinja",
   "chat_template.json",
   "additional_chat_templates",
+  // Where the reward of a conversation is read (`reward_at`).
+  "touchstone.json",
 ];
 
 /** Copies the tokenizer and the chat templates of a model directory byte for byte; of a GGUF file, writes them. */

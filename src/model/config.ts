@@ -132,7 +132,8 @@ export function parseDecoderConfig(
     maxPositionEmbeddings: config.max_position_embeddings,
     eosIds: end.length > 0 ? end : tokenList(config.eos_token_id),
     bosId: config.bos_token_id,
-    padId: config.pad_token_id,
+    // -1 stands for none, as no token has it.
+    padId: config.pad_token_id === -1 ? null : config.pad_token_id,
     dtype: readDtype(raw, file),
     raw,
     rawGeneration: generation ?? null,
@@ -286,6 +287,11 @@ function check<T>(schema: z.ZodType<T>, value: unknown, file: string): T {
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
   throw new UserError(`${file}: ${issue.path.join(".")} ${issue.message}`);
+}
+
+/** The same model with a head of its own. */
+export function untied(config: DecoderConfig): DecoderConfig {
+  return { ...config, tieWordEmbeddings: false, raw: { ...config.raw, tie_word_embeddings: false } };
 }
 
 /** The same trunk under another head: saving it writes the matching `architectures`, and one label for a scalar. */

@@ -48,7 +48,7 @@ export const configFields = z.object({
   logits_scaling: positive.nullish(),
   bos_token_id: tokenId.nullable(),
   eos_token_id: tokenIds,
-  pad_token_id: tokenId.nullable(),
+  pad_token_id: z.union([tokenId, z.literal(-1)], "must be a token id, -1 or null").nullable(),
   rope_theta: positive.nullish(),
   rope_local_base_freq: positive.nullish(),
   rope_scaling: object.nullish(),

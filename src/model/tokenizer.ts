@@ -71,8 +71,8 @@ export class Tokenizer {
       this.eosId = id("eos_token");
       this.padId = id("pad_token");
       this.unkId = id("unk_token");
-      const written = createFrame(partOf(json, "post_processor"), "post_processor");
-      this.frame = frameOf(config, written, this);
+      // `add_bos_token` and `add_eos_token` of tokenizer_config.json count for nothing beside a tokenizer.json.
+      this.frame = createFrame(partOf(json, "post_processor"), "post_processor");
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       throw new UserError(`${file}: ${error.message}`);
@@ -136,7 +136,7 @@ export class Tokenizer {
   decode(ids: Iterable<number>, { skipSpecialTokens = false }: DecodeOptions = {}): string {
     const tokens: string[] = [];
     for (const id of ids) {
-      const token = this.added.tokenOf(id);
+      const token = this.added.decodedOf(id);
       if (token !== undefined && !(skipSpecialTokens && this.added.isSpecial(token))) tokens.push(token);
     }
     return this.decoder ? this.decoder(tokens).join("") : tokens.join(" ");
@@ -145,6 +145,11 @@ export class Tokenizer {
   /** The id of one token's exact text; null when the vocabulary lacks it. */
   idOf(token: string): number | null {
     return this.added.idOf(token) ?? null;
+  }
+
+  /** Whether the id is of an added token, which the text around it cannot change. */
+  isAdded(id: number): boolean {
+    return this.added.byId.has(id);
   }
 
   /** The text of one token as the vocabulary has it. */
@@ -164,19 +169,6 @@ function partOf(json: Json, key: string): Json | null {
   const part = json[key] ?? null;
   if (part !== null && !isObject(part)) throw wrong(key, "an object or null", part);
   return part;
-}
-
-/** tokenizer_config.json may say itself whether a text begins and ends with the named tokens. */
-function frameOf(
-  { add_bos_token: addsBos, add_eos_token: addsEos }: Json,
-  written: Frame,
-  { bosId, eosId }: Pick<Tokenizer, "bosId" | "eosId">,
-): Frame {
-  if (addsBos === undefined && addsEos === undefined) return written;
-  return {
-    before: addsBos && bosId !== null ? [bosId] : [],
-    after: addsEos && eosId !== null ? [eosId] : [],
-  };
 }
 
 /**

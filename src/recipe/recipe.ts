@@ -594,6 +594,8 @@ const rewardSchema = section(
     dropout: oneOrMore(number({ min: 0, below: 1 }), "one dropout rate at least").default([0]),
     /** Where the score head comes from: fitted on frozen features (WARM), zeros, or the model's own. */
     head: oneOf("probe", "zero", "model").default("probe"),
+    /** Where the reward of a conversation is read: where the chat template ends it, as TRL trains it, or at its last end token. */
+    reward_at: oneOf("template_end", "end_token").default("template_end"),
     /** L2 strength of the linear probe. */
     probe_l2: number({ min: 0 }).default(1e-3),
   },

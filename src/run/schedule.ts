@@ -1,4 +1,4 @@
-// Learning-rate schedules.
+// Learning-rate schedules, and how many steps epochs are.
 
 export interface Schedule {
   lrSchedulerType: "constant" | "linear" | "cosine";
@@ -25,3 +25,13 @@ export function learningRateAt(
       return peak * (minLrRatio + ((1 - minLrRatio) * (1 + Math.cos(Math.PI * progress))) / 2);
   }
 }
+
+/** Every epoch ends with the batch that holds its last rows, which may be smaller. */
+export const epochSteps = (
+  { epochs, batchSize }: { epochs: number; batchSize: number },
+  rows: number,
+): number => {
+  const whole = Math.floor(epochs);
+  const rest = Math.ceil((epochs - whole) * rows);
+  return Math.max(1, whole * Math.ceil(rows / batchSize) + Math.ceil(rest / batchSize));
+};

@@ -13,7 +13,7 @@ import { readJson } from "../model/json.js";
 import { Tokenizer } from "../model/tokenizer.js";
 import type { EngineRecipe, LoraRecipe } from "../recipe/recipe.js";
 import { setThreads } from "../tensor/runtime.js";
-import { TextCodec } from "./text.js";
+import { type CodecOptions, TextCodec } from "./text.js";
 
 const floatTypes = { float32: "F32", float16: "F16", bfloat16: "BF16" } as const;
 
@@ -51,15 +51,19 @@ export async function openPolicy(model: string, options: ModelOptions = {}): Pro
   return { policy, codec };
 }
 
-/** Opens the tokenizer and chat template of a model; completions end with the tokenizer's end token, or the model's. */
+/** Opens the tokenizer and chat template of a model. Every end token that its files name stops a completion. */
 export async function openCodec(
   model: string,
-  { chatTemplate }: Pick<ModelOptions, "chatTemplate"> = {},
+  { chatTemplate, rewardAt }: Pick<CodecOptions, "chatTemplate" | "rewardAt"> = {},
 ): Promise<TextCodec> {
   const { tokenizerDir, base } = await locate(model);
-  const { eosIds } = await readDecoderConfig(base);
-  return TextCodec.open(tokenizerDir, { fallbackEndId: eosIds[0], chatTemplate });
+  const { eosIds, raw, rawGeneration } = await readDecoderConfig(base);
+  const endIds = [...eosIds, ...tokenIds(rawGeneration?.eos_token_id), ...tokenIds(raw.eos_token_id)];
+  return TextCodec.open(tokenizerDir, { endIds, chatTemplate, rewardAt });
 }
+
+const tokenIds = (value: unknown): number[] =>
+  [value].flat().filter((id): id is number => Number.isSafeInteger(id) && (id as number) >= 0);
 
 export async function openTokenizer(model: string): Promise<Tokenizer> {
   return Tokenizer.load((await locate(model)).tokenizerDir);

@@ -1,5 +1,6 @@
 // Supervised fine-tuning: L = -mean over learned tokens of log pi(token | prefix).
 
+import { UserError } from "../base/errors.js";
 import { loadCompletions, PromptCursor } from "../data/index.js";
 import type { CompletionRow } from "../data/rows.js";
 import type { LanguageModel, Sequence } from "../engine/contract.js";
@@ -8,8 +9,9 @@ import type { SftRecipe } from "../recipe/recipe.js";
 import type { RunContext } from "../run/context.js";
 import { checkOutputDir } from "../run/directory.js";
 import { type LoopState, nameRows, runLoop } from "../run/loop.js";
+import { epochSteps } from "../run/schedule.js";
 import { openPolicy } from "./models.js";
-import type { TextCodec } from "./text.js";
+import { atRow, type EncodedRow, type TextCodec } from "./text.js";
 
 export interface SftResult {
   /** Directory of the trained model. */
@@ -29,11 +31,11 @@ export async function runSft(recipe: SftRecipe, context: RunContext): Promise<Sf
   const load = async (source: NonNullable<SftRecipe["evalData"]>): Promise<Row[]> => {
     const { rows, description } = await loadCompletions(source.path, source);
     context.reporter.note(`${source.path}: ${description}`);
-    return rows.map((row) => ({ id: row.id, sequence: encode(codec, row, recipe) }));
+    return encodeRows(rows, { codec, recipe, source: source.path, reporter: context.reporter });
   };
   const rows = await load(recipe.data);
   const held = recipe.evalData ? await load(recipe.evalData) : undefined;
-  const steps = recipe.steps ?? Math.max(1, Math.round((recipe.epochs * rows.length) / recipe.batchSize));
+  const steps = recipe.steps ?? epochSteps(recipe, rows.length);
 
   let batch: Row[] = [];
   let cursor = PromptCursor.start(rows, { seed: recipe.seed, name: "sft" });
@@ -49,7 +51,7 @@ export async function runSft(recipe: SftRecipe, context: RunContext): Promise<Sf
     },
     batch: () => nameRows(batch),
     step: async (adam) => {
-      batch = cursor.next(recipe.batchSize);
+      batch = cursor.next(recipe.batchSize, { untilEpochEnd: recipe.steps === undefined });
       const { loss, tokens } = await accumulate(policy, batch);
       const { gradNorm } = await policy.step(adam);
       return { loss, num_tokens: tokens, grad_norm: gradNorm };
@@ -60,18 +62,47 @@ export async function runSft(recipe: SftRecipe, context: RunContext): Promise<Sf
   return { model, evalLoss: last["eval/loss"] as number | undefined };
 }
 
-/** Tokens of a row, cut to `maxLength`; the whole text is learned unless only completions are. */
-function encode(
-  codec: TextCodec,
-  row: CompletionRow,
-  { maxLength, completionOnlyLoss }: SftRecipe,
-): Sequence {
-  const plain = row.prompt === "" && typeof row.completion === "string";
-  const { tokens, promptLength } = plain
-    ? codec.text(row.completion as string)
-    : codec.sequence(row.prompt, row.completion);
-  const kept = tokens.slice(0, maxLength);
-  return { tokens: kept, promptLength: completionOnlyLoss ? Math.min(promptLength, kept.length) : 1 };
+interface Encoding {
+  codec: TextCodec;
+  recipe: SftRecipe;
+  /** The file, for what is said of its rows. */
+  source: string;
+  reporter: RunContext["reporter"];
+}
+
+/** The rows as tokens; those of which nothing is left to learn are left out and counted. */
+function encodeRows(rows: readonly CompletionRow[], { codec, recipe, source, reporter }: Encoding): Row[] {
+  const { maxLength } = recipe;
+  const encoded: Row[] = [];
+  const empty: string[] = [];
+  let [cut, spanning] = [0, 0];
+  for (const row of rows) {
+    const { spansBoundary, ...sequence } = atRow(row.id, () => encode(codec, row, recipe));
+    if (spansBoundary) spanning++;
+    if (sequence.tokens.length > maxLength) cut++;
+    const tokens = sequence.tokens.slice(0, maxLength);
+    if (tokens.length > sequence.promptLength)
+      encoded.push({ id: row.id, sequence: { ...sequence, tokens } });
+    else empty.push(row.id);
+  }
+  const say = (count: number, what: string) => {
+    if (count > 0) reporter.note(`${source}: ${count} of ${rows.length} rows ${what}`);
+  };
+  if (encoded.length === 0)
+    throw new UserError(
+      `${empty[0]}: no token of the completion is within max_length ${maxLength}, nor of any other row of ${source}; raise max_length`,
+    );
+  say(empty.length, `left out, for max_length ${maxLength} leaves no token to learn, the first ${empty[0]}`);
+  say(cut - empty.length, `cut to max_length ${maxLength}`);
+  say(spanning, "have a token that spans prompt and completion; it is learned");
+  return encoded;
+}
+
+/** Tokens of a row; the whole text is learned unless only completions are. */
+function encode(codec: TextCodec, row: CompletionRow, { completionOnlyLoss }: SftRecipe): EncodedRow {
+  if (row.prompt === "" && typeof row.completion === "string") return codec.text(row.completion);
+  const sequence = codec.sequence(row.prompt, row.completion, row.metadata);
+  return completionOnlyLoss ? sequence : { ...sequence, promptLength: 1 };
 }
 
 const noLogprobs = (sequences: readonly Sequence[]): Float32Array[] =>

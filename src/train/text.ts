@@ -1,34 +1,69 @@
 // From rows to token ids and back, the same way for every loop: strings are used as they stand, messages go through
-// the model's chat template, and a completion ends with the model's end token.
+// the model's chat template. Prompt and completion are one text, encoded together; the boundary between them is found by
+// the tokens' positions, and a token that spans it belongs to the completion. A completion has one end token, the last.
 
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { UserError } from "../base/errors.js";
 import { openThoughtOf } from "../base/thoughts.js";
-import type { Message, Text } from "../data/rows.js";
-import type { Sequence } from "../engine/contract.js";
+import type { Message, Metadata, Text } from "../data/rows.js";
+import type { Sequence, TokenIds } from "../engine/contract.js";
 import { ChatTemplate } from "../model/chat-template.js";
+import { isObject, type Json, readJsonIfPresent } from "../model/json.js";
 import { Tokenizer } from "../model/tokenizer.js";
 
 /** What the loop of align needs of a `TextCodec`: a program may bring its own. */
 export type Codec = Pick<TextCodec, "prompt" | "sequence" | "decode" | "stopIds"> &
-  Partial<Pick<TextCodec, "openThought">>;
+  Partial<Pick<TextCodec, "openThought" | "closed">>;
+
+/** What else of a row the template sees: `tools` (a list or its JSON text) and `chat_template_kwargs`. */
+export type RowContext = Metadata;
+
+/** A row as tokens. */
+export interface EncodedRow extends Sequence {
+  /** A token spans prompt and completion; it is the completion's first. */
+  spansBoundary?: boolean;
+}
+
+/** A row as a reward model reads it: tokens, then `after`. */
+export interface ScoredSequence extends Sequence {
+  tokens: number[];
+  after: readonly number[];
+}
+
+/** Where the reward of a conversation is read: where the template ends it, or at the end token of its last turn. */
+export type RewardAt = "template_end" | "end_token";
+
+/** The file in a reward model's directory that says so where it is not the template's end. */
+export const rewardFile = "touchstone.json";
+
+export interface CodecOptions {
+  /** The end tokens that the model's configuration names, the first of which ends plain texts without a tokenizer's own. */
+  endIds?: readonly number[];
+  /** A file that replaces the chat template. */
+  chatTemplate?: string | undefined;
+  /** Default: what the directory says. */
+  rewardAt?: RewardAt | undefined;
+}
 
 export class TextCodec {
   private constructor(
     private readonly dir: string,
     readonly tokenizer: Tokenizer,
     private readonly template: ChatTemplate | null,
-    /** The token that ends a completion. */
+    /** The token that ends a plain completion. */
     readonly endId: number,
+    /** Tokens that end a completion when they are sampled. */
+    readonly stopIds: readonly number[],
+    /** What the template writes after an assistant's turn. */
+    private readonly turnEnd: TurnEnd,
+    readonly rewardAt: RewardAt,
   ) {}
 
-  /**
-   * Opens the tokenizer and chat template of a model directory. `chatTemplate` names a file that replaces the template;
-   * `fallbackEndId` ends completions where the tokenizer names no end token.
-   */
+  /** Opens the tokenizer and chat template of a model directory. */
   static async open(
     dir: string,
-    { fallbackEndId, chatTemplate }: { fallbackEndId?: number; chatTemplate?: string } = {},
+    { endIds = [], chatTemplate, rewardAt: chosen }: CodecOptions = {},
   ): Promise<TextCodec> {
     const tokenizer = await Tokenizer.load(dir);
     const template = chatTemplate
@@ -38,15 +73,21 @@ export class TextCodec {
           chatTemplate,
         )
       : await ChatTemplate.load(dir);
-    const end = tokenizer.eosId ?? fallbackEndId;
+    const turnEnd = endOfTurn(template, tokenizer);
+    const end = tokenizer.eosId ?? endIds[0] ?? turnEnd.id;
     if (end === undefined)
       throw new UserError(`${dir}: neither config.json nor the tokenizer names an end token (eos)`);
-    return new TextCodec(dir, tokenizer, template, end);
+    const stops = [tokenizer.eosId, ...endIds, turnEnd.id].filter((id) => id !== null && id !== undefined);
+    const settings = await readJsonIfPresent(join(dir, rewardFile));
+    const rewardAt = chosen ?? (settings?.reward_at === "end_token" ? "end_token" : "template_end");
+    return new TextCodec(dir, tokenizer, template, end, [...new Set(stops)], turnEnd, rewardAt);
   }
 
-  /** Tokens that end a completion when they are sampled. */
-  get stopIds(): readonly number[] {
-    return [this.endId];
+  /** The stop tokens for a person: `"<|im_end|>" (2), "</s>" (0)`. */
+  describeStops(): string {
+    return this.stopIds
+      .map((id) => `${JSON.stringify(this.tokenizer.tokenOf(id) ?? "?")} (${id})`)
+      .join(", ");
   }
 
   /** Whether conversations can be written. */
@@ -55,41 +96,74 @@ export class TextCodec {
   }
 
   /** The prompt as the model sees it, up to where a completion begins. */
-  prompt(prompt: Text): number[] {
-    if (typeof prompt === "string") return this.atLeastOne(this.tokenizer.encode(prompt));
-    const text = this.render(prompt, true);
-    return this.tokenizer.encode(text, { addSpecialTokens: false });
+  prompt(prompt: Text, row: RowContext = {}): number[] {
+    if (typeof prompt !== "string") return this.encodeBare(this.render(prompt, true, row));
+    return this.atLeastOne([...this.tokenizer.frame.before, ...this.encodeBare(prompt)]);
   }
 
   /** The mark with which the prompt, as the model sees it, has opened a thought already. */
-  openThought(prompt: Text): string | undefined {
-    return openThoughtOf(typeof prompt === "string" ? prompt : this.render(prompt, true));
+  openThought(prompt: Text, row: RowContext = {}): string | undefined {
+    return openThoughtOf(typeof prompt === "string" ? prompt : this.render(prompt, true, row));
   }
 
   /** Prompt and completion, the completion with its end token. */
-  sequence(prompt: Text, completion: Text): Sequence {
-    if (typeof completion === "string") {
-      const head = this.prompt(prompt);
-      return this.join(head, this.tokenizer.encode(completion, { addSpecialTokens: false }));
+  sequence(prompt: Text, completion: Text, row: RowContext = {}): EncodedRow {
+    const { text, boundary, before } = this.join(prompt, completion, row);
+    const { ids, starts, ends } = this.tokenizer.encodeWithOffsets(text, { addSpecialTokens: false });
+    const first = ends.findIndex((end) => end > boundary);
+    const tokens = this.atLeastOne([...before, ...ids]);
+    const added = tokens.length - ids.length;
+    const promptLength = first < 0 ? tokens.length : first + added;
+    const spansBoundary = first >= 0 && starts[first]! < boundary;
+    // A model predicts a token from at least one before it.
+    const head = promptLength === 0 ? [this.tokenizer.bosId ?? this.endId] : [];
+    const whole = [...head, ...this.ended(tokens, promptLength, typeof completion !== "string")];
+    return {
+      tokens: whole,
+      promptLength: promptLength + head.length,
+      ...(spansBoundary && { spansBoundary }),
+    };
+  }
+
+  /** Prompt and completion for a reward model, which reads the last token. No boundary is needed. */
+  scored(prompt: Text, completion: Text, row: RowContext = {}): number[] {
+    if (typeof completion === "string") return Array.from(this.sequence(prompt, completion, row).tokens);
+    const tokens = this.encodeBare(this.render([...turnsOf(prompt), ...completion], false, row));
+    return this.rewardAt === "end_token" ? this.ended(tokens, 0, true) : tokens;
+  }
+
+  /** `scored` with the boundary: `tokens` up to the end token, `after` what the reward model reads beyond it. */
+  scoredSequence(prompt: Text, completion: Text, row: RowContext = {}): ScoredSequence {
+    const whole = this.scored(prompt, completion, row);
+    const tokens = typeof completion === "string" ? whole : this.ended(whole, 0, true).slice(0, whole.length);
+    return {
+      tokens,
+      promptLength: this.promptLength(prompt, completion, row),
+      after: whole.slice(tokens.length),
+    };
+  }
+
+  /** 1 where the template does not let prompt and reply be told apart. */
+  private promptLength(prompt: Text, completion: Text, row: RowContext): number {
+    try {
+      return this.sequence(prompt, completion, row).promptLength;
+    } catch (error) {
+      if (error instanceof UserError) return 1;
+      throw error;
     }
-    const turns = typeof prompt === "string" ? [] : prompt;
-    const head = this.render(turns, true);
-    const whole = this.render([...turns, ...completion], false);
-    if (!whole.startsWith(head))
-      throw new UserError(
-        `${this.dir}: its chat template does not write a reply after the generation prompt, so replies cannot be told from prompts`,
-      );
-    const tail = this.tokenizer.encode(whole.slice(head.length), { addSpecialTokens: false });
-    // What a template writes after the end token (a newline, say) is not part of the reply.
-    const end = tail.lastIndexOf(this.endId);
-    const reply = end >= 0 ? tail.slice(0, end) : tail;
-    return this.join(this.tokenizer.encode(head, { addSpecialTokens: false }), reply);
+  }
+
+  /** A sampled response to a conversation as a reward model reads it: with what the template writes after a turn. */
+  closed(prompt: Text, tokens: TokenIds): TokenIds {
+    const { id, after } = this.turnEnd;
+    const isClosed = typeof prompt !== "string" && tokens[tokens.length - 1] === id;
+    return isClosed && this.rewardAt === "template_end" ? [...Array.from(tokens), ...after] : tokens;
   }
 
   /** A whole text to learn from its first token on. */
-  text(text: string): Sequence {
-    const tokens = [...this.atLeastOne(this.tokenizer.encode(text)), this.endId];
-    return { tokens, promptLength: 1 };
+  text(text: string): EncodedRow {
+    const tokens = this.atLeastOne([...this.tokenizer.frame.before, ...this.encodeBare(text)]);
+    return { tokens: this.ended(tokens, 1, false), promptLength: 1 };
   }
 
   /** The text of a completion, without special tokens. */
@@ -97,8 +171,54 @@ export class TextCodec {
     return this.tokenizer.decode(Array.from(tokens), { skipSpecialTokens: true });
   }
 
-  private join(prompt: number[], completion: number[]): Sequence {
-    return { tokens: [...prompt, ...completion, this.endId], promptLength: prompt.length };
+  /** One text, and where in it the completion begins. */
+  private join(prompt: Text, completion: Text, row: RowContext) {
+    if (typeof completion === "string") {
+      const isPlain = typeof prompt === "string";
+      const head = isPlain ? prompt : this.render(prompt, true, row);
+      const before = isPlain ? this.tokenizer.frame.before : [];
+      return { text: head + completion, boundary: head.length, before };
+    }
+    const turns = turnsOf(prompt);
+    const text = this.render([...turns, ...completion], false, row);
+    return { text, boundary: this.boundaryIn(text, turns, row), before: [] };
+  }
+
+  /**
+   * The reply begins where the generation prompt ends. A template that begins a reply otherwise than its generation prompt
+   * does (with a thought that it leaves out of the past, say) begins it after what the two share, if that has all turns.
+   */
+  private boundaryIn(whole: string, turns: readonly Message[], row: RowContext): number {
+    const head = this.render(turns, true, row);
+    if (whole.startsWith(head)) return head.length;
+    let shared = 0;
+    while (shared < head.length && head[shared] === whole[shared]) shared++;
+    const past = turns.length > 0 ? this.render(turns, false, row) : "";
+    if (head.startsWith(past) && shared >= past.length) return shared;
+    throw new UserError(
+      `${this.dir}: its chat template does not write a reply after the generation prompt, so replies cannot be told from prompts`,
+    );
+  }
+
+  /**
+   * One end token, the last: what a template writes after it (a newline, say) is no part of the reply. `isTurn`: the
+   * template has written the end.
+   */
+  private ended(tokens: number[], from: number, isTurn: boolean): number[] {
+    const ends = isTurn ? new Set([this.turnEnd.id, ...this.stopIds]) : new Set(this.stopIds);
+    if (ends.has(tokens.at(-1)!) && tokens.length > from) return tokens;
+    if (isTurn) {
+      const last = tokens.findLastIndex((id, i) => i >= from && ends.has(id));
+      // Only blanks and marks of the template may follow it; an end token inside the reply's own text is text.
+      if (last >= 0 && tokens.length - last - 1 <= this.turnEnd.after.length)
+        return tokens.slice(0, last + 1);
+      return [...tokens, this.turnEnd.id ?? this.endId];
+    }
+    return [...tokens, this.endId];
+  }
+
+  private encodeBare(text: string): number[] {
+    return this.tokenizer.encode(text, { addSpecialTokens: false });
   }
 
   private atLeastOne(tokens: number[]): number[] {
@@ -106,15 +226,85 @@ export class TextCodec {
     return [this.tokenizer.bosId ?? this.endId];
   }
 
-  private render(messages: readonly Message[], addGenerationPrompt: boolean): string {
+  private render(messages: readonly Message[], addGenerationPrompt: boolean, row: RowContext): string {
     if (!this.template)
       throw new UserError(
         `the data are conversations, but ${this.dir} has no chat template; add chat_template.jinja or name one in the recipe (chat_template)`,
       );
+    const tools = toolsOf(row);
     return this.template.apply(
       messages.map((message) => ({ ...message })),
-      { addGenerationPrompt },
+      { addGenerationPrompt, ...(tools && { tools }), variables: variablesOf(row) },
     );
+  }
+}
+
+const turnsOf = (prompt: Text): readonly Message[] => {
+  if (typeof prompt !== "string") return prompt;
+  return prompt === "" ? [] : [{ role: "user", content: prompt }];
+};
+
+interface TurnEnd {
+  /** The token after an assistant's words, where the template writes one that is special or added. */
+  id?: number;
+  /** What follows it. */
+  after: readonly number[];
+}
+
+/** Words that no template changes. */
+const probe = "touchstone";
+
+/** What a template writes after an assistant's words. */
+function endOfTurn(template: ChatTemplate | null, tokenizer: Tokenizer): TurnEnd {
+  if (!template) return { after: [] };
+  const turns = [
+    { role: "user", content: "?" },
+    { role: "assistant", content: probe },
+  ];
+  let text: string;
+  try {
+    text = template.apply(turns);
+  } catch {
+    return { after: [] };
+  }
+  const at = text.lastIndexOf(probe);
+  if (at < 0) return { after: [] };
+  const { ids, starts } = tokenizer.encodeWithOffsets(text, { addSpecialTokens: false });
+  const tail = ids.filter((_, i) => starts[i]! >= at + probe.length);
+  const first = tail.findIndex((id) => tokenizer.isAdded(id));
+  return first < 0 ? { after: [] } : { id: tail[first]!, after: tail.slice(first + 1) };
+}
+
+/** The tools of a row: a list of JSON schemas, or the JSON text of one. */
+function toolsOf({ tools }: RowContext): Json[] | undefined {
+  if (tools === undefined || tools === null || tools === "") return undefined;
+  let list = tools;
+  if (typeof tools === "string") {
+    try {
+      list = JSON.parse(tools);
+    } catch (error) {
+      throw new UserError(`"tools" is text that is not JSON: ${(error as Error).message}`);
+    }
+  }
+  if (!Array.isArray(list) || !list.every(isObject))
+    throw new UserError('"tools" must be a list of JSON schemas, or its JSON text');
+  return list;
+}
+
+function variablesOf({ chat_template_kwargs: given }: RowContext): Readonly<Record<string, unknown>> {
+  if (given === undefined || given === null) return {};
+  if (!isObject(given)) throw new UserError('"chat_template_kwargs" must be an object');
+  return given;
+}
+
+/** `work` on a row; what is wrong with it is said with the row's place. */
+export function atRow<T>(id: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof UserError && !error.message.startsWith(id))
+      throw new UserError(`${id}: ${error.message}`);
+    throw error;
   }
 }
 

@@ -11,14 +11,14 @@ import { shallowFeatures } from "../../reward/diagnostics/shallow-features.js";
 import { editOneToken, responseTokens } from "../../reward/diagnostics/smoothness.js";
 import type { MemberSet } from "../../reward/member-set.js";
 import { InterruptedError, type RunContext } from "../../run/context.js";
-import type { TextCodec } from "../../train/text.js";
+import { atRow, type ScoredSequence, type TextCodec } from "../../train/text.js";
 
 /** Sequences of one call to the model: enough to fill its batches, few enough to show progress. */
 const CHUNK = 256;
 
 export interface EncodedPair {
-  chosen: Sequence;
-  rejected: Sequence;
+  chosen: ScoredSequence;
+  rejected: ScoredSequence;
 }
 
 export interface LoadedSplit extends SplitFacts {
@@ -37,18 +37,22 @@ export interface SplitOptions {
   flippedColumn?: string;
 }
 
-export const encodePair = (codec: TextCodec, { prompt, chosen, rejected }: PreferenceRow): EncodedPair => ({
-  chosen: codec.sequence(prompt, chosen),
-  rejected: codec.sequence(prompt, rejected),
-});
+export const encodePair = (
+  codec: TextCodec,
+  { id, prompt, chosen, rejected, metadata }: PreferenceRow,
+): EncodedPair =>
+  atRow(id, () => ({
+    chosen: codec.scoredSequence(prompt, chosen, metadata),
+    rejected: codec.scoredSequence(prompt, rejected, metadata),
+  }));
 
 /** The pairs with one token of every response changed. */
 export function editPairs(pairs: readonly EncodedPair[], seed: number): EncodedPair[] {
   const stream = new RandomStream(seed, "one-token edits");
   const vocabulary = responseTokens(pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]));
-  const edit = (sequence: Sequence): Sequence => ({
+  const edit = (sequence: ScoredSequence): ScoredSequence => ({
     ...sequence,
-    tokens: editOneToken(sequence, vocabulary, stream),
+    tokens: Array.from(editOneToken(sequence, vocabulary, stream)),
   });
   return pairs.map(({ chosen, rejected }) => ({ chosen: edit(chosen), rejected: edit(rejected) }));
 }
@@ -124,7 +128,9 @@ export class PairScorer {
   /** Rewards of every split. */
   async score(onProgress?: (sequences: number) => void): Promise<PairScores[]> {
     const sequences = this.splits.flatMap((pairs) =>
-      pairs.flatMap(({ chosen, rejected }) => [chosen.tokens, rejected.tokens]),
+      pairs.flatMap(({ chosen, rejected }) =>
+        [chosen, rejected].map(({ tokens, after }) => [...tokens, ...after]),
+      ),
     );
     const rewards: number[] = [];
     for (let first = 0; first < sequences.length; first += CHUNK) {

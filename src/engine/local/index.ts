@@ -16,6 +16,7 @@ import {
   type FloatType,
   type ParameterSpec,
   parameterSpecs,
+  untied,
 } from "../../model/config.js";
 import { type LoraShape, loraA, loraB } from "../../model/decoder.js";
 import { Arena } from "../../tensor/arena.js";
@@ -62,6 +63,8 @@ export interface LoadOptions {
 
 const defaultLimits: GenerationLimits = { cacheBytes: 2 ** 31, maxRows: 256 };
 
+const embedding = "model.embed_tokens.weight";
+
 interface Loaded {
   model: LocalModel;
   lora?: LoraConfig;
@@ -69,14 +72,21 @@ interface Loaded {
 
 async function load(dir: string, head: "language" | "scalar", options: LoadOptions): Promise<Loaded> {
   const trainsWeights = !options.frozen && !options.lora && (options.device ?? "cpu") === "cpu";
-  const { config, tensors, fresh } = await loadCheckpoint(dir, {
+  const checkpoint = await loadCheckpoint(dir, {
     head,
     allocate: trainsWeights ? trainingMemory() : undefined,
   });
+  const { tensors, fresh } = checkpoint;
+  let { config } = checkpoint;
   const random = new RandomStream(options.seed ?? 0, "initialise");
   for (const { name, shape } of fresh) tensors.set(name, normal(sizeOf(shape), 0.02, random));
   const adapter = options.adapter === undefined ? undefined : await readAdapter(options.adapter, config);
   const lora = options.lora ?? undefined;
+  // PEFT replaces the embedding only: a head that was tied to it keeps the base's values.
+  if (adapter?.saved.has(embedding) && config.head === "language" && config.tieWordEmbeddings) {
+    config = untied(config);
+    tensors.set("lm_head.weight", tensors.get(embedding)!.slice());
+  }
   if (adapter && !lora)
     for (const name of [...tensors.keys()])
       tensors.set(name, mergedParameter(adapter, name, tensors.get(name)!));

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { UserError } from "../../base/errors.js";
+import { formatJson } from "../../base/json.js";
 import { parseYaml } from "../../base/yaml.js";
 import { withoutControlTokens } from "../../llm/control-tokens.js";
 import type { Message } from "../../llm/types.js";
@@ -86,7 +87,7 @@ function conversation(prompt: JudgeInput["prompt"]): string {
 
 function columnText(value: unknown): string {
   if (Array.isArray(value)) return value.map(columnText).join("\n");
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return typeof value === "string" ? value : formatJson(value);
 }
 
 /** The template's messages for one sample. `variables` come from the recipe and are trusted. */

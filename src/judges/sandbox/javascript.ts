@@ -4,6 +4,7 @@
 // a promise that only the harness can settle; nothing printed counts.
 
 import { transform } from "sucrase";
+import { formatJson } from "../../base/json.js";
 import { BrokenTestError, type Limits, Meter, type ProgramResult, Stopped } from "./limits.js";
 import { QuickJs } from "./quickjs.js";
 
@@ -69,7 +70,7 @@ function compileCall(interpreter: QuickJs, { call, args, expected, tolerance }: 
     if ("error" in target) return interpreter.describe(target.error);
     const receiver = interpreter.evaluate(self, "test");
     if ("error" in receiver) return interpreter.describe(receiver.error);
-    const argumentsText = interpreter.text(JSON.stringify(args));
+    const argumentsText = interpreter.text(formatJson(args));
     const outcome = interpreter.settle("call", target.value, receiver.value, argumentsText);
     if ("error" in outcome) return interpreter.describe(outcome.error);
     const got = interpreter.string(outcome.value);
@@ -77,7 +78,7 @@ function compileCall(interpreter: QuickJs, { call, args, expected, tolerance }: 
       return undefined;
     }
     const shown = got.length > 80 ? `${got.slice(0, 80)}...` : got;
-    return `${call}(${JSON.stringify(args).slice(1, -1).slice(0, 80)}) gave ${shown}, expected ${wanted.slice(0, 80)}`;
+    return `${call}(${formatJson(args).slice(1, -1).slice(0, 80)}) gave ${shown}, expected ${wanted.slice(0, 80)}`;
   };
 }
 

@@ -10,6 +10,7 @@ import {
   type QuickJSWASMModule,
   RELEASE_SYNC,
 } from "quickjs-emscripten";
+import { formatJson } from "../../base/json.js";
 import { harnessSource } from "./harness.js";
 import { type Meter, Stopped } from "./limits.js";
 import { MemoryImage } from "./memory-image.js";
@@ -109,7 +110,7 @@ export class QuickJs {
 
   canonicalOf(value: unknown): string {
     const method = this.context.getProp(this.harness, "canonicalOf");
-    const json = this.context.newString(JSON.stringify(value ?? null));
+    const json = this.context.newString(formatJson(value ?? null));
     return this.context.getString(
       this.context.unwrapResult(this.context.callFunction(method, this.context.undefined, json)),
     );

@@ -32,7 +32,7 @@ export async function foolRates(
   codec: TextCodec,
 ): Promise<Fooled[]> {
   const encode = (prompt: string, text: string) =>
-    codec.sequence([{ role: "user", content: prompt }], [{ role: "assistant", content: text }]).tokens;
+    codec.scored([{ role: "user", content: prompt }], [{ role: "assistant", content: text }]);
   const rates: Fooled[] = [];
   for (const family of familiesOf(reward)) {
     const own = pairs.filter(({ task }) => task.family === family);

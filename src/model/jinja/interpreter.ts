@@ -47,7 +47,7 @@ export interface Bounds {
   maxCharacters: number;
 }
 
-export const defaultBounds: Bounds = { maxSteps: 5_000_000, maxCharacters: 64_000_000 };
+export const defaultBounds: Bounds = { maxSteps: 2_000_000, maxCharacters: 64_000_000 };
 
 /** Calls within calls. Python's own limit is met between 200 and 330. */
 const maxDepth = 330;

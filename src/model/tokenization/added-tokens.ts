@@ -53,6 +53,7 @@ export class AddedVocabulary {
   private readonly ids = new Map<string, number>();
   readonly byId = new Map<number, AddedToken>();
   private readonly byContent = new Map<string, AddedToken>();
+  private readonly shown = new Map<number, string>();
   private readonly special = new Set<string>();
   private raw: TrieNode = { next: new Map(), id: -1 };
   private normalized: TrieNode = { next: new Map(), id: -1 };
@@ -87,6 +88,10 @@ export class AddedVocabulary {
   tokenOf(id: number): string | undefined {
     return this.byId.get(id)?.content ?? this.model.tokenOf(id);
   }
+  /** As decoding shows a token: one that is looked for in normalized text is shown as the normalizer leaves it. */
+  decodedOf(id: number): string | undefined {
+    return this.shown.get(id) ?? this.model.tokenOf(id);
+  }
   isSpecial(token: string): boolean {
     return this.special.has(token);
   }
@@ -94,8 +99,10 @@ export class AddedVocabulary {
   private refresh(): void {
     this.raw = { next: new Map(), id: -1 };
     this.normalized = { next: new Map(), id: -1 };
+    this.shown.clear();
     for (const [id, { content, normalized }] of this.byId) {
       const shown = normalized && this.normalizer ? this.normalizer(new Piece(content, 0)).text : content;
+      this.shown.set(id, shown);
       insert(normalized ? this.normalized : this.raw, shown, id);
     }
   }

@@ -2,7 +2,7 @@
 // may hold any pattern, `(a+)+$` too: one that is not of the well-known kind runs against a deadline.
 
 import { createContext, Script } from "node:vm";
-import { toRegExp } from "oniguruma-to-es";
+import { toRegExpDetails } from "oniguruma-to-es";
 import { UserError } from "../../base/errors.js";
 import type { Matcher, Stretch } from "./pieces.js";
 
@@ -41,10 +41,18 @@ export function compilePattern(pattern: { String?: string; Regex?: string }, pla
   return regexMatcher(pattern.Regex!, place);
 }
 
+/** A word character as the translation has it, and as Oniguruma has it: of other numbers Latin-1's only. */
+const translatedWord = "\\p{L}\\p{M}\\p{N}\\p{Pc}";
+const onigurumaWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u00b2\\u00b3\\u00b9\\u00bc-\\u00be";
+
 export function regexMatcher(source: string, place: string): Matcher {
   let regex: RegExp;
   try {
-    regex = toRegExp(source, { global: true, rules: { captureGroup: true } });
+    const { pattern, flags } = toRegExpDetails(source, {
+      avoidSubclass: true,
+      rules: { captureGroup: true },
+    });
+    regex = new RegExp(pattern.replaceAll(translatedWord, onigurumaWord), `g${flags}`);
   } catch (error) {
     throw new UserError(
       `${place}: the regular expression ${JSON.stringify(source.slice(0, 200))} is not supported: ${(error as Error).message}`,

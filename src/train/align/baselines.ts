@@ -99,7 +99,7 @@ export async function judgeBaselines(
     task.judges,
     rows.map(({ id, prompt, metadata }) => {
       const { tokens, isCutOff } = task.baselines.get(id)!;
-      const [response, openThought] = [codec.decode(tokens), codec.openThought?.(prompt)];
+      const [response, openThought] = [codec.decode(tokens), codec.openThought?.(prompt, metadata)];
       return { prompt, response, openThought, truncated: isCutOff, metadata };
     }),
     signal,
@@ -133,7 +133,7 @@ function dataBaseline({ baselineResponse }: SampledTask, row: PromptRow, codec: 
   const { response, completion, chosen } = row.metadata;
   const answer = [response, completion, chosen].find((value) => typeof value === "string");
   if (answer !== undefined) {
-    const { tokens, promptLength } = codec.sequence(row.prompt, answer as string);
+    const { tokens, promptLength } = codec.sequence(row.prompt, answer as string, row.metadata);
     return Array.from(tokens.slice(promptLength));
   }
   if (baselineResponse === "auto") return undefined;

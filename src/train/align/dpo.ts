@@ -6,7 +6,7 @@ import { PromptCursor } from "../../data/index.js";
 import type { PreferenceRow } from "../../data/rows.js";
 import type { Sequence } from "../../engine/contract.js";
 import { alternatingPairs, dpo } from "../../objectives/index.js";
-import type { Codec } from "../text.js";
+import { atRow, type Codec } from "../text.js";
 import type { PreferenceTask, RunningTask } from "./parts.js";
 import { accumulate, logprobsNow, referenceLogprobsOf } from "./passes.js";
 
@@ -50,9 +50,9 @@ export function preferenceTask(
   };
 }
 
-function encode(codec: Codec, { id, prompt, ...row }: PreferenceRow, maxLength: number): Pair {
+function encode(codec: Codec, { id, prompt, metadata, ...row }: PreferenceRow, maxLength: number): Pair {
   const [chosen, rejected] = [row.chosen, row.rejected].map((completion) => {
-    const sequence = codec.sequence(prompt, completion);
+    const sequence = atRow(id, () => codec.sequence(prompt, completion, metadata));
     const { length } = sequence.tokens;
     if (length > maxLength)
       throw new UserError(

@@ -15,7 +15,7 @@ import type { AlignRecipe, TaskRecipe } from "../../recipe/recipe.js";
 import type { RunContext } from "../../run/context.js";
 import { openPolicy, openScalarModel, openTokenizer } from "../models.js";
 import { RewardOpener } from "../rewards/open.js";
-import type { TextCodec } from "../text.js";
+import { atRow, type TextCodec } from "../text.js";
 import type { AlignParts, PpoObjective, PreferenceTask, SamplingTask, TaskParts } from "./parts.js";
 
 export interface OpenContext extends Pick<RunContext, "reporter"> {
@@ -33,10 +33,11 @@ export async function openAlign(recipe: AlignRecipe, context: OpenContext): Prom
   const reference = recipe.reference
     ? (await openPolicy(recipe.reference, { engine, frozen: true })).policy
     : await policy.snapshot();
+  context.reporter.note(`responses end at ${codec.describeStops()}`);
   const critic = await openCritic(recipe, codec);
   const rewards = new RewardOpener(recipe, codec, {
     ...context,
-    embed: (rows) => policy.features(rows.map(({ prompt }) => codec.prompt(prompt))),
+    embed: (rows) => policy.features(rows.map(({ prompt, metadata }) => codec.prompt(prompt, metadata))),
   });
   const tasks: TaskParts[] = [];
   for (const task of recipe.tasks)
@@ -69,6 +70,8 @@ async function openTask(recipe: TaskRecipe, { rewards, codec, context }: Opened)
   const optimizer = recipe.optimizer as SamplingOptimizer;
   const { rows, description } = await loadPrompts(recipe.prompts.path, recipe.prompts);
   context.reporter.note(`task ${name}: ${description}`);
+  // What a template refuses is said before the first step.
+  for (const { id, prompt, metadata } of rows) atRow(id, () => codec.prompt(prompt, metadata));
   const judges = await mixtureFrom(
     recipe.judges,
     {

@@ -26,7 +26,7 @@ export async function rollOut(task: SampledTask, context: StepContext): Promise<
   const { codec, clock, signal } = context;
   // Step 1: a batch of B prompts.
   const rows = task.nextPrompts();
-  const prompts = rows.map((row) => codec.prompt(row.prompt));
+  const prompts = rows.map((row) => codec.prompt(row.prompt, row.metadata));
 
   // Step 2: K responses to each prompt from the current policy.
   const { completions, seeds } = await sample(task, rows, prompts, context);
@@ -122,7 +122,7 @@ function judgeSamples(
   responses: readonly string[],
   { codec, signal }: StepContext,
 ): Promise<BatchJudgement> {
-  const openThoughts = rows.map(({ prompt }) => codec.openThought?.(prompt));
+  const openThoughts = rows.map(({ prompt, metadata }) => codec.openThought?.(prompt, metadata));
   const samples = completions.map(({ promptIndex, finishReason }, i) => ({
     prompt: rows[promptIndex]!.prompt,
     response: responses[i]!,

@@ -2,17 +2,20 @@
 // differ in data order and in whatever lists of options the recipe gives. Their average is `touchstone warm`.
 
 import { join } from "node:path";
+import { writeFileAtomic } from "../../base/atomic.js";
 import { UserError } from "../../base/errors.js";
 import { RandomStream } from "../../base/random.js";
 import { flipLabels, loadPreferences, PromptCursor, partition } from "../../data/index.js";
 import type { PreferenceRow } from "../../data/rows.js";
 import type { Dropout, ScalarModel, Stoppable, TokenIds } from "../../engine/contract.js";
+import { formatJson } from "../../model/json.js";
 import { bradleyTerry } from "../../objectives/bradley-terry.js";
 import type { EngineRecipe, RewardRecipe } from "../../recipe/recipe.js";
 import type { RunContext } from "../../run/context.js";
 import { type LoopState, nameRows, runLoop } from "../../run/loop.js";
+import { epochSteps } from "../../run/schedule.js";
 import { openCodec, openScalarModel } from "../models.js";
-import type { TextCodec } from "../text.js";
+import { atRow, rewardFile, type TextCodec } from "../text.js";
 
 export interface Pair {
   id: string;
@@ -37,8 +40,8 @@ export const memberDir = ({ outputDir, runs }: RewardRecipe, index: number): str
 export const memberLabel = ({ runs }: RewardRecipe, index: number): string =>
   runs === 1 ? "reward model" : `reward model ${index + 1} of ${runs}`;
 
-export const stepsOf = ({ steps, epochs, batchSize }: RewardRecipe, rows: number): number =>
-  steps ?? Math.max(1, Math.round((epochs * rows) / batchSize));
+export const stepsOf = (recipe: RewardRecipe, rows: number): number =>
+  recipe.steps ?? epochSteps(recipe, rows);
 
 export interface Rows {
   train: readonly PreferenceRow[];
@@ -105,14 +108,14 @@ export async function trainMember(
     steps: stepsOf(recipe, train.length),
     trainer: { ...recipe, learningRate },
     models: { reward_model: member },
-    final: member,
+    final: recipe.rewardAt === "end_token" ? notingRewardAt(member) : member,
     state: (): LoopState => ({ cursor: cursor.state() }),
     restore: (state) => {
       cursor = PromptCursor.restore(train, state.cursor);
     },
     batch: () => nameRows(batch),
     step: async (adam, step) => {
-      batch = cursor.next(recipe.batchSize);
+      batch = cursor.next(recipe.batchSize, { untilEpochEnd: recipe.steps === undefined });
       // The same mask for the rewards that g is computed from and for the pass that g goes through.
       const dropout = { rate, seed: new RandomStream(recipe.seed, dropoutStream, step).nextSeed() };
       const { loss, gChosen, gRejected, metrics } = bradleyTerry(await score(member, batch, { dropout }));
@@ -133,6 +136,16 @@ export async function trainMember(
   return { model, accuracy: evaluated("accuracy"), loss: evaluated("loss"), learningRate, dropout: rate };
 }
 
+/** The model, which when saved says beside its tokenizer that it is read at the end token. */
+function notingRewardAt(model: ScalarModel): ScalarModel {
+  const noting = Object.create(model) as ScalarModel;
+  noting.save = async (dir) => {
+    await model.save(dir);
+    await writeFileAtomic(join(dir, rewardFile), formatJson({ reward_at: "end_token" }));
+  };
+  return noting;
+}
+
 async function score(model: ScalarModel, pairs: readonly Pair[], options: { dropout?: Dropout } & Stoppable) {
   const sequences = pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]);
   const values = await model.values(sequences, "last", options);
@@ -145,7 +158,7 @@ async function score(model: ScalarModel, pairs: readonly Pair[], options: { drop
 
 export function encodePair(codec: TextCodec, row: PreferenceRow, maxLength: number): Pair {
   const [chosen, rejected] = [row.chosen, row.rejected].map((completion) => {
-    const { tokens } = codec.sequence(row.prompt, completion);
+    const tokens: TokenIds = atRow(row.id, () => codec.scored(row.prompt, completion, row.metadata));
     if (tokens.length > maxLength)
       throw new UserError(
         `${row.id}: prompt and completion have ${tokens.length} tokens, more than max_length ${maxLength}; raise max_length or remove the row`,

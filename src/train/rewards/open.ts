@@ -13,7 +13,7 @@ import {
   type SingleRewardRecipe,
 } from "../../recipe/recipe.js";
 import type { Reporter } from "../../run/context.js";
-import { openPolicy, openRewardModel, openTokenizer } from "../models.js";
+import { openCodec, openPolicy, openRewardModel, openTokenizer } from "../models.js";
 import type { TextCodec } from "../text.js";
 import { EnsembleSource } from "./ensemble.js";
 import { lastValues, noReward, rewardOfModel } from "./fixed.js";
@@ -36,6 +36,22 @@ export interface RewardedTask {
   rows: readonly PromptRow[];
   hasJudges: boolean;
 }
+
+/** A reward model reads conversations to where its own template ends them, beyond the token that ends a sample. */
+const closing = (codec: Pick<TextCodec, "closed">, source: RewardSource): RewardSource => ({
+  versionFor: (row) => source.versionFor(row),
+  score: (responses, as) =>
+    source.score(
+      responses.map((response) => ({
+        ...response,
+        tokens: codec.closed(response.row.prompt, response.tokens),
+      })),
+      as,
+    ),
+  afterStep: (step, rollouts) => source.afterStep(step, rollouts),
+  state: () => source.state(),
+  restore: (state) => source.restore(state),
+});
 
 /** Opens the rewards of the tasks of a recipe. */
 export class RewardOpener {
@@ -85,16 +101,21 @@ export class RewardOpener {
     }
     if ("models" in source) {
       const members = await Promise.all(source.models.map((dir) => this.model(dir)));
-      return new EnsembleSource(
-        members.map(
-          (member): RewardFunction =>
-            (sequences) =>
-              lastValues(member, sequences),
+      const codecs = await Promise.all(source.models.map((dir) => openCodec(dir)));
+      return closing(
+        codecs[0]!,
+        new EnsembleSource(
+          members.map(
+            (member): RewardFunction =>
+              (sequences) =>
+                lastValues(member, sequences),
+          ),
+          source,
         ),
-        source,
       );
     }
-    return rewardOfModel(await this.model("warm" in source ? source.warm : source.model));
+    const dir = "warm" in source ? source.warm : source.model;
+    return closing(await openCodec(dir), rewardOfModel(await this.model(dir)));
   }
 
   private model(name: string): Promise<ScalarModel> {
