@@ -37,14 +37,18 @@ const wanted = new Map(await exact(`${dir}-undisturbed`));
 
 let ends = 0;
 let runs = 0;
-while (ends < Number(flags.ends)) {
+// The last run is left alone to its end, so that every one is compared.
+for (let isOver = false; !isOver; ) {
+  const isLast = ends >= Number(flags.ends);
   const signal = flags.signals ? (["SIGINT", "SIGTERM", "SIGHUP"] as const)[ends % 3]! : "SIGKILL";
   const {
     code,
     signal: by,
     stderr,
   } = await runCli(argv, {
-    onStart: (child) => void setTimeout(() => child.kill(signal), 1000 * seconds * random.uniform()).unref(),
+    onStart: (child) => {
+      if (!isLast) setTimeout(() => child.kill(signal), 1000 * seconds * random.uniform()).unref();
+    },
   });
   const isEnded = by !== null || code === 130;
   if (isEnded) ends++;
@@ -52,6 +56,7 @@ while (ends < Number(flags.ends)) {
   if (/internal error| {4}at /.test(stderr)) problems.push(stderr);
   if (isEnded) continue;
   runs++;
+  isOver = isLast || code !== 0;
   const found = new Map(await exact(dir));
   for (const name of new Set([...wanted.keys(), ...found.keys()]))
     if (!found.get(name)?.equals(wanted.get(name) ?? Buffer.alloc(0)))
