@@ -4,8 +4,9 @@ import { dirname, resolve } from "node:path";
 import { UserError } from "../base/errors.js";
 import { didYouMean } from "../base/suggest.js";
 import { loadResponses } from "../data/index.js";
-import type { Text } from "../data/rows.js";
-import { judgeBatch, type Mixture } from "../judges/mixture.js";
+import type { CompletionRow, Text } from "../data/rows.js";
+import { type Agreement, agreementWith, labelOf } from "../judges/agreement.js";
+import { judgeBatch, type Mixture, type SampleJudgement } from "../judges/mixture.js";
 import { mixtureFrom } from "../judges/registry.js";
 import { checkpointClient } from "../llm/checkpoint.js";
 import { LlmModels, type OpenCheckpoint } from "../llm/models.js";
@@ -21,11 +22,17 @@ export interface JudgeFileOptions {
   limit?: number;
   /** Directory in which requests to language models and their replies are kept. */
   log?: string;
+  /** Column with the right verdicts; every judge is asked then. */
+  against?: string;
 }
 
 export interface JudgedFile {
   rows: object[];
   metrics: Record<string, number>;
+  /** Of the rows, satisfied by all judges. */
+  feasible: number;
+  /** By judge, and of all judges together under `feasible`; with `against`. */
+  agreement?: Record<string, Agreement>;
 }
 
 interface JudgeList {
@@ -69,7 +76,13 @@ const plainText = (text: Text) =>
 export async function judgeFile(data: string, options: JudgeFileOptions): Promise<JudgedFile> {
   const { entries, llm, ...context } = await judgesOf(options);
   try {
-    const mixture = await mixtureFrom(entries, { ...context, llm }, { runAll: options.all });
+    const mixture = await mixtureFrom(
+      entries,
+      { ...context, llm },
+      {
+        runAll: options.all === true || options.against !== undefined,
+      },
+    );
     return await judgeRows(data, mixture, options);
   } finally {
     llm.dispose();
@@ -84,6 +97,8 @@ async function judgeRows(data: string, mixture: Mixture, options: JudgeFileOptio
     truncated: metadata.finish_reason === "length",
     metadata,
   }));
+  const labels =
+    options.against === undefined ? undefined : rows.map((row) => labelIn(row, options.against!));
   const { results, metrics } = await judgeBatch(mixture, inputs);
   return {
     rows: results.map(({ feasible, verdicts }, i) => ({
@@ -94,5 +109,34 @@ async function judgeRows(data: string, mixture: Mixture, options: JudgeFileOptio
       verdicts,
     })),
     metrics,
+    feasible: results.filter(({ feasible }) => feasible).length,
+    ...(labels && { agreement: agreementOf(results, mixture, labels) }),
   };
+}
+
+function labelIn({ id, metadata }: CompletionRow, column: string): boolean {
+  const label = labelOf(metadata[column]);
+  if (label !== undefined) return label;
+  const found =
+    column in metadata ? `${JSON.stringify(metadata[column])} is no label` : "there is no such column";
+  throw new UserError(
+    `${id}: --against ${column}: ${found}; it must be true or false, or one of satisfied, violated, pass, fail, yes, no, 1, 0`,
+  );
+}
+
+function agreementOf(
+  results: readonly SampleJudgement[],
+  { members }: Mixture,
+  labels: readonly boolean[],
+): Record<string, Agreement> {
+  const byJudge = members.map(({ judge: { name } }) => {
+    const verdicts = results.map(({ verdicts: { [name]: verdict } }) =>
+      typeof verdict === "object" ? verdict.verdict : undefined,
+    );
+    return [name, agreementWith(verdicts, labels)] as const;
+  });
+  const all = results.map(({ feasible }) =>
+    feasible === undefined ? "failed" : feasible ? "satisfied" : "violated",
+  );
+  return { ...Object.fromEntries(byJudge), feasible: agreementWith(all, labels) };
 }

@@ -1,8 +1,10 @@
 import { Command } from "commander";
 import { UserError } from "../../base/errors.js";
+import type { Agreement, Share } from "../../judges/agreement.js";
 import { printResult } from "../context.js";
 import { limitOf } from "../model-flags.js";
 import { writeRows } from "../rows.js";
+import { realNumber } from "../values.js";
 
 interface JudgeFlags {
   judge?: string[];
@@ -13,7 +15,13 @@ interface JudgeFlags {
   limit?: string;
   log?: string;
   json?: boolean;
+  against?: string;
+  minFeasible?: string;
+  maxFailed?: string;
 }
+
+/** The rows were judged, and there are fewer feasible ones, or more failures, than the flags allow. */
+const OUT_OF_BOUNDS = 3;
 
 export const judgeCommand = () =>
   new Command("judge")
@@ -30,28 +38,106 @@ export const judgeCommand = () =>
     .option("--limit <n>", "use the first rows only")
     .option("--log <dir>", "keep requests to language models here; the same command again asks nothing twice")
     .option("--all", "ask every judge even after a violation")
+    .option(
+      "--against <column>",
+      "compare with the labels in this column: agreement, false passes, false failures",
+    )
+    .option("--min-feasible <share>", "exit code 3 when fewer of the rows are feasible")
+    .option("--max-failed <share>", "exit code 3 when a judge fails on more of the rows that it applies to")
     .option("--json", "with --out: the rates as one JSON object on stdout")
     .addHelpText(
       "after",
       "\nExamples:\n" +
         "  $ touchstone judge answers.jsonl --judge math -o judged.jsonl\n" +
         '  $ touchstone judge answers.jsonl --judge math "{kind: length, max_words: 100}" --all\n' +
-        "  $ touchstone judge answers.jsonl --recipe recipe.yaml --task math",
+        "  $ touchstone judge answers.jsonl --recipe recipe.yaml --task math\n" +
+        "  $ touchstone judge labelled.jsonl --judge refusal_regex --against label -o judged.jsonl\n" +
+        "  $ touchstone judge answers.jsonl --judge math -o judged.jsonl --min-feasible 0.9 --max-failed 0",
     )
     .action(async (data: string, flags: JudgeFlags) => {
       const { judgeFile } = await import("../judge-file.js");
       if (flags.json && flags.out === undefined)
         throw new UserError("--json needs --out: stdout holds the rows otherwise");
-      const { rows, metrics } = await judgeFile(data, { ...flags, limit: limitOf(flags) });
+      const bounds = {
+        feasible: boundOf(flags.minFeasible, "--min-feasible"),
+        failed: boundOf(flags.maxFailed, "--max-failed"),
+      };
+      const { rows, metrics, feasible, agreement } = await judgeFile(data, {
+        ...flags,
+        limit: limitOf(flags),
+      });
       await writeRows(rows, flags.out);
-      const rates = Object.entries(metrics)
-        .filter(([key]) => key.endsWith("_rate"))
-        .map(([key, value]) => `${key}: ${(100 * value).toFixed(1)} %`);
-      if (flags.out === undefined) process.stderr.write(`${rates.join("\n")}\n`);
+      const broken = brokenBounds(bounds, { share: feasible / rows.length, metrics });
+      const lines = [
+        ...Object.entries(metrics)
+          .filter(([key]) => key.endsWith("_rate"))
+          .map(([key, value]) => `${key}: ${(100 * value).toFixed(1)} %`),
+        ...Object.entries(agreement ?? {}).flatMap(([name, found]) => describe(name, found)),
+      ];
+      if (flags.out === undefined) process.stderr.write(`${lines.join("\n")}\n`);
       else
         printResult(
-          { out: flags.out, rows: rows.length, ...metrics },
-          [...rates, `rows: ${flags.out}`],
+          {
+            out: flags.out,
+            rows: rows.length,
+            feasible,
+            ...metrics,
+            ...(agreement && { against: { column: flags.against, judges: mapped(agreement, inSnakeCase) } }),
+          },
+          [...lines, `rows: ${flags.out}`],
           flags,
         );
+      for (const sentence of broken) process.stderr.write(`touchstone: ${sentence}\n`);
+      if (broken.length > 0) process.exitCode = OUT_OF_BOUNDS;
     });
+
+const boundOf = (text: string | undefined, flag: string): number | undefined =>
+  text === undefined ? undefined : realNumber(text, flag, { max: 1 });
+
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+
+function brokenBounds(
+  bounds: { feasible: number | undefined; failed: number | undefined },
+  { share, metrics }: { share: number; metrics: Record<string, number> },
+): string[] {
+  const sentences: string[] = [];
+  if (bounds.feasible !== undefined && share < bounds.feasible)
+    sentences.push(
+      `${percent(share)} of the rows are feasible, fewer than --min-feasible ${bounds.feasible}`,
+    );
+  for (const [key, rate] of Object.entries(metrics)) {
+    const [, judge] = /^judges\/(.*)\/failed_rate$/.exec(key) ?? [];
+    if (judge !== undefined && bounds.failed !== undefined && rate > bounds.failed)
+      sentences.push(`judge "${judge}" failed on ${percent(rate)}, more than --max-failed ${bounds.failed}`);
+  }
+  return sentences;
+}
+
+const withInterval = ({ count, of, estimate, low, high }: Share): string =>
+  of === 0
+    ? "none to count"
+    : `${percent(estimate)} (${percent(low)} to ${percent(high)}), ${count} of ${of}`;
+
+const describe = (name: string, { agreement, falsePasses, falseFailures, failed }: Agreement): string[] => [
+  `${name}: agreement ${withInterval(agreement)}`,
+  `${name}: false passes ${withInterval(falsePasses)}`,
+  `${name}: false failures ${withInterval(falseFailures)}`,
+  ...(failed > 0 ? [`${name}: ${failed} failed, counted in none of these`] : []),
+];
+
+const mapped = <T, R>(record: Record<string, T>, change: (value: T) => R): Record<string, R> =>
+  Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]));
+
+/** A share of nothing has no estimate. */
+const asJson = ({ estimate, ...rest }: Share) => ({
+  estimate: Number.isNaN(estimate) ? null : estimate,
+  ...rest,
+});
+
+const inSnakeCase = ({ rows, failed, agreement, falsePasses, falseFailures }: Agreement) => ({
+  rows,
+  failed,
+  agreement: asJson(agreement),
+  false_passes: asJson(falsePasses),
+  false_failures: asJson(falseFailures),
+});
