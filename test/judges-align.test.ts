@@ -32,6 +32,8 @@ async function align(judges: object[], changes: object = {}, task: object = {}) 
       prompts: shop.data("prompts/writing.jsonl"),
       reward: { warm: shop.reward },
       judges,
+      // These tests look at what a run does with failures.
+      max_failed_rate: 1,
       optimizer,
       ...task,
     },

@@ -94,6 +94,8 @@ function recipeOf({ reward = {}, task = {}, optimizer = {}, endpoint = {}, ...ch
         prompts: shop.data("prompts/writing.jsonl"),
         reward: { rubric: shop.path("rubric.yaml"), judge_model: "rm", meta, ...reward },
         optimizer: { name: "crpg", generations: 3, batch_prompts: 2, max_new_tokens: 10, ...optimizer },
+        // These tests look at what a run does with failures.
+        max_failed_rate: 1,
         ...task,
       },
     ],
@@ -105,12 +107,18 @@ type RubricRollout = Rollout & {
   rubric: { version: number; hash: string; total?: number; failed?: string };
 };
 
-async function align(changes: Changes = {}, options: { replay?: string } = {}) {
+/** `isEmpty`: no step of the run learns anything, which ends in an error. */
+async function align(
+  changes: Changes = {},
+  { isEmpty = false, ...options }: { replay?: string; isEmpty?: boolean } = {},
+) {
   const recipe = parseRecipe("align", stringify(recipeOf(changes)), shop.path("recipe.yaml"));
   if ("stages" in recipe) throw new Error("no stages here");
   const dir = recipe.outputDir;
   await rm(dir, { recursive: true, force: true });
-  await runAlignRecipe(recipe, { reporter: silent, resume: false, ...options });
+  const run = runAlignRecipe(recipe, { reporter: silent, resume: false, ...options });
+  if (isEmpty) await expect(run).rejects.toThrow(/^no step learned anything/);
+  else await run;
   return {
     metrics: await readJsonl<MetricsRow>(`${dir}/metrics.jsonl`),
     rollouts: await readJsonl<RubricRollout>(`${dir}/rollouts.jsonl`),
@@ -401,7 +409,7 @@ describe("faults", () => {
     "a reward model that always fails (%s) teaches nothing",
     async (fault) => {
       await start({ fault: ({ model }) => (model === "rm" ? fault : undefined) });
-      const { metrics, rollouts } = await align(patience);
+      const { metrics, rollouts } = await align(patience, { isEmpty: true });
       for (const row of metrics)
         expect(row).toMatchObject({
           "tasks/writing/rubric/failed_rate": 1,

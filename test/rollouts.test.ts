@@ -44,6 +44,7 @@ async function rolloutsOf(optimizer: object, changes: object = {}): Promise<Samp
         prompts: shop.data("preferences.jsonl"),
         reward: { model: shop.reward },
         judges: [{ module: shop.path("judge.mjs"), name: "letters" }],
+        max_failed_rate: 1,
         optimizer: { generations: 4, batch_prompts: 4, max_new_tokens: 6, ...optimizer },
         ...changes,
       },

@@ -8,6 +8,11 @@ export class UserError extends Error {
   override name = "UserError";
 }
 
+/** Too large a share of verdicts or rewards could not be had. A run ends at a checkpoint from before the step. */
+export class FailureRateError extends UserError {
+  override name = "FailureRateError";
+}
+
 /** A number that is not finite turned up during training; the message names step, tensor and batch. */
 export class NonFiniteError extends Error {
   override name = "NonFiniteError";

@@ -28,7 +28,8 @@ export interface JudgeFileOptions {
 
 export interface JudgedFile {
   rows: object[];
-  metrics: Record<string, number>;
+  /** A rate of no verdicts is undefined. */
+  metrics: Record<string, number | undefined>;
   /** Of the rows, satisfied by all judges. */
   feasible: number;
   /** By judge, and of all judges together under `feasible`; with `against`. */

@@ -2,7 +2,7 @@
 // settles the sample. A judge that fails leaves the sample undecided, unless another judge finds a violation.
 
 import { setImmediate } from "node:timers/promises";
-import { UserError } from "../base/errors.js";
+import { FailureRateError, UserError } from "../base/errors.js";
 import { limiter } from "../base/requests.js";
 import { VerdictCache } from "./cache.js";
 import type { Judge, JudgeInput, Verdict } from "./verdict.js";
@@ -47,13 +47,14 @@ export interface BatchJudgement {
    * `constraints/satisfied_rate` (of the decided samples), `constraints/dropped_rate` (undecided, of all samples),
    * and for every judge that ran `constraints/<judge>/violation_rate` (of its decided verdicts),
    * `judges/<judge>/failed_rate` (of the samples that it applies to) and `judges/<judge>/latency` (seconds, mean over the
-   * samples that it was asked about); for costly judges `judges/<judge>/cache_hits`, the verdicts that were known.
+   * samples that it was asked about); for costly judges `judges/<judge>/cache_hits`, the verdicts that were known. A rate
+   * of no verdicts is undefined.
    */
-  metrics: Record<string, number>;
+  metrics: Record<string, number | undefined>;
 }
 
 /** A judge failed on a larger share of a batch than its recipe entry allows. */
-export class JudgeFailureError extends Error {
+export class JudgeFailureError extends FailureRateError {
   override name = "JudgeFailureError";
 }
 
@@ -125,6 +126,8 @@ async function judgeSample(
 
 const share = (part: number, whole: number) => (whole === 0 ? 0 : part / whole);
 
+const rate = (part: number, whole: number) => (whole === 0 ? undefined : part / whole);
+
 function batchMetrics(
   results: readonly SampleJudgement[],
   members: readonly MixtureMember[],
@@ -132,8 +135,8 @@ function batchMetrics(
 ) {
   const decided = results.filter(({ feasible }) => feasible !== undefined);
   const feasible = decided.filter((result) => result.feasible);
-  const metrics: Record<string, number> = {
-    "constraints/satisfied_rate": share(feasible.length, decided.length),
+  const metrics: Record<string, number | undefined> = {
+    "constraints/satisfied_rate": rate(feasible.length, decided.length),
     "constraints/dropped_rate": share(results.length - decided.length, results.length),
   };
   for (const { judge } of members) {
@@ -141,7 +144,7 @@ function batchMetrics(
     const { satisfied, violated, failed, hits, seconds } = tallies.get(name)!;
     const judged = satisfied + violated + failed;
     if (judged === 0) continue;
-    metrics[`constraints/${name}/violation_rate`] = share(violated, satisfied + violated);
+    metrics[`constraints/${name}/violation_rate`] = rate(violated, satisfied + violated);
     metrics[`judges/${name}/failed_rate`] = share(failed, judged);
     if (hits < judged) metrics[`judges/${name}/latency`] = seconds / (judged - hits);
     if (isCostly) metrics[`judges/${name}/cache_hits`] = hits;

@@ -420,6 +420,11 @@ const task = section(
     judge_gate: judgeGate.optional(),
     /** Ask every judge even after a violation, so that the violation rates cover the same samples. */
     run_all_judges: boolean().default(false),
+    /**
+     * A step of which a larger share of samples could not be judged or rewarded, by one judge or by all together, ends the
+     * run at a checkpoint; 1: never.
+     */
+    max_failed_rate: share().default(0.2),
     /** Subtracted from the reward of a response that does not end by itself. */
     missing_eos_penalty: number({ min: 0 }).default(0),
     /** Subtracted from the reward: per_token for every token of the response beyond free_tokens. */

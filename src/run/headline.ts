@@ -22,7 +22,7 @@ export function headline(metrics: Metrics, count: number): string[] {
   const place = (key: string) => SHOWN.indexOf(general(key));
   // A mean over the tasks says it for all of them.
   const isCovered = (key: string) => general(key) !== key && general(key) in metrics;
-  return Object.entries(metrics)
+  const shown = Object.entries(metrics)
     .filter((entry): entry is [string, number] => typeof entry[1] === "number")
     .filter(([key]) => place(key) >= 0 && !isCovered(key))
     .sort(([a], [b]) => place(a) - place(b))
@@ -34,4 +34,14 @@ export function headline(metrics: Metrics, count: number): string[] {
         .replace("_rate", "");
       return `${name} ${value.toPrecision(3)}`;
     });
+  return [...shown, ...droppedIn(metrics)];
 }
+
+/** "dropped 12 %: judge style: ..." for every task that dropped samples. */
+const droppedIn = (metrics: Metrics): string[] =>
+  Object.entries(metrics).flatMap(([key, rate]) => {
+    const task = /^tasks\/([^/]+)\/dropped_rate$/.exec(key)?.[1];
+    if (task === undefined || typeof rate !== "number" || rate === 0) return [];
+    const reason = String(metrics[`tasks/${task}/dropped_reason`] ?? "").slice(0, 60);
+    return [`${task} dropped ${Math.round(100 * rate)} %${reason && `: ${reason}`}`];
+  });

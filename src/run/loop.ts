@@ -2,7 +2,7 @@
 
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { NonFiniteError, UserError } from "../base/errors.js";
+import { FailureRateError, NonFiniteError, UserError } from "../base/errors.js";
 import type { AdamOptions, Trainable } from "../engine/contract.js";
 import type { TrainerSettings } from "../recipe/recipe.js";
 import { endsItself, InterruptedError, isInterruption, type RunContext } from "./context.js";
@@ -160,7 +160,7 @@ async function save(course: Course, { state, offsets }: Moment): Promise<void> {
   if (!pending) course.saved = done;
 }
 
-/** Runs `work`; where the signal has ended it or was there before, saves what was before it and ends the loop. */
+/** Runs `work`; where the signal or too many failures have ended it, saves what was before it and ends the loop. */
 async function unlessInterrupted<T>(course: Course, work: () => Promise<T>): Promise<T> {
   const { run, loop, context, done } = course;
   const before = { state: loop.state(), offsets: run.offsets() };
@@ -168,6 +168,14 @@ async function unlessInterrupted<T>(course: Course, work: () => Promise<T>): Pro
     context.signal?.throwIfAborted();
     return await work();
   } catch (error) {
+    if (error instanceof FailureRateError) {
+      if (done > 0) await save(course, before);
+      const end =
+        done === 0
+          ? "nothing was trained"
+          : `the run ended at a checkpoint after step ${done} of ${loop.steps}; mend it and continue with --resume`;
+      throw new FailureRateError(`${error.message}; ${end}`, { cause: error });
+    }
     if (!isInterruption(error, context.signal)) throw error;
     // Without a step the beginning is as good as a checkpoint.
     if (done > 0) await save(course, before);

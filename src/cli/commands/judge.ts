@@ -71,7 +71,7 @@ export const judgeCommand = () =>
       const lines = [
         ...Object.entries(metrics)
           .filter(([key]) => key.endsWith("_rate"))
-          .map(([key, value]) => `${key}: ${(100 * value).toFixed(1)} %`),
+          .map(([key, value]) => `${key}: ${value === undefined ? "no verdicts" : percent(value)}`),
         ...Object.entries(agreement ?? {}).flatMap(([name, found]) => describe(name, found)),
       ];
       if (flags.out === undefined) process.stderr.write(`${lines.join("\n")}\n`);
@@ -98,7 +98,7 @@ const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 function brokenBounds(
   bounds: { feasible: number | undefined; failed: number | undefined },
-  { share, metrics }: { share: number; metrics: Record<string, number> },
+  { share, metrics }: { share: number; metrics: Record<string, number | undefined> },
 ): string[] {
   const sentences: string[] = [];
   if (bounds.feasible !== undefined && share < bounds.feasible)
@@ -107,7 +107,7 @@ function brokenBounds(
     );
   for (const [key, rate] of Object.entries(metrics)) {
     const [, judge] = /^judges\/(.*)\/failed_rate$/.exec(key) ?? [];
-    if (judge !== undefined && bounds.failed !== undefined && rate > bounds.failed)
+    if (judge !== undefined && rate !== undefined && bounds.failed !== undefined && rate > bounds.failed)
       sentences.push(`judge "${judge}" failed on ${percent(rate)}, more than --max-failed ${bounds.failed}`);
   }
   return sentences;

@@ -2,13 +2,15 @@
 // and generations; the gradients of all tasks are taken at the same weights, summed with the task weights rho_l, and
 // applied in one step. The sampling half of a task's step is rollout.ts.
 
+import { join } from "node:path";
+import { UserError } from "../../base/errors.js";
 import { mean } from "../../base/statistics.js";
 import type { AdamOptions, LanguageModel } from "../../engine/contract.js";
 import { type TrainerSettings, trainerDefaults } from "../../recipe/recipe.js";
 import { addClock, describeRates, newClock, rates, timed } from "../../run/clock.js";
 import type { RunContext } from "../../run/context.js";
 import { nameRows, runLoop } from "../../run/loop.js";
-import type { Metrics } from "../../run/metrics.js";
+import { type Metrics, type MetricsRow, readJsonl } from "../../run/metrics.js";
 import { learningRateAt } from "../../run/schedule.js";
 import type { Codec } from "../text.js";
 import { Critic } from "./critic.js";
@@ -112,7 +114,24 @@ export async function runAlign(
     },
   });
   if (total.sample.tokens > 0) options.reporter.note(`tokens per second: ${describeRates(total)}`);
+  sayWhatLearnedNothing(await readJsonl(join(outputDir, "metrics.jsonl")), steps, options);
   return { model };
+}
+
+/** Names the steps in which no sample entered a gradient; a run of nothing else is an error. */
+function sayWhatLearnedNothing(rows: readonly MetricsRow[], steps: number, { reporter }: RunContext): void {
+  const learned = (row: MetricsRow): boolean => {
+    const counts = Object.entries(row).filter(([key]) => key.endsWith("/learned_samples"));
+    return counts.length === 0 || counts.some(([, count]) => count !== 0);
+  };
+  const empty = rows.filter((row) => row.step > 0 && !learned(row)).map(({ step }) => step);
+  if (empty.length === 0) return;
+  if (empty.length === steps)
+    throw new UserError(
+      `no step learned anything: in none of ${steps} did a sample enter the gradient (all dropped, or all alike), so the final model is the one it started from; rollouts.jsonl says what became of each sample`,
+    );
+  const named = empty.slice(0, 5).join(", ") + (empty.length > 5 ? ", ..." : "");
+  reporter.note(`${empty.length} of ${steps} steps learned nothing (${named}): rollouts.jsonl says why`);
 }
 
 /** A task in the middle of a step. */

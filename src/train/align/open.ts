@@ -66,7 +66,8 @@ interface Opened {
 }
 
 async function openTask(recipe: TaskRecipe, { rewards, codec, context }: Opened): Promise<SamplingTask> {
-  const { name, weight, baselineResponse, judgeGate, missingEosPenalty, lengthPenalty } = recipe;
+  const { name, weight, baselineResponse, judgeGate, missingEosPenalty, lengthPenalty, maxFailedRate } =
+    recipe;
   const optimizer = recipe.optimizer as SamplingOptimizer;
   const { rows, description } = await loadPrompts(recipe.prompts.path, recipe.prompts);
   context.reporter.note(`task ${name}: ${description}`);
@@ -98,6 +99,7 @@ async function openTask(recipe: TaskRecipe, { rewards, codec, context }: Opened)
     judgeGate,
     missingEosPenalty,
     lengthPenalty,
+    maxFailedRate,
   };
 }
 

@@ -60,6 +60,11 @@ export interface SamplingTask {
   limits: SamplingLimits;
   /** Where abar comes from (CGPO, eq. 5). Default: the row's own answer where there is one, else a sample of pi_ref. */
   baselineResponse?: TaskRecipe["baselineResponse"];
+  /**
+   * The largest share of a step's samples that may have failed, for every judge and for all reasons together; a step above
+   * it ends the run at a checkpoint. Default 0.2; 1 is off.
+   */
+  maxFailedRate?: number;
   /** The judges' part in the reward of an objective without constraints. */
   judgeGate?: JudgeGate;
   /** Taken off the reward of a response that does not end by itself. Default 0. */
@@ -111,6 +116,7 @@ export interface SampledTask extends SamplingTask {
   /** Rewards are compared with those of abar (eq. 5). */
   calibrates: boolean;
   missingEosPenalty: number;
+  maxFailedRate: number;
   baselineResponse: NonNullable<SamplingTask["baselineResponse"]>;
   /** Seeds of the samples. */
   random: RandomStream;

@@ -1,11 +1,12 @@
 // The sampling half of Algorithm 1 of CGPO (2409.20370): K responses to each prompt, judged, rewarded, and calibrated
 // against the baseline response of their prompt, with the log-probabilities that the objectives need.
 
-import { NonFiniteError } from "../../base/errors.js";
+import { FailureRateError, NonFiniteError } from "../../base/errors.js";
 import { mean } from "../../base/statistics.js";
 import type { PromptRow } from "../../data/rows.js";
 import type { Completion, Sequence } from "../../engine/contract.js";
 import { type BatchJudgement, judgeBatch, type SampleJudgement } from "../../judges/mixture.js";
+import type { Verdict } from "../../judges/verdict.js";
 import {
   type Outcome,
   outcomeOf,
@@ -78,6 +79,8 @@ export async function rollOut(task: SampledTask, context: StepContext): Promise<
     baselineRewards: baselines.map(({ score }) => score?.reward ?? 0),
   };
   requireFiniteRewards(task, batch, rows);
+  const failures = failuresOf(batch, judged, scores, baselines);
+  requireFewFailures(task, failures, judged);
   const baselineSequences = baselines.map(({ tokens }, i) => sequenceOf(prompts[i]!, tokens));
   const learned = await learnedBaselines(task, baselines, baselineSequences, context);
   return {
@@ -87,7 +90,11 @@ export async function rollOut(task: SampledTask, context: StepContext): Promise<
     responses,
     judgements: judged.results,
     scores,
-    metrics: { ...judged.metrics, ...batchMetrics(batch, scores, completions) },
+    metrics: {
+      ...judged.metrics,
+      ...batchMetrics(batch, scores, completions),
+      ...failureMetrics(failures, batch),
+    },
     batch: { ...batch, ...(learned && { baselines: learned }) },
     baselineSequences,
   };
@@ -156,6 +163,61 @@ function requireFiniteRewards(
     throw new NonFiniteError(`task ${name}: the reward of sample ${i} (prompt ${id}) is ${rewards[i]}`);
   });
 }
+
+/** Why the failed samples of a batch have failed, one reason each. */
+const failuresOf = (
+  { verdicts, promptIndex }: TaskBatch,
+  { results }: BatchJudgement,
+  scores: Scores,
+  baselines: readonly Baseline[],
+): string[] =>
+  verdicts.flatMap((verdict, i) => {
+    if (verdict !== "failed") return [];
+    if (scores.failed[i]) return [`reward: ${scores.reasons?.[i] ?? "could not be had"}`];
+    const judge = Object.entries(results[i]!.verdicts).find(
+      ([, said]) => typeof said !== "string" && said.verdict === "failed",
+    );
+    if (judge) return [`judge ${judge[0]}: ${(judge[1] as Verdict).reason}`];
+    const lacksBaseline = baselines.length > 0 && !baselines[promptIndex[i]!]!.score;
+    return [lacksBaseline ? "the reward of the prompt's baseline response could not be had" : "no verdict"];
+  });
+
+/** Ends the run where more has failed than the task allows, before anything is learned from what is left. */
+function requireFewFailures(
+  { name, maxFailedRate }: SampledTask,
+  failures: readonly string[],
+  { results, metrics }: BatchJudgement,
+): void {
+  const remedy = `(max_failed_rate is ${maxFailedRate})`;
+  for (const [key, rate] of Object.entries(metrics)) {
+    const judge = /^judges\/(.+)\/failed_rate$/.exec(key)?.[1];
+    if (judge === undefined || !(rate! > maxFailedRate)) continue;
+    const reasons = results.flatMap(({ verdicts: { [judge]: said } }) =>
+      typeof said === "object" && said.verdict === "failed" ? [said.reason] : [],
+    );
+    throw new FailureRateError(
+      `task ${name}: judge ${judge} could not judge ${percent(rate!)} of the samples ${remedy}: ${mostFrequent(reasons)}`,
+    );
+  }
+  if (failures.length > maxFailedRate * results.length)
+    throw new FailureRateError(
+      `task ${name}: ${percent(failures.length / results.length)} of the samples had to be dropped ${remedy}: ${mostFrequent(failures)}`,
+    );
+}
+
+const percent = (share: number): string => `${Math.round(100 * share)} %`;
+
+function mostFrequent(reasons: readonly string[]): string | undefined {
+  const counts = new Map<string, number>();
+  for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  return [...counts].sort(([, a], [, b]) => b - a)[0]?.[0];
+}
+
+/** `dropped_rate`: failed samples, whatever the reason; `dropped_reason`: the most frequent. */
+const failureMetrics = (failures: readonly string[], { verdicts }: TaskBatch): Metrics => ({
+  dropped_rate: failures.length / verdicts.length,
+  ...(failures.length > 0 && { dropped_reason: mostFrequent(failures) }),
+});
 
 /** abar with its log-probabilities, where the objective learns from it too. */
 async function learnedBaselines(

@@ -25,6 +25,7 @@ function samplingTask(parts: SamplingTask, seed: number): RunningTask {
     reward: noReward,
     judges: createMixture([]),
     missingEosPenalty: 0,
+    maxFailedRate: 0.2,
     baselineResponse: "auto",
     ...definedOf(parts),
     calibrates: Boolean(parts.objective.calibrates || parts.judgeGate?.calibrated),

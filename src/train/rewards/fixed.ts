@@ -19,6 +19,7 @@ export const rewardFrom = (
     return {
       rewards: Float64Array.from(rewards),
       failed: Array.from(given, (reward) => reward === null),
+      reasons: Array.from(given, (reward) => (reward === null ? "the reward gave null" : undefined)),
       violated: responses.map(() => false),
       notes: responses.map(() => ({})),
     };

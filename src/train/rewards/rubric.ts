@@ -170,6 +170,7 @@ class RubricSource implements RewardSource {
     const result: Scores = {
       rewards: Float64Array.from(scores, (score) => (score.status === "scored" ? score.reward : Number.NaN)),
       failed: scores.map(({ status }) => status === "failed"),
+      reasons: scores.map((score) => (score.status === "failed" ? score.reason : undefined)),
       violated: scores.map((score) => score.status === "scored" && !score.feasible),
       notes: scores.map((score, i) => ({ rubric: noteOf(score, this.cluster(responses[i]!.row)) })),
     };

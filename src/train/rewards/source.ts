@@ -20,6 +20,8 @@ export interface Scores {
   rewards: Float64Array;
   /** The reward could not be had: the sample teaches nothing and enters no mean. */
   failed: readonly boolean[];
+  /** Why it could not, for the person who reads that a run has ended. */
+  reasons?: readonly (string | undefined)[];
   /** The response fails a gate of the reward's own: for the objectives it violates a constraint. */
   violated: readonly boolean[];
   /** What else rollouts.jsonl is to say of each response. */

@@ -66,7 +66,8 @@ class SumSource implements RewardSource {
     const notes = responses.map((_, i) =>
       Object.assign({ reward_parts: given[i]! }, ...scores.map((own) => own.notes[i]!)),
     );
-    const result: Scores = { rewards, failed: some("failed"), violated: some("violated"), notes };
+    const reasons = responses.map((_, i) => scores.map((own) => own.reasons?.[i]).find(Boolean));
+    const result: Scores = { rewards, failed: some("failed"), reasons, violated: some("violated"), notes };
     this.scoresOf.set(result, scores);
     return result;
   }
