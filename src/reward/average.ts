@@ -46,6 +46,26 @@ export function emaWeights(checkpoints: number, decay: number): number[] {
   return Array.from({ length: checkpoints }, (_, t) => (t === 0 ? 1 : 1 - decay) * decay ** (last - t));
 }
 
+/** The checkpoints of one run as the members of their exponential moving average, in the order of their steps. */
+export function emaMembers(
+  checkpoints: readonly string[],
+  decay: number,
+): { model: string; weight: number }[] {
+  const ordered = byStep(checkpoints);
+  const decayed = emaWeights(ordered.length, decay);
+  return ordered.map((model, i) => ({ model, weight: decayed[i]! }));
+}
+
+/** Checkpoints whose paths name a step (step-200, checkpoint-200) by it, for shells sort them by letters; others as given. */
+function byStep(members: readonly string[]): string[] {
+  const steps = members.map((path) => Number(/(?:step|checkpoint)-(\d+)/.exec(path)?.[1] ?? Number.NaN));
+  if (steps.some(Number.isNaN)) return [...members];
+  return members
+    .map((_, i) => i)
+    .sort((i, j) => steps[i]! - steps[j]!)
+    .map((i) => members[i]!);
+}
+
 /** Averages checkpoints into one model directory. Whatever is refused, nothing is written. */
 export async function averageCheckpoints({
   members: given,

@@ -1,9 +1,9 @@
 import { Command, Option } from "commander";
 import { UserError } from "../../base/errors.js";
+import type { Player, TournamentResult } from "../../eval/tournament.js";
 import { addEndpointFlags, type EndpointFlags, endpointOf } from "../chat-endpoint.js";
 import { printResult, withContext } from "../context.js";
 import { limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
-import type { Player, TournamentResult } from "../tournament.js";
 import { realNumber, repeated, wholeNumber } from "../values.js";
 
 interface EloFlags extends EndpointFlags, Omit<ModelFlags, "model"> {
@@ -50,7 +50,7 @@ export const eloCommand = () =>
         throw new UserError("a tournament needs two policies or more: give --model twice");
       const twice = players.find(({ name }, i) => players.findIndex((other) => other.name === name) < i);
       if (twice) throw new UserError(`two policies are called "${twice.name}"; write --model name=dir`);
-      const { runTournament, tournamentJson } = await import("../tournament.js");
+      const { runTournament, tournamentJson } = await import("../../eval/tournament.js");
       const { engine, chatTemplate } = modelChoice({ ...flags, model: "" });
       const result = await withContext(flags, (context) =>
         runTournament(

@@ -151,7 +151,7 @@ const testCommand = () =>
     .action(async (name: string, flags: TestFlags) => {
       const [{ namedRubric }, { testRubric }] = await Promise.all([
         import("../rubric-files.js"),
-        import("../rubric-anchors.js"),
+        import("../../eval/rubric-anchors.js"),
       ]);
       const { rubric, task } = await namedRubric(name, flags);
       const { anchors, scoring, log } = flags;

@@ -1,7 +1,6 @@
 // Flags that the subcommands of `warm` share.
 
 import { type Command, Option } from "commander";
-import type { RunContext } from "../../run/context.js";
 import type { ContextFlags } from "../context.js";
 import type { ModelChoice } from "../inference.js";
 import { type ModelFlags, modelChoice } from "../model-flags.js";
@@ -35,14 +34,4 @@ export function snakeKeys(value: unknown): unknown {
       snakeKeys(entry),
     ]),
   );
-}
-
-/** Shows parts of a whole as percent; begins with the first call. */
-export function percentOf(reporter: RunContext["reporter"], label: string) {
-  let begun = false;
-  return (done: number, total: number): void => {
-    if (!begun) reporter.begin(label, 100);
-    begun = true;
-    reporter.step(Math.floor((100 * done) / total));
-  };
 }

@@ -2,24 +2,15 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { writeFileAtomic } from "../../base/atomic.js";
 import { UserError } from "../../base/errors.js";
-import { didYouMean } from "../../base/suggest.js";
 import { formatNumber, formatPercent } from "../../dashboard/numbers.js";
+import type { SplitSource } from "../../eval/reward-models/pair-scorer.js";
 import { connectionSentences } from "../../reward/diagnostics/connectivity.js";
-import type { DeltaGeometry } from "../../reward/diagnostics/deltas.js";
-import { type Inspection, meanAccuracy } from "../../reward/diagnostics/inspect.js";
+import { type InspectionReport, meanAccuracy } from "../../reward/diagnostics/inspect.js";
 import type { RunContext } from "../../run/context.js";
 import { printResult, withContext } from "../context.js";
 import { limitOf } from "../model-flags.js";
 import { repeated, wholeNumber } from "../values.js";
-import {
-  addEngineFlags,
-  addOutputFlags,
-  choiceOf,
-  type EngineFlags,
-  percentOf,
-  snakeKeys,
-} from "./warm-flags.js";
-import type { SplitSource } from "./warm-scoring.js";
+import { addEngineFlags, addOutputFlags, choiceOf, type EngineFlags, snakeKeys } from "./warm-flags.js";
 
 interface InspectFlags extends EngineFlags {
   data: string;
@@ -31,10 +22,6 @@ interface InspectFlags extends EngineFlags {
   flipped: string;
   seed: string;
   out?: string;
-}
-
-export interface InspectionReport extends Inspection {
-  deltas?: DeltaGeometry[];
 }
 
 export const inspectCommand = () => {
@@ -77,7 +64,7 @@ export const inspectCommand = () => {
       const report = await withContext(flags, (context) => inspect(members, flags, context));
       const files: string[] = [];
       if (flags.out !== undefined) {
-        const { inspectionPage } = await import("./warm-page.js");
+        const { inspectionPage } = await import("../../dashboard/inspection-page.js");
         files.push(join(flags.out, "inspect.json"), join(flags.out, "inspect.html"));
         await writeFileAtomic(files[0]!, `${JSON.stringify(snakeKeys(report), null, 2)}\n`);
         await writeFileAtomic(files[1]!, inspectionPage(report));
@@ -92,80 +79,29 @@ async function inspect(
   context: RunContext,
 ): Promise<InspectionReport> {
   if (members.length < 2) throw new UserError("name at least two members to inspect");
-  const { init = [] } = flags;
+  const { init = [], select, flipped } = flags;
   if (init.length > 1 && init.length !== members.length)
     throw new UserError(
       `--init is given ${init.length} times for ${members.length} members; give it once, or once for each`,
     );
   const paths = pathsOf(flags, members.length);
-  const [
-    { MemberSet },
-    { editPairs, loadSplits, PairScorer },
-    { openCodec, openRewardModel },
-    { inspectMembers },
-    { deltaGeometry },
-  ] = await Promise.all([
-    import("../../reward/member-set.js"),
-    import("./warm-scoring.js"),
-    import("../../train/models.js"),
-    import("../../reward/diagnostics/inspect.js"),
-    import("../../reward/diagnostics/deltas.js"),
-  ]);
-  const { reporter } = context;
-  const set = await MemberSet.open(members.map((dir) => ({ dir })));
-  try {
-    const choice = choiceOf(members[0]!, flags);
-    const options = { limit: limitOf(flags), flippedColumn: flags.flipped };
-    const splits = await loadSplits(
-      await openCodec(choice.model, choice),
-      sourcesOf(flags),
-      options,
-      context,
-    );
-    const select = selection(splits, flags.select);
-    let deltas: DeltaGeometry[] | undefined;
-    if (init.length > 0) {
-      const progress = percentOf(reporter, "weight deltas, percent");
-      deltas = await deltaGeometry(set, { init, onProgress: progress });
-      reporter.end();
-    }
-    const model = await openRewardModel(choice.model, { engine: choice.engine, frozen: true });
-    const seed = wholeNumber(flags.seed, "--seed");
-    const pairs = splits.map((split) => split.pairs);
-    const scorer = new PairScorer(model, pairs, context);
-    const edited = new PairScorer(
-      model,
-      pairs.map((of) => editPairs(of, seed)),
-      context,
-    );
-    try {
-      let scored = 0;
-      let expected = members.length;
-      const onSequences = (sequences: number) => reporter.step(scored * scorer.sequences + sequences);
-      reporter.begin("scoring, sequences", expected * scorer.sequences);
-      const result = await inspectMembers({
-        members,
-        splits,
-        select,
-        paths,
-        seed,
-        score: (weights) => scorer.scoreAverage(set, weights, onSequences),
-        scoreEdited: (weights) => edited.scoreAverage(set, weights, onSequences),
-        onProgress: (done, total) => {
-          scored = done;
-          if (total === expected) return;
-          expected = total;
-          reporter.begin("scoring averages, sequences", total * scorer.sequences, done * scorer.sequences);
-        },
-      });
-      reporter.end();
-      return { ...result, ...(deltas && { deltas }) };
-    } finally {
-      scorer.dispose();
-    }
-  } finally {
-    await set.close();
-  }
+  const { inspectRewardModels } = await import("../../eval/reward-models/inspect.js");
+  const { engine, chatTemplate } = choiceOf(members[0]!, flags);
+  return inspectRewardModels(
+    {
+      members,
+      sources: sourcesOf(flags),
+      flippedColumn: flipped,
+      limit: limitOf(flags),
+      select,
+      paths,
+      init,
+      seed: wholeNumber(flags.seed, "--seed"),
+      engine,
+      chatTemplate,
+    },
+    context,
+  );
 }
 
 /** The pairs of members that the flags name, counted from 0. */
@@ -194,27 +130,11 @@ function sourcesOf({ data, split = [] }: InspectFlags): SplitSource[] {
   return [{ name: "held-out", data }, ...named];
 }
 
-function selection(
-  splits: readonly { name: string; corrupted: boolean }[],
-  wanted: string | undefined,
-): number {
-  const clean = splits.filter(({ corrupted }) => !corrupted).map(({ name }) => name);
-  if (clean.length === 0)
-    throw new UserError(
-      "every label is marked as wrong, so nothing can rank the members; add a split of clean pairs",
-    );
-  if (wanted !== undefined && !clean.includes(wanted))
-    throw new UserError(
-      `--select ${wanted}: there is no clean split of that name${didYouMean(wanted, clean)}; there are ${clean.join(", ")}`,
-    );
-  return splits.findIndex(({ name }) => name === (wanted ?? clean[0]));
-}
-
 const percent = formatPercent;
 const points = (x: number): string => `${x > 0 ? "+" : ""}${formatNumber(100 * x, 2)}`;
 
 /** The findings in a few sentences. */
-export function describe({
+function describe({
   splits,
   members,
   average,

@@ -1,5 +1,6 @@
-// Win rates of one policy over others by the true reward: the same prompts, ties one half, four ways of
-// choosing which checkpoints meet (WARM, 2401.12187, section 5.2, chose by hand). The unit of the interval is the seed, then the opponent, then the prompt.
+// Win rates of one policy over others by the true reward: the same prompts, ties one half, four ways of choosing which
+// checkpoints meet (WARM, 2401.12187, section 5.2, chose by hand). The unit of the interval is the seed, then the
+// opponent, then the prompt.
 
 import { RandomStream } from "../../base/random.js";
 import { type BootstrapInterval, hierarchicalBootstrap, mean } from "../../base/statistics.js";

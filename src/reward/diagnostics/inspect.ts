@@ -4,6 +4,7 @@
 import { RandomStream } from "../../base/random.js";
 import { type BootstrapInterval, type Interval, mean, pairedBootstrap } from "../../base/statistics.js";
 import { type Gain, gainOf, type Path, pathOf, pathSteps, resamples } from "./connectivity.js";
+import type { DeltaGeometry } from "./deltas.js";
 import { type Disagreement, disagreementOf, firstOrderGap } from "./disagreement.js";
 import { bestFirst, uniformOver } from "./orders.js";
 import {
@@ -109,6 +110,11 @@ export interface Inspection {
   curves: { order: Order; ranking: number[]; splits: { split: string; points: CurvePoint[] }[] }[];
   /** Accuracy of the average less that of the average of all the others, for every member. */
   leaveOneOut: { member: number; splits: ({ split: string } & BootstrapInterval)[] }[];
+}
+
+export interface InspectionReport extends Inspection {
+  /** Where the initial weights are known: of all weights, then of parts of them. */
+  deltas?: DeltaGeometry[];
 }
 
 /** Scores every average once, however many figures need it. */

@@ -1,4 +1,4 @@
-// Preference pairs as splits, and reward models that score them: the part of `warm` that needs the engine.
+// Preference pairs as splits, and reward models that score them.
 
 import { UserError } from "../../base/errors.js";
 import { RandomStream } from "../../base/random.js";

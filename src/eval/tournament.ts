@@ -8,23 +8,17 @@ import { UserError } from "../base/errors.js";
 import { hash32, mix32 } from "../base/random.js";
 import type { Interval } from "../base/statistics.js";
 import { loadPrompts, type PromptRow } from "../data/index.js";
-import { pooledMean } from "../eval/estimate.js";
-import { answersTo, type Sampling } from "../eval/generate.js";
-import {
-  creditOf,
-  type Preference,
-  pairwiseMessages,
-  pairwiseVersion,
-  preferenceIn,
-} from "../eval/pairwise.js";
-import { withoutThoughts } from "../eval/prompts.js";
-import { RowLog, weightsOf } from "../eval/row-log.js";
 import { openServer, type ServerModel } from "../llm/models.js";
 import { endsRun } from "../llm/types.js";
 import { eloRatings, type Match } from "../mpo/elo.js";
 import type { EngineRecipe } from "../recipe/recipe.js";
 import { InterruptedError, type RunContext } from "../run/context.js";
 import { openPolicy } from "../train/models.js";
+import { pooledMean } from "./estimate.js";
+import { answersTo, type Sampling } from "./generate.js";
+import { creditOf, type Preference, pairwiseMessages, pairwiseVersion, preferenceIn } from "./pairwise.js";
+import { withoutThoughts } from "./prompts.js";
+import { RowLog, weightsOf } from "./row-log.js";
 
 export interface Player {
   name: string;

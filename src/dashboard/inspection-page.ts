@@ -1,11 +1,10 @@
 // The page of `warm inspect`: from what came out to why.
 
-import { mean } from "../../base/statistics.js";
-import { formatNumber, formatPercent } from "../../dashboard/numbers.js";
-import { type Bar, type Cell, renderReport, type Section, type Series } from "../../dashboard/report.js";
-import { connectionSentences } from "../../reward/diagnostics/connectivity.js";
-import { type Arm, meanAccuracy } from "../../reward/diagnostics/inspect.js";
-import type { InspectionReport } from "./warm-inspect.js";
+import { mean } from "../base/statistics.js";
+import { connectionSentences } from "../reward/diagnostics/connectivity.js";
+import { type Arm, type InspectionReport, meanAccuracy } from "../reward/diagnostics/inspect.js";
+import { formatNumber, formatPercent } from "./numbers.js";
+import { type Bar, type Cell, renderReport, type Section, type Series } from "./report.js";
 
 const percentCell = (value: number, interval?: readonly [number, number]): Cell => ({
   value,
