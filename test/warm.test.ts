@@ -47,7 +47,7 @@ async function accuracyOf(model: string, data: string): Promise<number> {
   const engine = await LocalScalarModel.load(model, { frozen: true });
   const scores = async (side: "chosen" | "rejected") =>
     engine.values(
-      rows.map((row) => codec.sequence(row.prompt, row[side]).tokens),
+      rows.map((row) => codec.scored(row.prompt, row[side])),
       "last",
     );
   const [chosen, rejected] = [await scores("chosen"), await scores("rejected")];

@@ -1,5 +1,7 @@
 // Numbers as people read them.
 
+import { percent } from "../base/percent.js";
+
 /** About `digits` significant digits, a real minus sign, thousands in groups; `pad` keeps trailing zeros. */
 export function formatNumber(value: number, digits = 3, pad = false): string {
   if (!Number.isFinite(value)) return String(value);
@@ -18,9 +20,9 @@ export function formatNumber(value: number, digits = 3, pad = false): string {
   return `${value < 0 ? "−" : ""}${grouped}${fraction ? `.${fraction}` : ""}`;
 }
 
-/** 0.6234 as 62.3 %. */
+/** 0.6234 as 62.3 %, with a thin space and a real minus sign. */
 export const formatPercent = (share: number, decimals = 1) =>
-  `${(100 * share).toFixed(decimals).replace("-", "−")}\u2009%`;
+  percent(share, decimals).replace("-", "−").replace(" ", "\u2009");
 
 export type NumberFormat = "number" | "percent";
 

@@ -3,6 +3,7 @@
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { z } from "zod";
+import { camelCase, snakeCase } from "../base/case.js";
 import { UserError } from "../base/errors.js";
 import { within } from "../base/requests.js";
 import { didYouMean } from "../base/suggest.js";
@@ -61,9 +62,6 @@ const moduleOptions = z.strictObject({
   /** For one answer; a judge that takes longer has failed. */
   timeoutSeconds: z.number().positive().default(60),
 });
-
-const camelCase = (key: string) => key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-const snakeCase = (key: string) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** Checks the options of judge `label`, given in snake case; the first mistake becomes a UserError. */
 function parseOptions<S extends z.ZodObject>(

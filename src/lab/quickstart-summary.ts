@@ -1,5 +1,6 @@
 // The quickstart's result in short: lines for a person, an object for a script.
 
+import { percent } from "../base/percent.js";
 import type { Interval } from "../base/statistics.js";
 import type { PolicyOutcome, QuickstartResult } from "./quickstart.js";
 
@@ -41,7 +42,7 @@ export function summarise(result: QuickstartResult): { json: object; lines: stri
       line("CRPG + WARM + judges", result.touchstone),
       ...result.winRates.map(
         ({ ours, theirs, winRate: { estimate, low, high } }) =>
-          `${ours} against ${theirs}: wins ${(100 * estimate).toFixed(1)} % (${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)})`,
+          `${ours} against ${theirs}: wins ${percent(estimate)} (${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)})`,
       ),
       `report: ${result.report}`,
     ],

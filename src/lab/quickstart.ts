@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
 import { writeFileAtomic } from "../base/atomic.js";
 import { makeDirectory } from "../base/files.js";
+import { percent } from "../base/percent.js";
 import type { Interval } from "../base/statistics.js";
 import { tInterval } from "../base/statistics.js";
 import { parseRecipe, type Verb } from "../recipe/recipe.js";
@@ -174,8 +175,6 @@ export async function runQuickstart(options: QuickstartOptions): Promise<Quickst
   await writeFileAtomic(report, quickstartReport(result, recipes));
   return { ...result, report };
 }
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 const resolve = <V extends Verb>(verb: V, recipe: object) =>
   parseRecipe(verb, stringify(recipe), `${verb}.yaml`);

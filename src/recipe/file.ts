@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, resolve } from "node:path";
 import { stringify } from "yaml";
+import { camelCase, type Depth, renameKeys, snakeCase } from "../base/case.js";
 import { UserError } from "../base/errors.js";
 import { readText } from "../base/files.js";
 import { parseYaml, readYaml } from "../base/yaml.js";
@@ -54,23 +55,11 @@ export type CamelKeys<T> = T extends readonly (infer Item)[]
       }
     : T;
 
-function mapKeys(value: unknown, rename: (key: string) => string, keepKeys = false): unknown {
-  if (Array.isArray(value)) return value.map((item) => mapKeys(item, rename));
-  if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).map(([key, entry]) => [
-    keepKeys ? key : rename(key),
-    OPAQUE.has(key) && !keepKeys ? entry : mapKeys(entry, rename, NAMED.has(key)),
-  ]);
-  return Object.fromEntries(entries);
-}
+const depthOf = (key: string): Depth => (OPAQUE.has(key) ? "none" : NAMED.has(key) ? "below" : "all");
 
-export const camelKeys = <T>(value: T) =>
-  mapKeys(value, (key) =>
-    key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
-  ) as CamelKeys<T>;
+export const camelKeys = <T>(value: T) => renameKeys(value, camelCase, depthOf) as CamelKeys<T>;
 
-const snakeKeys = (value: unknown) =>
-  mapKeys(value, (key) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+const snakeKeys = (value: unknown) => renameKeys(value, snakeCase, depthOf);
 
 /** A resolved recipe as YAML, in snake_case. */
 export const writeDocument = (recipe: object, { sortMapEntries = false } = {}) =>

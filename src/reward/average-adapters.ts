@@ -4,6 +4,7 @@
 
 import { resolve } from "node:path";
 import { UserError } from "../base/errors.js";
+import { percent } from "../base/percent.js";
 import {
   type Adapter,
   type LoraPair,
@@ -30,7 +31,7 @@ export interface AdapterDifference {
 
 /** The difference for a person. */
 export const differenceSentence = ({ relative, worst }: AdapterDifference): string =>
-  `the mean of A times the mean of B is ${(100 * relative).toFixed(2)} % away from the mean of the products B A, which averaging merged weights gives (most in ${worst.target}: ${(100 * worst.relative).toFixed(2)} %)`;
+  `the mean of A times the mean of B is ${percent(relative, 2)} away from the mean of the products B A, which averaging merged weights gives (most in ${worst.target}: ${percent(worst.relative, 2)})`;
 
 /** Averages adapters on one base into an adapter directory, and tells how far it is from the average of the merged weights. */
 export async function averageAdapters({ members, out }: AdapterAverageOptions): Promise<AdapterDifference> {

@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { UserError } from "../../base/errors.js";
+import { percent } from "../../base/percent.js";
 import type { Player, TournamentResult } from "../../eval/tournament.js";
 import { addEndpointFlags, type EndpointFlags, endpointOf } from "../chat-endpoint.js";
 import { printResult, withContext } from "../context.js";
@@ -78,8 +79,6 @@ function playerOf(text: string): Player {
   const [, name, model] = /^([^=/\\]+)=(.+)$/.exec(text) ?? [];
   return name === undefined ? { name: text, model: text } : { name, model: model! };
 }
-
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 function linesOf({
   standings,

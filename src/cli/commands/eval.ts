@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { UserError } from "../../base/errors.js";
+import { percent } from "../../base/percent.js";
 import type { EvalResult } from "../../eval/run.js";
 import type { Metric, TaskResult } from "../../eval/summary.js";
 import type { Comparator, WinRateResult } from "../../eval/win-rate.js";
@@ -168,8 +169,6 @@ function comparatorOf(flags: EvalFlags): Comparator {
     `--by must be reward:DIR or judge:URL${flags.by === undefined ? "" : `, not "${flags.by}"`}`,
   );
 }
-
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 const withInterval = ({ estimate, low, high }: Pick<Metric, "estimate" | "low" | "high">) =>
   Number.isNaN(estimate)

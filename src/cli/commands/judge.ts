@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { UserError } from "../../base/errors.js";
+import { percent } from "../../base/percent.js";
 import type { Agreement, Share } from "../../judges/agreement.js";
 import { printResult } from "../context.js";
 import { limitOf } from "../model-flags.js";
@@ -93,8 +94,6 @@ export const judgeCommand = () =>
 
 const boundOf = (text: string | undefined, flag: string): number | undefined =>
   text === undefined ? undefined : realNumber(text, flag, { max: 1 });
-
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 function brokenBounds(
   bounds: { feasible: number | undefined; failed: number | undefined },

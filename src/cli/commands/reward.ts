@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { percent } from "../../base/percent.js";
 import { trainingCommand } from "../training.js";
 import { wholeNumber } from "../values.js";
 
@@ -20,7 +21,7 @@ export function rewardCommand() {
     },
     report: ({ members }, { outputDir }) => [
       ...members.map(({ model, accuracy }) =>
-        accuracy === undefined ? model : `${model}: accuracy ${(100 * accuracy).toFixed(1)} %`,
+        accuracy === undefined ? model : `${model}: accuracy ${percent(accuracy)}`,
       ),
       ...(members.length > 1
         ? [

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { percent } from "../../base/percent.js";
 import type { Interval } from "../../base/statistics.js";
 import type { AnchorReport } from "../../mpo/anchors.js";
 import { addEndpointFlags, type EndpointFlags, endpointOf } from "../chat-endpoint.js";
@@ -173,7 +174,6 @@ const testCommand = () =>
       printResult(asJson(report), asLines(report), flags);
     });
 
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 const share = ({ estimate, low, high }: Interval) =>
   Number.isNaN(estimate) ? "there are none" : `${percent(estimate)} (${percent(low)} to ${percent(high)})`;
 

@@ -77,7 +77,7 @@ export const averageCommand = () => {
         flags.asAdapters ? averageAsAdapters(merge, flags.out) : average(merge, flags, context),
       );
       const { lines, ...facts } = result;
-      printResult(snakeKeys(facts) as object, lines, flags);
+      printResult(snakeKeys(facts), lines, flags);
     });
 };
 

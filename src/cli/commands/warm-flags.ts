@@ -1,6 +1,7 @@
 // Flags that the subcommands of `warm` share.
 
 import { type Command, Option } from "commander";
+import { renameKeys, snakeCase } from "../../base/case.js";
 import type { ContextFlags } from "../context.js";
 import type { ModelChoice } from "../inference.js";
 import { type ModelFlags, modelChoice } from "../model-flags.js";
@@ -25,13 +26,4 @@ export const addOutputFlags = (command: Command): Command =>
 export const choiceOf = (model: string, flags: EngineFlags): ModelChoice => modelChoice({ ...flags, model });
 
 /** Keys as files have them. Strings, such as the names of splits, are values here and stay as they are. */
-export function snakeKeys(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(snakeKeys);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, entry]) => [
-      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      snakeKeys(entry),
-    ]),
-  );
-}
+export const snakeKeys = (value: object) => renameKeys(value, snakeCase) as object;

@@ -69,7 +69,7 @@ export const inspectCommand = () => {
         await writeFileAtomic(files[0]!, `${JSON.stringify(snakeKeys(report), null, 2)}\n`);
         await writeFileAtomic(files[1]!, inspectionPage(report));
       }
-      printResult(snakeKeys(report) as object, [...describe(report), ...files], flags);
+      printResult(snakeKeys(report), [...describe(report), ...files], flags);
     });
 };
 

@@ -1,5 +1,6 @@
 // The page and the lines of `reproduce cgpo`.
 
+import { percent } from "../../base/percent.js";
 import type { Cell, LineChartSection, NumberCell, Report, Section } from "../../dashboard/report.js";
 import { cell, chartPoints, claimLines, claimsTable, type Figure } from "../reproduce/figures.js";
 import { type Analysis, analyse, benchmarks, type Curve, type Results } from "./analysis.js";
@@ -79,7 +80,7 @@ function highlights({ runs }: Analysis) {
   return (["warmup", "ppo", "crpg", "crraft", "codpo"] as const).map((run) => ({
     label: `${titles[run]}: true reward, mean of tasks`,
     value: runs[run].overall.trueReward.value.toFixed(3),
-    detail: `violations ${(100 * runs[run].overall.violationRate.value).toFixed(1)} %`,
+    detail: `violations ${percent(runs[run].overall.violationRate.value)}`,
     tone:
       run === "warmup"
         ? ("neutral" as const)

@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { stringify } from "yaml";
 import { writeFileAtomic } from "../../base/atomic.js";
+import { snakeCase } from "../../base/case.js";
 import { parseRecipe, type Verb } from "../../recipe/recipe.js";
 import { InterruptedError, type RunContext, silent } from "../../run/context.js";
 import { type Metrics, readJsonl } from "../../run/metrics.js";
@@ -244,8 +245,7 @@ const meanKeys = [
   "unifiedRewardDeviation",
 ] as const satisfies readonly (keyof TaskMeans)[];
 
-const metricName = (task: TaskName, key: string) =>
-  `lab/${task}/${key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`;
+const metricName = (task: TaskName, key: string) => `lab/${task}/${snakeCase(key)}`;
 
 /** Task means as metrics; `lab/` marks what training never sees. */
 function curveMetrics(means: Record<TaskName, TaskMeans>): Metrics {

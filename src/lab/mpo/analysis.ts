@@ -1,5 +1,6 @@
 // From the results of all seeds to figures: means with 95 % Student intervals over seeds, and the claims.
 
+import { percent } from "../../base/percent.js";
 import { RandomStream } from "../../base/random.js";
 import { hierarchicalBootstrap, mean } from "../../base/statistics.js";
 import { diffRubrics } from "../../mpo/diff.js";
@@ -215,15 +216,13 @@ function closedClaim(results: Results): Claim {
         const found = closings(runs[run]).sort((a, b) => a.version - b.version);
         const told = found.map(
           ({ hack, peak, final, version }) =>
-            `${hack} ${percent(peak)} to ${percent(final)} (version ${version})`,
+            `${hack} ${percent(peak, 0)} to ${percent(final, 0)} (version ${version})`,
         );
         return `seed ${seed}, ${titles[run]}: ${told.join(", ") || "none"}`;
       }),
     ),
   };
 }
-
-const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 
 /** Mean over the swaps of a run; 0 where there was none. */
 function meanDip(run: RunResult): number {

@@ -1,5 +1,6 @@
 // The page and the lines of `reproduce mpo`.
 
+import { percent } from "../../base/percent.js";
 import { mean } from "../../base/statistics.js";
 import type { Cell, LineChartSection, Report, Section } from "../../dashboard/report.js";
 import { diffRubrics, renderChange } from "../../mpo/diff.js";
@@ -92,7 +93,7 @@ function highlights({ start, runs }: Analysis) {
       [fixed, mpo].map((run) => ({
         label: titles[run],
         value: runs[run].trueReward.value.toFixed(3),
-        detail: `by the flawed rubric ${(100 * runs[run].proxy.value).toFixed(0)} %`,
+        detail: `by the flawed rubric ${percent(runs[run].proxy.value, 0)}`,
         tone: low(runs[run].trueReward) > start.trueReward.value ? ("good" as const) : ("bad" as const),
       })),
     ),
@@ -257,7 +258,7 @@ function sections({ start, runs, claims, curves }: Analysis, results: Results): 
             text: measured.answers[i]!,
             facts: [
               ["true", measured.trueReward[i]!.toFixed(2)],
-              ["flawed rubric", percent(measured.proxy[i]!)],
+              ["flawed rubric", rounded(measured.proxy[i]!)],
             ] as [string, string][],
           }),
         ),
@@ -269,7 +270,7 @@ function sections({ start, runs, claims, curves }: Analysis, results: Results): 
   ];
 }
 
-const percent = (share: number | null) => (share === null ? "-" : `${(100 * share).toFixed(0)} %`);
+const rounded = (share: number | null) => (share === null ? "-" : percent(share, 0));
 
 /** Every version with its reason; after the first, what changed. */
 function history(versions: readonly Version[]): string {

@@ -1,5 +1,6 @@
 // From the seeds' results to the figures, intervals and verdicts of the report.
 
+import { percent } from "../../base/percent.js";
 import {
   fitBestOfNLaw,
   fitReinforcementLaw,
@@ -131,8 +132,8 @@ const show = ({ estimate, low, high }: Interval, digits = 3): string =>
   `${signed(estimate, digits)} [${signed(low, digits)}, ${signed(high, digits)}]`;
 const signed = (x: number, digits: number): string =>
   Number.isFinite(x) ? `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(digits)}` : x < 0 ? "−∞" : "+∞";
-const percent = ({ estimate, low, high }: Interval): string =>
-  `${(100 * estimate).toFixed(1)} % [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
+const percentWithin = ({ estimate, low, high }: Interval): string =>
+  `${percent(estimate)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
 
 const overColumns = <T>(compute: (column: Column) => T): Record<Column, T> =>
   Object.fromEntries(columns.map((column) => [column, compute(column)])) as Record<Column, T>;
@@ -249,14 +250,14 @@ export function findingsOf(
       id: "d",
       title: `wins under RL, alpha ${alpha}`,
       claim: `Under RL at equal steps (step ${finalStep}, alpha ${alpha}) the WARM ${m} policy wins against single-member policies more than half of the time, interval above 50 % (the paper: 79.4 %)`,
-      evidence: percent(result),
+      evidence: percentWithin(result),
       reproduced: result.low > 0.5,
     })),
     ...ensembleWins.map(({ alpha, result }) => ({
       id: "e",
       title: `as good as the ensemble, alpha ${alpha}`,
       claim: `The WARM ${m} policy is not seen to be worse than the ENS ${m} policy (step ${finalStep}, alpha ${alpha}) at about 1/${m} of its scoring cost`,
-      evidence: `win rate ${percent(result)}; scoring with the ensemble costs ${costs.scoreRatio.estimate.toFixed(2)} times the average, an RL step ${costs.stepRatio.estimate.toFixed(2)} times`,
+      evidence: `win rate ${percentWithin(result)}; scoring with the ensemble costs ${costs.scoreRatio.estimate.toFixed(2)} times the average, an RL step ${costs.stepRatio.estimate.toFixed(2)} times`,
       reproduced: result.high >= 0.5 && costs.scoreRatio.estimate > 0.8 * m,
     })),
   ];

@@ -1,5 +1,6 @@
 // The page of `reproduce warm`, in the order of the paper's figures.
 
+import { percent } from "../../base/percent.js";
 import type { Interval } from "../../base/statistics.js";
 import type { Cell, Point, Report, Section, Series } from "../../dashboard/report.js";
 import { goldSelector } from "./best-of-n.js";
@@ -19,7 +20,7 @@ const cell = (interval: Interval, format: "number" | "percent" = "number"): Cell
   ...(hasEnds(interval) && { interval: [interval.low, interval.high] as const }),
 });
 
-const percent = (interval: Interval): Cell => cell(interval, "percent");
+const percentCell = (interval: Interval): Cell => cell(interval, "percent");
 
 const point = (x: number, y: Interval): Point => ({
   x,
@@ -66,7 +67,7 @@ export function warmReport(findings: Findings, settings: WarmSettings): Report {
           ? [
               {
                 label: `WARM ${settings.main} over single, alpha ${win.alpha}`,
-                value: `${(100 * win.result.estimate).toFixed(1)} %`,
+                value: percent(win.result.estimate),
                 detail: `the paper: ${100 * paperWinRate} %`,
               },
             ]
@@ -226,12 +227,11 @@ function controlsSection({ controls }: Findings): Section {
     columns: ["two members from", "OOD accuracy of the ends", "of the midpoint", "of the two rewards' mean"],
     rows: controls.map(({ name, path }) => {
       const [a, middle, b] = path as [(typeof path)[0], (typeof path)[0], (typeof path)[0]];
-      const show = (x: number) => `${(100 * x).toFixed(1)} %`;
       return [
         name,
-        `${show(a.average.ood)}, ${show(b.average.ood)}`,
-        show(middle.average.ood),
-        show(middle.ensemble.ood),
+        `${percent(a.average.ood)}, ${percent(b.average.ood)}`,
+        percent(middle.average.ood),
+        percent(middle.ensemble.ood),
       ];
     }),
     note: "One pair each, on preference data of their own.",
@@ -305,7 +305,7 @@ function bestOfNSections({ bestOfN, bestOfNGain, bestOfNWins }: Findings, settin
       kind: "table",
       title: `Win rates at n = ${n}`,
       columns: ["", "against", "win rate"],
-      rows: bestOfNWins.map(({ ours, theirs, result }) => [ours, theirs, percent(result)]),
+      rows: bestOfNWins.map(({ ours, theirs, result }) => [ours, theirs, percentCell(result)]),
       note: "By the true reward, ties one half; hierarchical bootstrap over seed, opponent, prompt.",
     },
   ];
@@ -398,7 +398,7 @@ function winSection({ wins }: Findings): Section {
       theirs,
       String(alpha),
       definition,
-      percent(result),
+      percentCell(result),
       theirs === "single" && definition.startsWith("(iv)") ? "79.4 %" : null,
       result.seeds,
     ]),
