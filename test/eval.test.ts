@@ -348,16 +348,24 @@ describe("eval --against", () => {
   it("counts what the judge does not answer apart, and a restart asks only that again", async () => {
     const out = workshop.path("duel-judge");
     let isUp = false;
-    const server = await serve((_, count) => (isUp || count <= 2 ? "T" : { status: 401 }));
+    const server = await serve(({ messages }) =>
+      isUp || messages.at(-1)!.content.includes("One?") ? "T" : { status: 401 },
+    );
     const by = ["--by", `judge:${server.baseUrl}`, "--judge-model", "j", "--out", out];
     const down = JSON.parse((await duel(...by)).out);
-    expect(down.comparisons + down.failed).toBe(4);
-    expect(down.failed).toBeGreaterThanOrEqual(3);
+    expect(down).toMatchObject({ comparisons: 1, failed: 3 });
     isUp = true;
     const before = server.bodies.length;
     const up = JSON.parse((await duel(...by)).out);
     expect(up).toMatchObject({ comparisons: 4, failed: 0, estimate: 0.5 });
     expect(server.bodies.length - before).toBe(6);
+  });
+
+  it("without any verdict there is no win rate, and the exit code says so", async () => {
+    const server = await serve(() => ({ status: 401 }));
+    const { code, out, err } = await duel("--by", `judge:${server.baseUrl}`, "--judge-model", "j");
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toContain("none of 4 comparisons could be decided, so there is no win rate: ");
   });
 });
 

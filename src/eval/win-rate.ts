@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { writeFileAtomic } from "../base/atomic.js";
+import { UserError } from "../base/errors.js";
 import { hash32, mix32 } from "../base/random.js";
 import { type Interval, mean } from "../base/statistics.js";
 import { loadPrompts, type PromptRow } from "../data/index.js";
@@ -106,6 +107,10 @@ export async function runWinRate(request: WinRateRequest, context: RunContext): 
         ? await byReward(pairs, request.by.reward, request)
         : await byJudge(pairs, request.by.judge, request, context);
     const result = summarise(pairs, outcomes, rows.length, request);
+    if (result.comparisons === 0)
+      throw new UserError(
+        `none of ${pairs.length} comparisons could be decided, so there is no win rate: ${result.failure}`,
+      );
     if (request.out !== undefined) await writeResult(request.out, pairs, outcomes, result);
     return result;
   } finally {
@@ -293,7 +298,9 @@ function summarise(
       },
     }),
     ...(verdicts.length > 0 && {
-      firstPlace: chosen.filter((verdict) => verdict === "A").length / chosen.length,
+      // Where all are ties the place mattered to none.
+      firstPlace:
+        chosen.length === 0 ? 0.5 : chosen.filter((verdict) => verdict === "A").length / chosen.length,
       // The same letter in both orders is the other reply.
       inconsistent: verdicts.filter(([a, b]) => a === b && a !== "tie").length / verdicts.length,
     }),
