@@ -76,7 +76,7 @@ function keysOf(rows: readonly MetricsRow[]): string[] {
 
 const isHeadline = (metric: string) => Number.isFinite(rank(metric));
 
-export const pointsOf = (rows: readonly MetricsRow[], key: string): Point[] =>
+const pointsOf = (rows: readonly MetricsRow[], key: string): Point[] =>
   rows.flatMap((row) => (typeof row[key] === "number" ? [{ x: row.step, y: row[key] }] : []));
 
 /** The points' centred moving average, as wide as 5 % of the run. */

@@ -36,7 +36,7 @@ async function evaluationRows(source: string, limit: number | undefined): Promis
 }
 
 /** `gsm8k=test.jsonl`, any other label before the `=`, or a source alone. */
-export function parseTask(text: string): { label?: string; source: string } {
+function parseTask(text: string): { label?: string; source: string } {
   const [, label, source] = /^([\w.-]+)=(.+)$/.exec(text) ?? [];
   return label === undefined || existsSync(text) ? { source: text } : { label, source: source! };
 }

@@ -325,7 +325,7 @@ const diskError = (error: unknown, log: string) =>
   new LogError((explainDiskError(error, log) as Error).message, { cause: error });
 
 /** Identifies a request: everything that is sent, and the tag. */
-export function requestKey(request: ChatRequest): string {
+function requestKey(request: ChatRequest): string {
   const { model, messages, temperature = 0, seed, maxTokens, stop, json, labels, tag } = request;
   const turns = messages.map(({ role, content }) => [role, content]);
   const rest = [seed, maxTokens, stop, json, tag].map((part) => part ?? null);

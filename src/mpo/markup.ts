@@ -2,7 +2,7 @@
 // every control token of a chat template in it made harmless, so that it cannot close its block or open another.
 
 /** Names of the blocks in prompts and replies. */
-export const blockNames = [
+const blockNames = [
   "task",
   "instruction",
   "response",

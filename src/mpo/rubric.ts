@@ -58,7 +58,7 @@ export const countWords = (text: string): number => text.match(/\S+/g)?.length ?
  * One line of plain text. Tags and stop markers of the prompts are dropped, so that no rubric text can open or close a
  * block of a prompt, and so is markdown's emphasis.
  */
-export function plainLine(text: string): string {
+function plainLine(text: string): string {
   let line = text.normalize("NFC");
   // Dropping a tag may leave another one behind: "<it<item>em>".
   for (let before = ""; before !== line; ) {
@@ -198,7 +198,7 @@ export function dedupeItems(items: readonly RubricItem[]): RubricItem[] {
   });
 }
 
-export const itemWords = ({ name, description = "", levels }: RubricItem): number =>
+const itemWords = ({ name, description = "", levels }: RubricItem): number =>
   countWords([name, description, ...levels.map(({ text, example = "" }) => `${text} ${example}`)].join(" "));
 
 /** The first reason why these items are no rubric, or undefined. */

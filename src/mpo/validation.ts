@@ -78,7 +78,7 @@ function runs(text: string, length: number): Set<string> {
 }
 
 /** A run of words that the candidate took from a sample, or undefined. Wording of the task or of two prompts is no copy. */
-export function copiedRun(
+function copiedRun(
   { current, next, sampled, taskDescription }: Omit<Candidate, "flagged">,
   length: number,
 ): string | undefined {

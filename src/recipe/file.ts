@@ -62,8 +62,8 @@ export const camelKeys = <T>(value: T) => renameKeys(value, camelCase, depthOf) 
 const snakeKeys = (value: unknown) => renameKeys(value, snakeCase, depthOf);
 
 /** A resolved recipe as YAML, in snake_case. */
-export const writeDocument = (recipe: object, { sortMapEntries = false } = {}) =>
-  stringify(snakeKeys(recipe), { aliasDuplicateObjects: false, sortMapEntries });
+export const writeDocument = (recipe: object): string =>
+  stringify(snakeKeys(recipe), { aliasDuplicateObjects: false });
 
 // Paths --------------------------------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ export interface RecipeDocument {
 }
 
 /** `tasks[1].optimizer.kl_max` */
-export function showPath(path: Path): string {
+function showPath(path: Path): string {
   let text = "";
   for (const part of path)
     text += typeof part === "number" ? `[${part}]` : `${text === "" ? "" : "."}${String(part)}`;

@@ -1,7 +1,6 @@
 // Recipes: what a run is to do, as a person writes it (YAML, snake_case) and as the code reads it (typed, camelCase,
 // every default filled in).
 
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import {
   boolean,
@@ -634,8 +633,6 @@ export type MetaRewardRecipe = NonNullable<RubricRewardRecipe["meta"]>;
 export type EngineRecipe = AlignRecipe["engine"];
 export type PolicyRecipe = AlignRecipe["policy"];
 export type LoraRecipe = NonNullable<PolicyRecipe["lora"]>;
-export type DataSourceRecipe = TaskRecipe["prompts"];
-export type LlmEndpointRecipe = AlignRecipe["llm"][string];
 
 export interface LoadOptions {
   /** Values that win over the file's. */
@@ -679,13 +676,4 @@ export const tasksOf = (recipe: AlignRecipe | StagedRecipe): TaskRecipe[] =>
 /** The resolved recipe as YAML that `parseRecipe` reads back to the same recipe. */
 export function toYaml(recipe: object): string {
   return writeDocument(recipe);
-}
-
-/** Identifies a recipe: two runs with the same hash do the same work. Where the results go does not count. */
-export function recipeHash(recipe: Recipe): string {
-  const { outputDir: _, ...work } = recipe as Recipe & { outputDir?: string };
-  return createHash("sha256")
-    .update(writeDocument(work, { sortMapEntries: true }))
-    .digest("hex")
-    .slice(0, 16);
 }

@@ -49,7 +49,7 @@ function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return sum;
 }
 
-export function probeLoss(differences: readonly Float32Array[], omega: Float64Array, l2: number): number {
+function probeLoss(differences: readonly Float32Array[], omega: Float64Array, l2: number): number {
   let loss = 0;
   for (const difference of differences) {
     const margin = dot(omega, difference);

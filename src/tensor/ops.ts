@@ -171,7 +171,7 @@ export function reshape(a: Value, dims: readonly Dim[]): Value {
 }
 
 /** Gives `a` the shape that `reference` has at run time. */
-export function reshapeLike(a: Value, reference: Value): Value {
+function reshapeLike(a: Value, reference: Value): Value {
   const shape = single("shape", [reference], { dtype: "int64", dims: [reference.dims.length] });
   return single("reshape", [a, shape], { dtype: a.dtype, dims: reference.dims });
 }

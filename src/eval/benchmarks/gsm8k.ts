@@ -10,11 +10,10 @@ const row = z.object({
 });
 
 /** The number after the first `####`. */
-export const strictAnswer = (text: string) => /#### (-?[0-9.,]+)/.exec(text)?.[1];
+const strictAnswer = (text: string) => /#### (-?[0-9.,]+)/.exec(text)?.[1];
 
 /** The last thing that looks like a number. */
-export const flexibleAnswer = (text: string) =>
-  [...text.matchAll(/-?[$0-9.,]{2,}|-?[0-9]+/g)].at(-1)?.[0].trim();
+const flexibleAnswer = (text: string) => [...text.matchAll(/-?[$0-9.,]{2,}|-?[0-9]+/g)].at(-1)?.[0].trim();
 
 const normalised = (text: string) =>
   text

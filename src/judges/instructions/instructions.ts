@@ -55,7 +55,7 @@ function fromRequirements(column: unknown, key: string): Requirement[] {
 }
 
 /** The response, and what is left of it without its first line, its last line, both, and without asterisks. */
-export function looseVariants(response: string): string[] {
+function looseVariants(response: string): string[] {
   const lines = response.split("\n");
   const variants = [lines, lines.slice(1), lines.slice(0, -1), lines.slice(1, -1)].map((kept, i) =>
     i === 0 ? response : kept.join("\n").trim(),

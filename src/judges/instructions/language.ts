@@ -88,7 +88,7 @@ async function francOf(text: string, only: string[]): Promise<string> {
 }
 
 /** The ISO 639-1 code of the text's language; undefined when nothing can be told (no letters, say). */
-export async function languageOf(text: string): Promise<string | undefined> {
+async function languageOf(text: string): Promise<string | undefined> {
   if (/\p{Script=Devanagari}/u.test(text)) {
     return devanagari[await francOf(text, Object.keys(devanagari))];
   }

@@ -55,7 +55,7 @@ export function closings(run: RunResult): Closing[] {
 }
 
 /** Loopholes that were closed one after the other: closings by one version count once. */
-export const successiveClosings = (run: RunResult): number =>
+const successiveClosings = (run: RunResult): number =>
   new Set(closings(run).map(({ version }) => version)).size;
 
 export interface Swap {

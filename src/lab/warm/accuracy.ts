@@ -56,7 +56,7 @@ export function indexSplits(splits: Splits): SplitIndex {
 export type SplitAccuracy = Record<Split, number>;
 
 /** Share of the pairs in which the chosen answer has the higher reward, ties one half, by split. */
-export function splitAccuracy(rewards: Float64Array, { ranges }: SplitIndex): SplitAccuracy {
+function splitAccuracy(rewards: Float64Array, { ranges }: SplitIndex): SplitAccuracy {
   return mapRanges(ranges, (start, end) => pairAccuracy(rewards.subarray(start, end)));
 }
 

@@ -356,7 +356,7 @@ function bestOfNCurves(all: readonly WarmResult[]): Curve[] {
 }
 
 /** How the report names an RL arm: all single-model policies are one row. */
-export function policyName(arm: string): string {
+function policyName(arm: string): string {
   const [kind, count] = arm.split("-");
   return kind === "single" ? "single" : `${kind === "warm" ? "WARM" : "ENS"} ${count}`;
 }

@@ -17,7 +17,7 @@ import { drawBeta, drawPrompt, type KeysWorld, special, tokenNames, writeAnswer 
 import type { LanguageSettings, LmTraining } from "./settings.js";
 
 /** config.json of the policy: a Llama of two layers. */
-export function languageConfig({ vocabSize }: KeysWorld, { hidden, layers, heads }: LanguageSettings): Json {
+function languageConfig({ vocabSize }: KeysWorld, { hidden, layers, heads }: LanguageSettings): Json {
   return {
     architectures: ["LlamaForCausalLM"],
     model_type: "llama",
@@ -43,7 +43,7 @@ export function languageConfig({ vocabSize }: KeysWorld, { hidden, layers, heads
 }
 
 /** A word-level tokenizer: texts of the world are names of tokens with spaces between. */
-export async function writeWorldTokenizer(world: KeysWorld, dir: string): Promise<void> {
+async function writeWorldTokenizer(world: KeysWorld, dir: string): Promise<void> {
   const names = tokenNames(world);
   const isSpecial = (id: number) => Object.values(special).includes(id as 0);
   const tokenizer = {

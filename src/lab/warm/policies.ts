@@ -33,7 +33,7 @@ export interface PolicyRun {
 }
 
 /** The models whose mean reward an RL arm follows. */
-export function armModels(arm: RlArm, { diverse, warm }: Models): string[] {
+function armModels(arm: RlArm, { diverse, warm }: Models): string[] {
   const [kind, count] = [arm.split("-")[0], Number(arm.split("-")[1])];
   if (kind === "single") return [diverse[count - 1]!];
   return kind === "warm" ? [warm[count]!] : diverse.slice(0, count);

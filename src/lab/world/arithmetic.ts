@@ -8,7 +8,7 @@ import { bySkill, tuning } from "./tuning.js";
 
 type Operator = "plus" | "minus" | "times";
 
-export function calculate(a: number, operator: Operator, b: number): number {
+function calculate(a: number, operator: Operator, b: number): number {
   return operator === "plus" ? a + b : operator === "minus" ? a - b : a * b;
 }
 

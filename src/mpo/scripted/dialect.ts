@@ -18,7 +18,7 @@ export function wordsPerSentence(text: string): number {
 export const exclamationMarks = (text: string): number => text.split("!").length - 1;
 
 /** The terms that an instruction lists. */
-export function topicTerms(instruction: string): string[] {
+function topicTerms(instruction: string): string[] {
   const list = /topic terms:([^\n.]*)/i.exec(instruction)?.[1] ?? "";
   return list
     .split(",")

@@ -42,7 +42,7 @@ async function runStage(recipe: AlignRecipe, options: RecipeOptions, label: stri
 type RunStage<Context, Result> = (recipe: AlignRecipe, context: Context, label: string) => Promise<Result>;
 
 /** Runs the stages that are not finished yet. The last one's model is `final` in output_dir as well. */
-export async function runStages<Context extends RunContext>(
+async function runStages<Context extends RunContext>(
   recipe: StagedRecipe,
   context: Context,
   runStage: RunStage<Context, { model: string }>,

@@ -33,7 +33,7 @@ export const rewardFrom = (
 export const noReward: RewardSource = rewardFrom((responses) => new Float64Array(responses.length));
 
 /** A reward by the policy's own tokens. */
-export const rewardOfTokens = (reward: RewardFunction): RewardSource =>
+const rewardOfTokens = (reward: RewardFunction): RewardSource =>
   rewardFrom((responses) => reward(responses.map(({ tokens }) => tokens)));
 
 /** The reward of one reward model. */
