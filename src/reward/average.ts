@@ -84,58 +84,9 @@ export async function averageCheckpoints({
       throw new UserError(`${out} is a member of the average and cannot be its output`);
   }
   const set = await MemberSet.open(given, { rewardModels });
-  const { members, first } = set;
   try {
-    await write();
-  } finally {
-    await set.close();
-  }
-
-  async function write(): Promise<void> {
-    const typeOf = (name: string) => dtype ?? commonType(members, name);
-    // The order of the file, wide types first: that in which the writer will ask for the chunks.
-    const floats = set.floats.sort(([a], [b]) => itemBytes[typeOf(b)] - itemBytes[typeOf(a)]);
-    const total = floats.reduce((sum, [, elements]) => sum + elements, 0);
-    const chunks = set.sum(weights, floats);
-    let done = 0;
-    /** The chunks of one tensor, as the writer asks for them. */
-    async function* averaged<T>(
-      name: string,
-      elements: number,
-      take: (chunk: SumChunk) => T,
-    ): AsyncGenerator<T> {
-      for (let written = 0; written < elements; ) {
-        const { value } = await chunks.next();
-        if (value?.name !== name) throw new Error(`the writer asked for "${name}" out of order`);
-        yield take(value);
-        written += value.elements;
-        done += value.elements;
-        onProgress?.(done, total);
-      }
-    }
-    const valuesOf = ({ values }: SumChunk) => values;
-    const bfloat16Of = ({ name, narrowed }: SumChunk) => {
-      const bytes = narrowed();
-      if (bytes) return bytes;
-      throw new UserError(`tensor "${name}" has values too large for BF16; save it as F32`);
-    };
-    const sources: TensorSource[] = [
-      ...[...first.tensors]
-        .filter(([, info]) => isInteger(info.dtype))
-        .map(([name, { shape, dtype: type }]) => ({
-          name,
-          shape,
-          dtype: type,
-          bytes: () => first.readRaw(name),
-        })),
-      ...floats.map(([name, elements]): TensorSource => {
-        const { shape } = first.tensors.get(name)!;
-        const type = typeOf(name);
-        return type === "BF16"
-          ? { name, shape, dtype: type, bytes: () => averaged(name, elements, bfloat16Of) }
-          : { name, shape, dtype: type, values: () => averaged(name, elements, valuesOf) };
-      }),
-    ];
+    const { members, first } = set;
+    const sources = averagedTensors(set, weights, { dtype, onProgress });
     const merge: LinearMerge = {
       models: given.map(({ dir, weight = 1 }) => ({ model: dir, weight })),
       normalize,
@@ -150,7 +101,62 @@ export async function averageCheckpoints({
       await writeFile(join(aside, "README.md"), mergeCard(merge, rewardModels, diagnostics));
       await writeWeights(aside, sources, maxShardBytes === undefined ? {} : { maxShardBytes });
     });
+  } finally {
+    await set.close();
   }
+}
+
+/** sum_i w_i phi_i of a set as tensors that are made while they are written; what is no float is the first member's. */
+function averagedTensors(
+  set: MemberSet,
+  weights: readonly number[],
+  { dtype, onProgress }: Pick<AverageOptions, "dtype" | "onProgress">,
+): TensorSource[] {
+  const { members, first } = set;
+  const typeOf = (name: string) => dtype ?? commonType(members, name);
+  // The order of the file, wide types first: that in which the writer will ask for the chunks.
+  const floats = set.floats.sort(([a], [b]) => itemBytes[typeOf(b)] - itemBytes[typeOf(a)]);
+  const total = floats.reduce((sum, [, elements]) => sum + elements, 0);
+  const chunks = set.sum(weights, floats);
+  let done = 0;
+  /** The chunks of one tensor, as the writer asks for them. */
+  async function* averaged<T>(
+    name: string,
+    elements: number,
+    take: (chunk: SumChunk) => T,
+  ): AsyncGenerator<T> {
+    for (let written = 0; written < elements; ) {
+      const { value } = await chunks.next();
+      if (value?.name !== name) throw new Error(`the writer asked for "${name}" out of order`);
+      yield take(value);
+      written += value.elements;
+      done += value.elements;
+      onProgress?.(done, total);
+    }
+  }
+  const valuesOf = ({ values }: SumChunk) => values;
+  const bfloat16Of = ({ name, narrowed }: SumChunk) => {
+    const bytes = narrowed();
+    if (bytes) return bytes;
+    throw new UserError(`tensor "${name}" has values too large for BF16; save it as F32`);
+  };
+  return [
+    ...[...first.tensors]
+      .filter(([, info]) => isInteger(info.dtype))
+      .map(([name, { shape, dtype: type }]) => ({
+        name,
+        shape,
+        dtype: type,
+        bytes: () => first.readRaw(name),
+      })),
+    ...floats.map(([name, elements]): TensorSource => {
+      const { shape } = first.tensors.get(name)!;
+      const type = typeOf(name);
+      return type === "BF16"
+        ? { name, shape, dtype: type, bytes: () => averaged(name, elements, bfloat16Of) }
+        : { name, shape, dtype: type, values: () => averaged(name, elements, valuesOf) };
+    }),
+  ];
 }
 
 function normalisedWeights(members: readonly AverageMember[], normalize: boolean): number[] {

@@ -81,56 +81,58 @@ export const sampleCommand = () =>
         "  $ touchstone sample gsm8k.jsonl --model ./policy --best-of 64 --reward runs/rm/merged --gold judge:math \\\n" +
         "      --curve curve.json --report curve.html -o best.jsonl",
     )
-    .action(async (data: string | undefined, flags: SampleFlags) => {
-      const { prompt, out, bestOf } = flags;
-      if ((data === undefined) === (prompt === undefined)) {
-        throw new UserError("give either a file of prompts or --prompt");
-      }
-      if (flags.chat && prompt === undefined)
-        throw new UserError(
-          "--chat goes with --prompt; rows of a file say by `messages` that they are conversations",
-        );
-      checkBestOf(flags);
-      const request = {
-        ...modelChoice(flags),
-        source:
-          prompt === undefined
-            ? { data: data!, limit: limitOf(flags) }
-            : { prompt: flags.chat ? [{ role: "user", content: prompt }] : prompt },
-        maxNewTokens: wholeNumber(flags.maxNewTokens, "--max-new-tokens", 1),
-        temperature: flags.greedy ? 0 : realNumber(flags.temperature, "--temperature"),
-        topP: realNumber(flags.topP, "--top-p", { max: 1 }),
-        topK: wholeNumber(flags.topK, "--top-k"),
-        stopStrings: flags.stop ?? [],
-        seed: wholeNumber(flags.seed, "--seed"),
-      };
-      let rows: Record<string, unknown>[];
-      if (bestOf === undefined) {
-        const { sampleRows } = await import("../inference.js");
-        const n = wholeNumber(flags.n ?? "1", "--n", 1);
-        rows = await withContext(flags, (context) => sampleRows({ ...request, n }, context));
-      } else {
-        const { bestOfRows } = await import("../best-of.js");
-        const { rewards, combine, gold, withCurve } = {
-          rewards: flags.reward!,
-          combine: flags.combine,
-          gold: flags.gold,
-          withCurve: flags.curve !== undefined || flags.report !== undefined,
-        };
-        const best = { bestOf: wholeNumber(bestOf, "--best-of", 1), rewards, combine, gold, withCurve };
-        const result = await withContext(flags, (context) => bestOfRows({ ...request, ...best }, context));
-        rows = result.rows;
-        if (result.report) {
-          const { curveJson, curvePage } = await import("../../eval/best-of-report.js");
-          const json = `${JSON.stringify(curveJson(result.report), null, 2)}\n`;
-          if (flags.curve !== undefined) await writeFileAtomic(flags.curve, json);
-          if (flags.report !== undefined) await writeFileAtomic(flags.report, curvePage(result.report));
-        }
-      }
-      if (prompt !== undefined && out === undefined) {
-        process.stdout.write(rows.map(({ completion }) => `${completion}\n`).join(""));
-      } else await writeRows(rows, out);
-    });
+    .action(sample);
+
+async function sample(data: string | undefined, flags: SampleFlags): Promise<void> {
+  const { prompt, out, bestOf } = flags;
+  if ((data === undefined) === (prompt === undefined)) {
+    throw new UserError("give either a file of prompts or --prompt");
+  }
+  if (flags.chat && prompt === undefined)
+    throw new UserError(
+      "--chat goes with --prompt; rows of a file say by `messages` that they are conversations",
+    );
+  checkBestOf(flags);
+  const request = {
+    ...modelChoice(flags),
+    source:
+      prompt === undefined
+        ? { data: data!, limit: limitOf(flags) }
+        : { prompt: flags.chat ? [{ role: "user", content: prompt }] : prompt },
+    maxNewTokens: wholeNumber(flags.maxNewTokens, "--max-new-tokens", 1),
+    temperature: flags.greedy ? 0 : realNumber(flags.temperature, "--temperature"),
+    topP: realNumber(flags.topP, "--top-p", { max: 1 }),
+    topK: wholeNumber(flags.topK, "--top-k"),
+    stopStrings: flags.stop ?? [],
+    seed: wholeNumber(flags.seed, "--seed"),
+  };
+  let rows: Record<string, unknown>[];
+  if (bestOf === undefined) {
+    const { sampleRows } = await import("../inference.js");
+    const n = wholeNumber(flags.n ?? "1", "--n", 1);
+    rows = await withContext(flags, (context) => sampleRows({ ...request, n }, context));
+  } else {
+    const { bestOfRows } = await import("../best-of.js");
+    const { rewards, combine, gold, withCurve } = {
+      rewards: flags.reward!,
+      combine: flags.combine,
+      gold: flags.gold,
+      withCurve: flags.curve !== undefined || flags.report !== undefined,
+    };
+    const best = { bestOf: wholeNumber(bestOf, "--best-of", 1), rewards, combine, gold, withCurve };
+    const result = await withContext(flags, (context) => bestOfRows({ ...request, ...best }, context));
+    rows = result.rows;
+    if (result.report) {
+      const { curveJson, curvePage } = await import("../../eval/best-of-report.js");
+      const json = `${JSON.stringify(curveJson(result.report), null, 2)}\n`;
+      if (flags.curve !== undefined) await writeFileAtomic(flags.curve, json);
+      if (flags.report !== undefined) await writeFileAtomic(flags.report, curvePage(result.report));
+    }
+  }
+  if (prompt !== undefined && out === undefined) {
+    process.stdout.write(rows.map(({ completion }) => `${completion}\n`).join(""));
+  } else await writeRows(rows, out);
+}
 
 function checkBestOf({ bestOf, reward, gold, curve, report, n }: SampleFlags): void {
   if (bestOf === undefined) {

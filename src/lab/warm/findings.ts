@@ -157,20 +157,9 @@ export function findingsOf(
       tInterval(subtract(accuracyOf(first, column), accuracyOf(second, column))),
     ),
   });
-  const { same, baklava } = settings.members;
+  const { baklava } = settings.members;
   const larger = settings.averages.filter((m) => m > 1);
-  const pairsOfNames = [
-    ...larger.map((m) => [`WARM ${m}`, `ENS ${m}`] as const),
-    [names.warm, names.single] as const,
-    [names.warm, names.best] as const,
-    [`same config: WARM ${same}`, `same config: ENS ${same}`] as const,
-    [`same config: WARM ${same}`, `same config: single (mean of ${same})`] as const,
-    [`Baklava: WARM ${baklava}`, `Baklava: ENS ${baklava}`] as const,
-    [`Baklava: WARM ${baklava}`, `Baklava: single (mean of ${baklava})`] as const,
-    ["one run: SWA", "one run: last checkpoint"] as const,
-    ["one run: EMA", "one run: last checkpoint"] as const,
-  ];
-  const differences = pairsOfNames.map(([first, second]) => compare(first, second));
+  const differences = comparedArms(settings).map(([first, second]) => compare(first, second));
   const paths = pathsOf(all);
   const bestOfN = bestOfNCurves(all);
   const goldAt = (name: string) => all.map((result) => bestOfNArm(result, name).gold.at(-1)!);
@@ -179,20 +168,9 @@ export function findingsOf(
     gold: tInterval(goldAt(name)),
     gain: tInterval(subtract(goldAt(name), goldAt(names.single))),
   }));
-  const bestOfNWins = [names.single, names.best, names.ensemble].map((theirs) => ({
-    ours: names.warm,
-    theirs,
-    result: nestedWinRate(
-      all.map((result) => {
-        const [mine] = bestOfNArm(result, names.warm).picks;
-        return bestOfNArm(result, theirs).picks.map((others) => wins(mine!, others));
-      }),
-    )!,
-  }));
   const policies = policyCurves(all);
   const winRows = policyWins(all, settings);
   const m = settings.main;
-  const finalStep = settings.rl.steps;
   const costs = {
     members: m,
     scoreRatio: tInterval(all.map(({ costs: c }) => c.scoreEnsemble / c.scoreAverage)),
@@ -207,8 +185,83 @@ export function findingsOf(
     bestOfN: tInterval(subtract(goldAt(first), goldAt(second))),
   }));
 
-  const toEnsemble = compare(names.warm, names.ensemble).difference;
-  const toSingle = compare(names.warm, names.single).difference;
+  const claims = claimsOf({
+    toEnsemble: compare(names.warm, names.ensemble).difference,
+    toSingle: compare(names.warm, names.single).difference,
+    paths,
+    wins: winRows,
+    costs,
+    settings,
+  });
+  return {
+    seeds: results.map(({ seed }) => seed),
+    accuracy: all[0]!.accuracy.arms.map(({ name }) => ({
+      name,
+      by: overColumns((column) => tInterval(accuracyOf(name, column))),
+    })),
+    differences,
+    paths,
+    deltas: deltasOverSeeds(all),
+    controls,
+    copiesAreIdentical: all.every(({ accuracy }) => accuracy.copiesAreIdentical),
+    flippedShare: mean(all.map(({ accuracy }) => accuracy.flippedShare)),
+    bestOfN,
+    bestOfNGain,
+    bestOfNWins: bestOfNWinsOf(all, names),
+    policies,
+    wins: winRows,
+    costs,
+    gates: gatesOf(all, accuracyOf(names.warm, "validation"), policies, m),
+    claims,
+    scale,
+  };
+}
+
+/** The arms that are compared on preference pairs: the first less the second. */
+function comparedArms(settings: WarmSettings): (readonly [string, string])[] {
+  const names = mainNames(settings.main);
+  const { same, baklava } = settings.members;
+  const larger = settings.averages.filter((m) => m > 1);
+  return [
+    ...larger.map((m) => [`WARM ${m}`, `ENS ${m}`] as const),
+    [names.warm, names.single] as const,
+    [names.warm, names.best] as const,
+    [`same config: WARM ${same}`, `same config: ENS ${same}`] as const,
+    [`same config: WARM ${same}`, `same config: single (mean of ${same})`] as const,
+    [`Baklava: WARM ${baklava}`, `Baklava: ENS ${baklava}`] as const,
+    [`Baklava: WARM ${baklava}`, `Baklava: single (mean of ${baklava})`] as const,
+    ["one run: SWA", "one run: last checkpoint"] as const,
+    ["one run: EMA", "one run: last checkpoint"] as const,
+  ];
+}
+
+function bestOfNWinsOf(
+  all: readonly WarmResult[],
+  names: ReturnType<typeof mainNames>,
+): Findings["bestOfNWins"] {
+  return [names.single, names.best, names.ensemble].map((theirs) => ({
+    ours: names.warm,
+    theirs,
+    result: nestedWinRate(
+      all.map((result) => {
+        const [mine] = bestOfNArm(result, names.warm).picks;
+        return bestOfNArm(result, theirs).picks.map((others) => wins(mine!, others));
+      }),
+    )!,
+  }));
+}
+
+interface Evidence extends Pick<Findings, "paths" | "wins" | "costs"> {
+  /** WARM M less the ensemble of the same members, and less the mean member. */
+  toEnsemble: Comparison["difference"];
+  toSingle: Comparison["difference"];
+  settings: WarmSettings;
+}
+
+/** The paper's claims, and the figures that decide them. */
+function claimsOf({ toEnsemble, toSingle, paths, wins: winRows, costs, settings }: Evidence): Claim[] {
+  const m = settings.main;
+  const finalStep = settings.rl.steps;
   const finalWins = winRows.filter(
     (row) =>
       row.theirs === "single" && row.ours === `WARM ${m}` && row.definition === `(i) step ${finalStep}`,
@@ -220,7 +273,7 @@ export function findingsOf(
     Object.entries(bySplit).map(([split, path]) => ({ name: `${suite}, ${split}`, path })),
   );
   const below = allPaths.filter(({ path }) => path.excess.high < 0).map(({ name }) => name);
-  const claims: Claim[] = [
+  return [
     {
       id: "a",
       title: "memorises wrong labels less",
@@ -261,28 +314,6 @@ export function findingsOf(
       reproduced: result.high >= 0.5 && costs.scoreRatio.estimate > 0.8 * m,
     })),
   ];
-  return {
-    seeds: results.map(({ seed }) => seed),
-    accuracy: all[0]!.accuracy.arms.map(({ name }) => ({
-      name,
-      by: overColumns((column) => tInterval(accuracyOf(name, column))),
-    })),
-    differences,
-    paths,
-    deltas: deltasOverSeeds(all),
-    controls,
-    copiesAreIdentical: all.every(({ accuracy }) => accuracy.copiesAreIdentical),
-    flippedShare: mean(all.map(({ accuracy }) => accuracy.flippedShare)),
-    bestOfN,
-    bestOfNGain,
-    bestOfNWins,
-    policies,
-    wins: winRows,
-    costs,
-    gates: gatesOf(all, accuracyOf(names.warm, "validation"), policies, m),
-    claims,
-    scale,
-  };
 }
 
 const subtract = (a: readonly number[], b: readonly number[]): number[] => a.map((x, i) => x - b[i]!);

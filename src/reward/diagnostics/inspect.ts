@@ -148,18 +148,34 @@ function pathWeights([first, second]: readonly [number, number], count: number):
   });
 }
 
-export async function inspectMembers({
-  members: names,
-  splits,
+/** The averages of the first member of an order, of its first two, ... of all. */
+const prefixesOf = (order: readonly number[]): number[][] => order.map((_, m) => order.slice(0, m + 1));
+
+const allBut = (i: number, count: number): number[] =>
+  Array.from({ length: count }, (_, other) => other).filter((other) => other !== i);
+
+/** What is scored, and in which orders. */
+interface Scored {
+  averages: Averages;
+  /** On the responses with one token changed. */
+  edits: Averages;
+  ranking: number[];
+  orders: Record<Order, number[]>;
+  paths: readonly (readonly [number, number])[];
+}
+
+/** Scores the members, which ranks them, and then every average that a figure needs. */
+async function scoreAverages({
+  members,
   score,
   scoreEdited,
   select = 0,
   paths: given,
   seed = 0,
   onProgress,
-}: InspectOptions): Promise<Inspection> {
-  const count = names.length;
-  const indices = names.map((_, i) => i);
+}: InspectOptions): Promise<Scored> {
+  const count = members.length;
+  const indices = members.map((_, i) => i);
   const averages = new Averages(score);
   const single = (i: number) => uniformOver([i], count);
   for (const i of indices) {
@@ -175,21 +191,20 @@ export async function inspectMembers({
     "worst first": ranking.toReversed(),
   };
   const paths = given ?? [[ranking[0]!, ranking[1]!] as const];
-  const prefixes = (order: readonly number[]) => indices.map((m) => order.slice(0, m + 1));
-  const without = (i: number) => indices.filter((other) => other !== i);
   const wanted = [
-    ...Object.values(orders).flatMap((order) => prefixes(order).map((subset) => uniformOver(subset, count))),
+    ...Object.values(orders).flatMap((order) =>
+      prefixesOf(order).map((subset) => uniformOver(subset, count)),
+    ),
     ...paths.flatMap((pair) => pathWeights(pair, count)),
-    ...indices.map((i) => uniformOver(without(i), count)),
+    ...indices.map((i) => uniformOver(allBut(i, count), count)),
   ];
   const unknown = new Map(
     wanted.filter((weights) => !averages.isKnown(weights)).map((weights) => [weights.join(), weights]),
   );
-  const uniform = uniformOver(indices, count);
   const edits = new Averages(scoreEdited);
   const missing = [
     ...Array.from(unknown.values(), (weights) => ({ scores: averages, weights })),
-    ...[...indices.map(single), uniform].map((weights) => ({ scores: edits, weights })),
+    ...[...indices.map(single), uniformOver(indices, count)].map((weights) => ({ scores: edits, weights })),
   ];
   const total = count + missing.length;
   onProgress?.(count, total);
@@ -197,7 +212,16 @@ export async function inspectMembers({
     await scores.add(weights);
     onProgress?.(count + i + 1, total);
   }
+  return { averages, edits, ranking, orders, paths };
+}
 
+export async function inspectMembers(options: InspectOptions): Promise<Inspection> {
+  const { members: names, splits, select = 0, seed = 0 } = options;
+  const { averages, edits, ranking, orders, paths } = await scoreAverages(options);
+  const count = names.length;
+  const indices = names.map((_, i) => i);
+  const single = (i: number) => uniformOver([i], count);
+  const uniform = uniformOver(indices, count);
   const stream = new RandomStream(seed, "bootstrap");
   const all = averages.of(uniform);
   const singles = splits.map((_, s) => indices.map((i) => averages.of(single(i))[s]!));
@@ -242,7 +266,7 @@ export async function inspectMembers({
       ranking: members,
       splits: splits.map(({ name }, s) => ({
         split: name,
-        points: prefixes(members).map((subset) => ({
+        points: prefixesOf(members).map((subset) => ({
           members: subset.length,
           average: accuracyOn(s, subset),
           ensemble: qualityOf(ensembleScores(subset.map((i) => singles[s]![i]!))).accuracy,
@@ -253,7 +277,7 @@ export async function inspectMembers({
       member: i,
       splits: splits.map(({ name }, s) => ({
         split: name,
-        ...difference(all[s]!, averages.of(uniformOver(without(i), count))[s]!),
+        ...difference(all[s]!, averages.of(uniformOver(allBut(i, count), count))[s]!),
       })),
     })),
   };
