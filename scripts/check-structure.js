@@ -1,7 +1,9 @@
 // Checks the structure of the house: imports go down the layers, no file imports itself by a way round (by value: none at
-// all, seen in the compiled files, where types are gone; by type: no more than three files that describe each other).
-// Run after a build.
+// all, seen in the compiled files, where types are gone; by type: no more than three files that describe each other), and
+// no function outside tests is longer than a screen. Run after a build.
 
+import { readFileSync } from "node:fs";
+import { parseSync } from "@swc/core";
 import { cruise } from "dependency-cruiser";
 import config from "../.dependency-cruiser.js";
 
@@ -19,7 +21,7 @@ async function circlesIn(folder, cruiseOptions) {
         const files = cycle.map(({ name }) => name).sort();
         circles.set(files.join(" "), files);
       }
-  return { circles: [...circles.values()], summary };
+  return { circles: [...circles.values()], summary, modules };
 }
 
 const source = await circlesIn("src", { ...options, ruleSet: { forbidden }, validate: true });
@@ -31,6 +33,71 @@ for (const files of source.circles)
 const compiled = await circlesIn("dist", { ...options, parser: "acorn", tsPreCompilationDeps: false });
 if (compiled.summary.totalCruised < 100) problems.push("dist/ is not built; run npm run build first");
 for (const files of compiled.circles) problems.push(`a circle of imports: ${files.join(", ")}`);
+
+// Functions ----------------------------------------------------------------------------------------------------
+
+const longestFunction = 80;
+
+/** Functions that may be longer, and why. */
+const allowed = {
+  "src/judges/rules/math/decimals.ts create": "one arithmetic over shared settings",
+  "src/lab/cgpo/report.ts sections": "a page",
+  "src/lab/mpo/report.ts sections": "a page",
+  "src/lab/quickstart-report.ts quickstartReport": "a page",
+  "src/model/gguf-tokenizer.ts ggufTokenizer": "one format, key by key",
+  "src/model/jinja/lexer.ts tokenize": "one automaton",
+  "src/model/tokenization/models.ts unigram": "one algorithm over shared tables",
+};
+
+const functionTypes = new Set([
+  "FunctionDeclaration",
+  "FunctionExpression",
+  "ArrowFunctionExpression",
+  "ClassMethod",
+  "PrivateMethod",
+  "Constructor",
+  "MethodProperty",
+  "GetterProperty",
+  "SetterProperty",
+]);
+
+/**
+ * Every function of a module with its name and its number of lines. swc counts bytes from the module's first token, which
+ * the semicolon makes the start of the text.
+ */
+function functionsIn(file) {
+  const source = Buffer.from(`;${readFileSync(file, "utf8")}`);
+  const { body, span } = parseSync(source.toString(), { syntax: "typescript", target: "es2022" });
+  const linesOf = ({ start, end }) =>
+    source
+      .subarray(start - span.start, end - span.start)
+      .toString()
+      .split("\n").length;
+  const found = [];
+  const visit = (node, name) => {
+    if (Array.isArray(node)) for (const item of node) visit(item, name);
+    if (typeof node !== "object" || node === null || Array.isArray(node)) return;
+    const own = (node.identifier ?? node.key ?? node.id)?.value ?? name;
+    const place = node.span ?? node.function?.span;
+    if (functionTypes.has(node.type) && place) found.push({ name: own, lines: linesOf(place) });
+    for (const [key, child] of Object.entries(node)) if (key !== "span") visit(child, own);
+  };
+  visit(body, "");
+  return found;
+}
+
+const stale = new Set(Object.keys(allowed));
+for (const { source: file } of source.modules)
+  if (/^src\/.*(?<!\.test)\.ts$/.test(file) && !file.endsWith(".d.ts"))
+    for (const { name, lines } of functionsIn(file)) {
+      if (lines <= longestFunction) continue;
+      const place = `${file} ${name}`;
+      if (!Object.hasOwn(allowed, place))
+        problems.push(`${place} has ${lines} lines, more than ${longestFunction}`);
+      stale.delete(place);
+    }
+for (const place of stale)
+  problems.push(`${place} is no longer over ${longestFunction} lines; allow it no more`);
 
 for (const problem of problems) console.error(problem);
 console.log(`structure: ${source.summary.totalCruised} files, ${problems.length} problems`);
