@@ -65,7 +65,7 @@ describe("YAML", () => {
 
   const good = rubricToYaml(createRubric(items));
   it.each<[string, string, RegExp]>([
-    ["no YAML", "items: [", /^r\.yaml is not YAML/],
+    ["no YAML", "items: [", /^r\.yaml:1: not valid YAML/],
     ["no items", "items: []", /^r\.yaml: items: /],
     ["unknown key", `${good}colour: red\n`, /^r\.yaml: .*colour/],
     ["wrong kind", good.replace("kind: grade", "kind: bonus"), /^r\.yaml: items\.0\.kind/],
