@@ -87,8 +87,12 @@ interface Runner {
 const runners: Record<Language, Runner> = {
   javascript: {
     applies: (metadata, testsKey) => hasColumn(testsKey)(metadata),
-    run: (source, { metadata }, testsKey, limits, signal) =>
-      sandboxPool.run({ source, tests: parseTests(metadata[testsKey], testsKey) }, limits, signal),
+    run: (source, { prompt, metadata }, testsKey, limits, signal) => {
+      const tests = parseTests(metadata[testsKey], testsKey);
+      const asked = typeof prompt === "string" ? prompt : JSON.stringify(prompt);
+      const trustsObjects = metadata.objects === "allow";
+      return sandboxPool.run({ source, tests, prompt: asked, trustsObjects }, limits, signal);
+    },
   },
   python: {
     applies: hasPythonTests,
@@ -98,7 +102,7 @@ const runners: Record<Language, Runner> = {
 };
 
 export const code = judgeKind({
-  version: "2",
+  version: "3",
   kind: "rule",
   isCostly: true,
   truncated: "violated",

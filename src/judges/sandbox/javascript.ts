@@ -1,12 +1,14 @@
 // Runs one untrusted JavaScript program and its unit tests in QuickJS, compiled to WebAssembly. Every program meets the
-// same memory, so nothing of another program survives. There is no file, network, process or clock inside: only
-// ECMAScript, plus `console`, `module` and `exports`. The host evaluates the tests one by one and reads each outcome from
-// a promise that only the harness can settle; nothing printed counts.
+// same memory, so nothing of another program survives. There is no file, network or process inside: only ECMAScript, plus
+// `console`, timers on a clock of their own, `structuredClone`, `module`, `exports` and a `require` of assert and util. The
+// tests run in another realm and are given the program's names, never the other way round. The host evaluates them one by
+// one and reads each outcome from a promise that only the harness can settle; nothing printed counts.
 
-import { transform } from "sucrase";
+import type { QuickJSHandle } from "quickjs-emscripten";
 import { formatJson } from "../../base/json.js";
 import { BrokenTestError, type Limits, Meter, type ProgramResult, Stopped } from "./limits.js";
-import { QuickJs } from "./quickjs.js";
+import { type Outcome, QuickJs } from "./quickjs.js";
+import { scripts } from "./typescript.js";
 
 export interface CallTest {
   /** Name of a function that the program defines; a dotted path reaches methods of objects. */
@@ -24,20 +26,10 @@ export type UnitTest = string | CallTest;
 export interface Program {
   source: string;
   tests: readonly UnitTest[];
-}
-
-/** The program as a script: types stripped, `export` turned into assignments to `exports`. */
-export function toScript(source: string): string {
-  const hasModuleSyntax = /^\s*(?:export|import)\b/m.test(source);
-  try {
-    return transform(source, {
-      transforms: hasModuleSyntax ? ["typescript", "imports"] : ["typescript"],
-      disableESTransforms: true,
-    }).code;
-  } catch {
-    // QuickJS gives the better message, and accepts what the transformer is too strict for.
-    return source;
-  }
+  /** What the policy was asked: a name in it that a test uses is for the program to define. */
+  prompt?: string;
+  /** Every object that the program returns may answer the tests by its own methods. */
+  trustsObjects?: boolean;
 }
 
 /** Equality of two canonical values, numbers within `tolerance`. */
@@ -50,25 +42,38 @@ function equalWithin(a: unknown, b: unknown, tolerance: number): boolean {
 /** Runs the compiled test; undefined when it passes, else why not. */
 type RunTest = () => string | undefined;
 
-function compileStatements(interpreter: QuickJs, code: string): RunTest {
+function compileStatements(interpreter: QuickJs, code: string, lacks: Lacks): RunTest {
   // The inner block lets the test declare its own `assert`.
-  const wrapped = `(async function (assert, require, console) {{\n${code}\n}})`;
-  const compiled = interpreter.evaluate(wrapped, "test");
-  if ("error" in compiled)
-    throw new BrokenTestError(`a unit test does not parse: ${interpreter.describe(compiled.error)}`);
+  const wrap = (text: string) => `(async function (assert, require, console) {{\n${text}\n}})`;
+  let value: QuickJSHandle | undefined;
+  let problem = "";
+  for (const script of scripts(code)) {
+    const compiled = interpreter.evaluate("tests", wrap(script));
+    if ("error" in compiled) problem ||= interpreter.describe(compiled.error);
+    else {
+      value = compiled.value;
+      break;
+    }
+  }
+  if (value === undefined) throw new BrokenTestError(`a unit test does not parse: ${problem}`);
+  const test = value;
   return () => {
-    const outcome = interpreter.settle("runTest", compiled.value);
-    return "error" in outcome ? interpreter.describe(outcome.error) : undefined;
+    const outcome = interpreter.settle("runTest", test);
+    if (!("error" in outcome)) return undefined;
+    const lacking = interpreter.string(interpreter.harnessCall("lacking"));
+    if (lacking !== "") lacks(lacking);
+    return interpreter.describe(outcome.error);
   };
 }
 
 function compileCall(interpreter: QuickJs, { call, args, expected, tolerance }: CallTest): RunTest {
-  const wanted = interpreter.canonicalOf(expected);
+  const json = interpreter.text(formatJson(expected ?? null));
+  const wanted = interpreter.string(interpreter.harnessCall("canonicalOf", json));
   const self = call.includes(".") ? call.slice(0, call.lastIndexOf(".")) : "undefined";
   return () => {
-    const target = interpreter.evaluate(call, "test");
+    const target = findCalled(interpreter, call);
     if ("error" in target) return interpreter.describe(target.error);
-    const receiver = interpreter.evaluate(self, "test");
+    const receiver = interpreter.evaluate("program", self);
     if ("error" in receiver) return interpreter.describe(receiver.error);
     const argumentsText = interpreter.text(formatJson(args));
     const outcome = interpreter.settle("call", target.value, receiver.value, argumentsText);
@@ -82,6 +87,17 @@ function compileCall(interpreter: QuickJs, { call, args, expected, tolerance }: 
   };
 }
 
+/** A name of the program's, or one that it exports. */
+function findCalled(interpreter: QuickJs, call: string): Outcome {
+  const target = interpreter.evaluate("program", call);
+  if (!("error" in target) || call.includes(".")) return target;
+  const exported = interpreter.evaluate(
+    "program",
+    `if (!("${call}" in module.exports)) throw 0; module.exports.${call}`,
+  );
+  return "error" in exported ? target : exported;
+}
+
 /** What only a program can bring about: traps of its WebAssembly instance, strings too long for the host. */
 function trap(error: unknown): string | undefined {
   if (error instanceof Stopped) return error.message;
@@ -92,13 +108,85 @@ function trap(error: unknown): string | undefined {
   return undefined;
 }
 
-/** Runs the program and then every test. */
-function runTests(interpreter: QuickJs, { source, tests }: Program, result: ProgramResult): void {
-  const compiled = tests.map((test) =>
-    typeof test === "string" ? compileStatements(interpreter, test) : compileCall(interpreter, test),
+/** Is told what a test lacks of its own; throws where the program cannot be to blame. */
+type Lacks = (what: string) => void;
+
+const reserved = new Set(
+  `arguments as await break case catch class const continue debugger default delete do else enum eval export extends false
+   finally for function if implements import in instanceof interface let new null package private protected public return
+   static super switch this throw true try typeof undefined var void while with yield`.split(/\s+/),
+);
+
+/** Every name that the tests might mean, and those that they use as classes or as objects. */
+function namesIn(tests: readonly UnitTest[]): { names: string[]; classes: string[] } {
+  const names = new Set<string>();
+  const classes = new Set<string>();
+  for (const test of tests) {
+    if (typeof test !== "string") continue;
+    for (const [name] of test.matchAll(/[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*/gu))
+      if (!reserved.has(name)) names.add(name);
+    for (const [, name] of test.matchAll(/\bnew\s+([\p{ID_Start}$_][\p{ID_Continue}$]*)/gu))
+      classes.add(name!);
+    for (const [, name] of test.matchAll(/(?<![.\w$])([\p{ID_Start}$_][\p{ID_Continue}$]*)\s*\./gu))
+      classes.add(name!);
+  }
+  return { names: [...names], classes: [...classes].filter((name) => names.has(name)) };
+}
+
+/** Hands the tests what the program defines under the names that they mention. */
+function bindNames(interpreter: QuickJs, { names, classes }: ReturnType<typeof namesIn>, trustsAll: boolean) {
+  const parts = names.map(
+    (name) => `${name}: [() => typeof ${name}, () => ${name}, (v) => { ${name} = v; }]`,
   );
-  const outcome = interpreter.evaluate(toScript(source), "program");
-  if ("error" in outcome) throw new Stopped(interpreter.describe(outcome.error));
+  const bindings = interpreter.evaluate("program", `({ __proto__: null, ${parts.join(", ")} })`);
+  if ("error" in bindings) throw new Stopped(interpreter.describe(bindings.error));
+  interpreter.harnessCall("bind", bindings.value);
+  const list = interpreter.evaluate("tests", JSON.stringify(classes));
+  const flag = interpreter.evaluate("tests", String(trustsAll));
+  if ("error" in list || "error" in flag) throw new Stopped("the tests' names cannot be read");
+  interpreter.harnessCall("trustClasses", list.value, flag.value);
+}
+
+/** Evaluates the program: as JavaScript if it is, else as what modules and TypeScript become. */
+function load(interpreter: QuickJs, { source }: Program, again: () => void): void {
+  let error: string | undefined;
+  /** True when the script ran to its end; false when it does not parse. */
+  const runs = (script: string, isAsync: boolean) => {
+    if (error !== undefined) again();
+    const outcome = isAsync ? interpreter.evaluateAsync(script) : interpreter.evaluate("program", script);
+    if (!("error" in outcome)) return true;
+    const description = interpreter.describe(outcome.error);
+    if (!description.startsWith("SyntaxError")) throw new Stopped(description);
+    error ??= description;
+    return false;
+  };
+  for (const script of scripts(source))
+    if (runs(script, false) || (/\bawait\b/.test(script) && runs(script, true))) return;
+  throw new Stopped(error ?? "SyntaxError");
+}
+
+/** Runs the program and then every test. */
+function runTests(interpreter: QuickJs, program: Program, meter: Meter, result: ProgramResult): void {
+  const { tests, prompt = "" } = program;
+  const lacks: Lacks = (what) => {
+    const name = /^name (.+)$/.exec(what)?.[1];
+    const isAsked = name !== undefined && (prompt.includes(name) || !found.names.some(isDefined));
+    if (!isAsked)
+      throw new BrokenTestError(`a unit test is broken: ${name ? `nothing is named ${name}` : what}`);
+  };
+  const isDefined = (name: string) =>
+    !("error" in interpreter.evaluate("program", `if (typeof ${name} === "undefined") throw 0`));
+  const found = namesIn(tests);
+  const compile = () =>
+    tests.map((test) =>
+      typeof test === "string" ? compileStatements(interpreter, test, lacks) : compileCall(interpreter, test),
+    );
+  let compiled = compile();
+  load(interpreter, program, () => {
+    interpreter.reset(meter);
+    compiled = compile();
+  });
+  bindNames(interpreter, found, program.trustsObjects ?? false);
   for (const test of compiled) {
     result.ran++;
     const problem = test();
@@ -126,7 +214,7 @@ export function javaScriptRunner(
     let isWhole = true;
     try {
       interpreter.reset(meter);
-      runTests(interpreter, program, result);
+      runTests(interpreter, program, meter, result);
     } catch (error) {
       isWhole = error instanceof Stopped || error instanceof BrokenTestError;
       const reason = meter.exceeded ?? trap(error);

@@ -111,7 +111,7 @@ class ThreadPool<P extends { tests: readonly unknown[] }> {
       workerData: await this.data,
       env: {},
       execArgv: [],
-      resourceLimits: { maxOldGenerationSizeMb: 256, stackSizeMb: 8 },
+      resourceLimits: { maxOldGenerationSizeMb: 256, stackSizeMb: 24 },
       stdout: true,
       stderr: true,
     });
