@@ -172,7 +172,12 @@ async function alignAndMeasure(bench: Bench, name: RunName, meter: Meter): Promi
     context.log(titles[name]);
     const recipe = name === "dpo" ? dpoRecipe(name, recipeContext) : onlineRecipe(name, recipeContext);
     const resolved = await write(bench, "align", name, recipe);
-    ({ model } = await runAlignRecipe(resolved, { ...run, baseDir: dir, observe }));
+    ({ model } = await runAlignRecipe(resolved, {
+      ...run,
+      baseDir: dir,
+      allowNothingLearned: true,
+      observe,
+    }));
     stopIfAsked(bench);
   }
   return kept(join(dir, "measured", `${name}.json`), async () => {

@@ -65,6 +65,8 @@ export function runRecipe(run: RunName, context: RecipeContext): Record<string, 
     tasks: [
       {
         name: taskName,
+        // What fails is counted in the report.
+        max_failed_rate: 1,
         prompts: join(dataDir(dir), "prompts", "writing.jsonl"),
         missing_eos_penalty: settings[optimizer].missingEosPenalty,
         reward: {

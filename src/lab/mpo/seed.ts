@@ -81,6 +81,7 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
       const { model } = await runAlignRecipe(parseRecipe("align", recipes[run], `${run}.yaml`), {
         reporter: { ...silent, note: (line) => log(`${titles[run]}: ${line}`) },
         resume: true,
+        allowNothingLearned: true,
         signal,
         observe: async (step, observed) =>
           step % settings.mpo.interval === 0

@@ -44,6 +44,8 @@ export interface AlignSettings extends Partial<TrainerSettings> {
 export interface AlignOptions extends RunContext {
   /** How a person is told what is running. Default "align". */
   label?: string;
+  /** A run in which no step learns anything is a result like any other (an experiment), not an error. */
+  allowNothingLearned?: boolean;
   /** What recipe.yaml of the run says, by which a resumed run is known. Default: the settings. */
   record?: object;
   /**
@@ -119,14 +121,18 @@ export async function runAlign(
 }
 
 /** Names the steps in which no sample entered a gradient; a run of nothing else is an error. */
-function sayWhatLearnedNothing(rows: readonly MetricsRow[], steps: number, { reporter }: RunContext): void {
+function sayWhatLearnedNothing(
+  rows: readonly MetricsRow[],
+  steps: number,
+  { reporter, allowNothingLearned }: AlignOptions,
+): void {
   const learned = (row: MetricsRow): boolean => {
     const counts = Object.entries(row).filter(([key]) => key.endsWith("/learned_samples"));
     return counts.length === 0 || counts.some(([, count]) => count !== 0);
   };
   const empty = rows.filter((row) => row.step > 0 && !learned(row)).map(({ step }) => step);
   if (empty.length === 0) return;
-  if (empty.length === steps)
+  if (empty.length === steps && !allowNothingLearned)
     throw new UserError(
       `no step learned anything: in none of ${steps} did a sample enter the gradient (all dropped, or all alike), so the final model is the one it started from; rollouts.jsonl says what became of each sample`,
     );

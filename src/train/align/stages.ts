@@ -13,7 +13,9 @@ import { type AlignOptions, type AlignResult, runAlign } from "./align.js";
 import { type OpenContext, openAlign } from "./open.js";
 
 /** What surrounds an alignment by a recipe. */
-export interface RecipeOptions extends OpenContext, Pick<AlignOptions, "observe" | "resume" | "signal"> {}
+export interface RecipeOptions
+  extends OpenContext,
+    Pick<AlignOptions, "observe" | "resume" | "signal" | "allowNothingLearned"> {}
 
 /** Aligns a model as a recipe says. */
 export function runAlignRecipe(
