@@ -116,6 +116,8 @@ function recipeFields(changes: object = {}) {
         prompts: shop.data("prompts/writing.jsonl"),
         reward: { rubric: shop.path("rubric.yaml"), judge_model: "rm", meta },
         run_all_judges: true,
+        // Replies that fail are part of what is repeated.
+        max_failed_rate: 1,
         judges: [
           { kind: "style", model: "guard" },
           { kind: "yes_no", question: "Is it polite?", model: "other", base_url: guard.baseUrl, ...settings },

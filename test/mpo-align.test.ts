@@ -269,7 +269,9 @@ describe("the plain trainer", () => {
     for (const interval of ["never", Number.POSITIVE_INFINITY]) {
       const never = await align({ reward: { meta: { ...meta, interval } }, steps: 4 });
       const [found, plain] = [await exactContents(never.dir), await exactContents(shop.path("plain"))];
-      for (const name of Object.keys(plain).filter((file) => !/recipe\.yaml|state\.json|manifest\.json/.test(file)))
+      for (const name of Object.keys(plain).filter(
+        (file) => !/recipe\.yaml|state\.json|manifest\.json/.test(file),
+      ))
         expect(found[name] === plain[name], `${name} is the same`).toBe(true);
     }
     await rm(shop.path("plain"), { recursive: true });

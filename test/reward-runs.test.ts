@@ -74,7 +74,7 @@ async function expectProbeOn(data: string, head: Float32Array): Promise<void> {
   const model = await openScalarModel(shop.policy, { engine, frozen: true });
   const { rows } = await loadPreferences(data, {});
   const features = async (side: "chosen" | "rejected") =>
-    model.features(rows.map((row) => codec.sequence(row.prompt, row[side]).tokens));
+    model.features(rows.map((row) => codec.scored(row.prompt, row[side])));
   const [chosen, rejected] = [await features("chosen"), await features("rejected")];
   const differences = chosen.map((f, i) => f.map((value, d) => value - rejected[i]![d]!));
   const wanted = linearProbe(differences, { l2: 1e-3 });

@@ -1,5 +1,5 @@
 // TypeScript and modules as scripts. TypeScript is what its own compiler makes of it, in one file and without checking
-// types: of 35 constructs (test/judges-typescript.test.ts) it translates all, sucrase 26 and amaro (swc) 29, which lack
+// types: of 35 constructs (test/judges-javascript.test.ts) it translates all, sucrase 26 and amaro (swc) 29, which lack
 // decorators, merged namespaces or accessors. It is loaded when the first program needs it. Modules become scripts
 // through sucrase, which keeps the names of what is exported.
 
