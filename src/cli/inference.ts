@@ -210,7 +210,9 @@ export async function scoreRows(request: RowsRequest, context: RunContext): Prom
     );
     return await inChunks("scoring", inputs, context, async (chunk) => {
       const values = await model.values(
-        chunk.map(({ sequence, columns }) => codec.closed(columns.prompt as Text, sequence.tokens)),
+        chunk.map(({ sequence, columns }) =>
+          codec.closed(columns.prompt as Text | undefined, sequence.tokens),
+        ),
         "last",
       );
       return chunk.map(({ columns }, i) => ({ ...columns, reward: values[i]![0]! }));

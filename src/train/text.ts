@@ -153,10 +153,10 @@ export class TextCodec {
     }
   }
 
-  /** A sampled response to a conversation as a reward model reads it: with what the template writes after a turn. */
-  closed(prompt: Text, tokens: TokenIds): TokenIds {
+  /** A sampled response to a conversation as a reward model reads it: with what the template writes after a turn. Tokens of no known prompt stay as they are. */
+  closed(prompt: Text | undefined, tokens: TokenIds): TokenIds {
     const { id, after } = this.turnEnd;
-    const isClosed = typeof prompt !== "string" && tokens[tokens.length - 1] === id;
+    const isClosed = Array.isArray(prompt) && tokens[tokens.length - 1] === id;
     return isClosed && this.rewardAt === "template_end" ? [...Array.from(tokens), ...after] : tokens;
   }
 
