@@ -138,3 +138,19 @@ function hasBigint(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   return Object.values(value).some(hasBigint);
 }
+
+/** In a text with JSON in it: index after the brace that closes the one at `start`; braces in strings do not count. */
+export function endOfObject(text: string, start: number): number | undefined {
+  let depth = 0;
+  let inString = false;
+  for (let i = start; i < text.length; i++) {
+    const c = text[i];
+    if (inString) {
+      if (c === "\\") i++;
+      else if (c === '"') inString = false;
+    } else if (c === '"') inString = true;
+    else if (c === "{") depth++;
+    else if (c === "}" && --depth === 0) return i + 1;
+  }
+  return undefined;
+}

@@ -3,6 +3,7 @@
 // several the closing one counts. Words that are merely named are no verdict.
 
 import { fencedBlocks } from "../base/fences.js";
+import { endOfObject } from "../base/json.js";
 import { withoutThoughts } from "../base/thoughts.js";
 
 /** Probabilities of the most likely tokens at one position, by their text. */
@@ -84,21 +85,6 @@ function objectsIn(text: string): Record<string, unknown>[] {
     start = text.indexOf("{", next);
   }
   return found;
-}
-
-function endOfObject(text: string, start: number): number | undefined {
-  let depth = 0;
-  let inString = false;
-  for (let i = start; i < text.length; i++) {
-    const c = text[i];
-    if (inString) {
-      if (c === "\\") i++;
-      else if (c === '"') inString = false;
-    } else if (c === '"') inString = true;
-    else if (c === "{") depth++;
-    else if (c === "}" && --depth === 0) return i + 1;
-  }
-  return undefined;
 }
 
 export interface ReadLabel {

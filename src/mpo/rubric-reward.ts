@@ -1,6 +1,7 @@
 // The rubric reward: an LLM scores one response by one version of the rubric (MPO's reward model, the junior instructor;
 // 2504.20157, section 2). What the model did not clearly say is not a score: the sample has failed.
 
+import { endOfObject } from "../base/json.js";
 import { RandomStream } from "../base/random.js";
 import { equivalent } from "../judges/rules/math/equivalent.js";
 import { finalAnswerSentence, lastBoxed, referenceAnswer } from "../judges/rules/math/extract.js";
@@ -136,22 +137,6 @@ function itemLists(text: string): unknown[][] {
     start = text.indexOf("{", end);
   }
   return lists;
-}
-
-/** Index after the brace that closes the one at `start`; braces in strings do not count. */
-function endOfObject(text: string, start: number): number | undefined {
-  let depth = 0;
-  let inString = false;
-  for (let i = start; i < text.length; i++) {
-    const c = text[i];
-    if (inString) {
-      if (c === "\\") i++;
-      else if (c === '"') inString = false;
-    } else if (c === '"') inString = true;
-    else if (c === "{") depth++;
-    else if (c === "}" && --depth === 0) return i + 1;
-  }
-  return undefined;
 }
 
 type RangeRule = NonNullable<RubricRewardOptions["outOfRange"]>;

@@ -76,7 +76,7 @@ export function dpo(
     const chosenLogp = sequenceLogprob(logprobs[chosen]!);
     const nll = nllWeight(logprobs[chosen]!, lambda);
     loss -= (logSigmoid(margin) + (nll === 0 ? 0 : nll * chosenLogp)) / divisor;
-    const push = pairPush(batch, { chosen, rejected }, beta);
+    const push = beta * sigmoid(-margin);
     addTo(g[chosen]!, -(push + nll) / divisor);
     addTo(g[rejected]!, push / divisor);
     accuracy += margin > 0 ? 1 : margin === 0 ? 0.5 : 0;
