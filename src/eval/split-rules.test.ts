@@ -43,7 +43,7 @@ tasks:
     ["tasks: { a: { regex: x } }\ndefault: b", 'default names no task "b"'],
     ["tasks: { failed: { regex: x } }", 'a task cannot be called "failed"'],
     ["tasks: { 'a/b': { regex: x } }", 'task "a/b" becomes a file name'],
-    ["tasks: [", "is not YAML"],
+    ["tasks: [", "rules.yaml:1: not valid YAML"],
   ])("%j is a mistake", (text, sentence) => {
     expect(() => rules(text)).toThrow(sentence);
   });
