@@ -1,5 +1,5 @@
-// REINFORCE with a KL penalty in the reward: the plain policy gradient that CGPO and WARM are compared with, and with
-// `values` the learned baseline of WARM's RL runs. On-policy: one update for each batch.
+// REINFORCE with a KL penalty in the reward: the plain policy gradient that CGPO and WARM are compared with; with `values`
+// a learned baseline, as WARM's RL runs have. On-policy: one update for each batch.
 
 import {
   emptySampleResult,

@@ -4,10 +4,9 @@
 import { existsSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { stringify } from "yaml";
-import { writeFileAtomic } from "../../base/atomic.js";
 import { snakeCase } from "../../base/case.js";
-import { parseRecipe, type Verb } from "../../recipe/recipe.js";
-import { InterruptedError, type RunContext, silent } from "../../run/context.js";
+import type { Verb } from "../../recipe/recipe.js";
+import { InterruptedError, type RunContext } from "../../run/context.js";
 import { type Metrics, readJsonl } from "../../run/metrics.js";
 import { runAlignRecipe } from "../../train/align/stages.js";
 import { openPolicy, openRewardModel } from "../../train/models.js";
@@ -17,6 +16,7 @@ import type { RewardFunction } from "../../train/rewards/source.js";
 import { baseModelDir } from "../quickstart.js";
 import type { Part, SeedContext } from "../reproduce/experiment.js";
 import { kept } from "../reproduce/kept.js";
+import { quietly, writeRecipe } from "../reproduce/recipe-file.js";
 import type { World } from "../world/world.js";
 import { drawWorld, writeData } from "./data.js";
 import { writeJudgeModules } from "./judge-modules.js";
@@ -103,16 +103,13 @@ async function openBench(seed: number, context: SeedContext): Promise<Bench> {
   const world = drawWorld(seed, settings);
   await writeData(world, join(dir, dataDir));
   await writeJudgeModules(dir);
-  const run = { reporter: silent, resume: true, signal };
-  return { dir, settings, recipeContext, context, run, world, recipes: {} };
+  return { dir, settings, recipeContext, context, run: quietly(signal), world, recipes: {} };
 }
 
 /** The recipe as a user would run it, beside its data. */
 async function write<V extends Verb>({ dir, recipes }: Bench, verb: V, name: string, recipe: object) {
   recipes[name] = stringify(recipe);
-  const file = join(dir, `${name}.yaml`);
-  await writeFileAtomic(file, recipes[name]);
-  return parseRecipe(verb, recipes[name], file);
+  return writeRecipe(verb, join(dir, `${name}.yaml`), recipe);
 }
 
 /** Trains the reward model unless it is there; its directory. */

@@ -98,7 +98,8 @@ async function runSeeds(
   const work = seeds.filter((seed) => !stored.has(seed)).flatMap((seed) => workOf(seed, parts));
   const cores = availableParallelism();
   const lanes = Math.max(1, Math.min(jobs ?? cores, work.length));
-  const threads = Math.max(1, Math.floor(cores / lanes));
+  // Not by what is left to do: the recipes of a run that was stopped are the same when it goes on.
+  const threads = Math.max(1, Math.floor(cores / (jobs ?? cores)));
   const seconds = new Map<number, number>();
   let done = 0;
   reporter.begin(`reproduce ${experiment}`, work.length, done);

@@ -9,8 +9,9 @@ import { loadLanguageModel } from "../../train/models.js";
 import { type Interpolation, indexSplits, interpolate, splitsOf } from "./accuracy.js";
 import type { KeysWorld } from "./keys-world.js";
 import type { LanguageModels } from "./language.js";
-import { type MemberPlan, planSuites, probeHead, trainMember } from "./members.js";
+import { trainSuite, writePairs } from "./members.js";
 import { makePreferences } from "./preferences.js";
+import { planSuites, type Suite } from "./recipes.js";
 import type { WarmSettings } from "./settings.js";
 
 export interface Control {
@@ -28,6 +29,7 @@ export interface ControlOptions {
   world: KeysWorld;
   language: LanguageModels;
   settings: WarmSettings;
+  threads: number;
   log: (message: string) => void;
   signal?: AbortSignal;
 }
@@ -36,7 +38,7 @@ export const controlsFile = (sharedDir: string) => join(sharedDir, "controls.jso
 
 /** Trains and measures the control pairs unless they have been measured. */
 export async function makeControls(sharedDir: string, options: ControlOptions): Promise<void> {
-  const { world, language, settings, log, signal } = options;
+  const { world, language, settings, threads, log, signal } = options;
   if (existsSync(controlsFile(sharedDir))) return;
   if (!settings.controls) return writeFileAtomic(controlsFile(sharedDir), "[]");
   const dir = join(sharedDir, "controls");
@@ -49,31 +51,32 @@ export async function makeControls(sharedDir: string, options: ControlOptions): 
   pretrained.dispose();
   sft.dispose();
   const index = indexSplits(splitsOf(preferences));
-  const head = await probeHead(language.sft.at(-1)!, preferences.train, settings.members);
-  const [usual] = planSuites(language.sft, settings.members).same;
-  const pairs: [name: string, members: [Partial<MemberPlan>, Partial<MemberPlan>]][] = [
-    ["SFT, shared probed head", [{}, {}]],
-    ["SFT, a random head each", [{ head: "own" }, { head: "own" }]],
+  const data = await writePairs(join(dir, "preferences.jsonl"), world, preferences.train);
+  const usual = planSuites(language.sft, { ...settings.members, same: 2 }).same;
+  const alone = (k: number, changes: Partial<Suite> = {}) => ({
+    seed: controlSeed + k,
+    suite: { ...usual, runs: 1, head: "model" as const, ...changes },
+  });
+  const pairs: [name: string, ...runs: { seed: number; suite: Suite }[]][] = [
+    ["SFT, shared probed head", { seed: controlSeed, suite: usual }],
+    ["SFT, a random head each", alone(0), alone(1)],
     [
       "different random initialisations",
-      [
-        { init: language.blank, head: "own" },
-        { init: language.otherBlank, head: "own" },
-      ],
+      alone(0, { models: [language.blank] }),
+      alone(1, { models: [language.otherBlank] }),
     ],
   ];
   const controls: Controls = [];
-  for (const [k, [name, members]] of pairs.entries()) {
-    const dirs: string[] = [];
-    for (const [i, changes] of members.entries())
-      dirs.push(
-        await trainMember(
-          dir,
-          { ...usual!, ...changes, name: `${k}-${i}`, order: 200 + i },
-          { pairs: preferences.train, head, seed: controlSeed, settings: settings.members, signal },
-        ),
+  for (const [k, [name, ...runs]] of pairs.entries()) {
+    const members: string[] = [];
+    for (const [i, { seed, suite }] of runs.entries())
+      members.push(
+        ...(await trainSuite(`${k}-${i}`, suite, {
+          ...{ dir, seed, threads, data, signal },
+          settings: settings.members,
+        })),
       );
-    controls.push({ name, path: await interpolate([dirs[0]!, dirs[1]!], [0, 0.5, 1], index, dir) });
+    controls.push({ name, path: await interpolate([members[0]!, members[1]!], [0, 0.5, 1], index, dir) });
     log(`control: ${name}`);
   }
   await writeFileAtomic(controlsFile(sharedDir), JSON.stringify(controls));

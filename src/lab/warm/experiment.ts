@@ -26,7 +26,7 @@ export const warmExperiment: Experiment<WarmResult> = {
     setThreads(threads);
     const settings = settingsOf({ quick, options });
     const world = worldOf(settings);
-    const common = { world, log, ...(signal && { signal }) };
+    const common = { world, threads, log, signal };
     const language = await makeLanguageModels(sharedDir, {
       ...common,
       settings: settings.language,

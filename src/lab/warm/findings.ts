@@ -14,7 +14,7 @@ import type { SeedResult } from "../reproduce/experiment.js";
 import type { Split } from "./accuracy.js";
 import { goldSelector } from "./best-of-n.js";
 import type { Controls } from "./controls.js";
-import type { SuiteName } from "./members.js";
+import type { SuiteName } from "./recipes.js";
 import type { PolicyResult, WarmResult } from "./seed.js";
 import type { WarmSettings } from "./settings.js";
 import { mainNames } from "./suites.js";

@@ -1,5 +1,5 @@
 // What a language model of the lab thinks at every position: hidden states, from which the whole next-token
-// distribution follows (the vocabulary is tiny), and on which the value baseline stands.
+// distribution follows (the vocabulary is tiny).
 
 import type { LanguageModel, Sequence } from "../../engine/contract.js";
 import { loadCheckpoint } from "../../model/checkpoint.js";
@@ -9,7 +9,7 @@ export class HiddenStates {
   private constructor(
     private readonly model: LanguageModel,
     private readonly head: Float32Array,
-    readonly width: number,
+    private readonly width: number,
   ) {}
 
   static async load(dir: string): Promise<HiddenStates> {
@@ -55,16 +55,6 @@ export class HiddenStates {
   dispose(): void {
     this.model.dispose();
   }
-}
-
-/** log pi(token) of each completion token, picked from its distributions. */
-export function tokenLogprobs({ tokens, promptLength }: Sequence, distributions: Float64Array): Float32Array {
-  const count = tokens.length - promptLength;
-  const vocabulary = distributions.length / count;
-  return Float32Array.from(
-    { length: count },
-    (_, t) => distributions[t * vocabulary + tokens[promptLength + t]!]!,
-  );
 }
 
 /** sum_t KL(p_t || q_t), nats: exact over the vocabulary at every position of one answer. */

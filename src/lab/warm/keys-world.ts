@@ -54,6 +54,12 @@ export function tokenNames({ content, flair }: WorldSize): string[] {
   return ["<pad>", "<bos>", "<sep>", "<eos>", ...letters(content, "k"), ...letters(flair, "flair")];
 }
 
+/** Tokens as the tokenizer reads them: their names with blanks between. */
+export const textOf = (world: WorldSize, tokens: readonly number[]): string => {
+  const names = tokenNames(world);
+  return tokens.map((token) => names[token]).join(" ");
+};
+
 /** BOS k1 .. kn SEP. */
 export type Prompt = readonly number[];
 

@@ -1,20 +1,28 @@
-// The language models of the keys world, made from nothing by the engine: pre-trained on texts of authors of every
-// skill, then fine-tuned on better ones, with the snapshots of that trajectory that Baklava starts from.
+// The language models of the keys world, made from nothing by `touchstone sft`: pre-trained on texts of authors of every
+// skill, then fine-tuned on better ones, with the checkpoints of that run that Baklava starts from.
 
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { writeFileAtomic } from "../../base/atomic.js";
 import { makeDirectory } from "../../base/files.js";
+import { jsonl } from "../../base/jsonl.js";
 import { RandomStream } from "../../base/random.js";
-import { PromptCursor } from "../../data/index.js";
-import type { Sequence } from "../../engine/contract.js";
 import { formatJson, type Json } from "../../model/json.js";
-import { sft } from "../../objectives/sft.js";
-import { learningRateAt } from "../../run/schedule.js";
-import { loadLanguageModel } from "../../train/models.js";
+import { runSft } from "../../train/sft.js";
 import { writeRandomModel } from "../base.js";
-import { drawBeta, drawPrompt, type KeysWorld, special, tokenNames, writeAnswer } from "./keys-world.js";
-import type { LanguageSettings, LmTraining } from "./settings.js";
+import { quietly, writeRecipe } from "../reproduce/recipe-file.js";
+import {
+  drawBeta,
+  drawPrompt,
+  type KeysWorld,
+  special,
+  textOf,
+  tokenNames,
+  writeAnswer,
+} from "./keys-world.js";
+import { checkpointModel, finalModel, languageRecipe } from "./recipes.js";
+import type { LanguageSettings } from "./settings.js";
 
 /** config.json of the policy: a Llama of two layers. */
 function languageConfig({ vocabSize }: KeysWorld, { hidden, layers, heads }: LanguageSettings): Json {
@@ -94,7 +102,7 @@ export interface LanguageModels {
   /** A second draw of random weights: what must not be averaged with the first. */
   otherBlank: string;
   pretrained: string;
-  /** Snapshots of the SFT run by step, the last of them the SFT model. */
+  /** Checkpoints of the SFT run by step, the last of them the SFT model. */
   sft: readonly string[];
 }
 
@@ -102,8 +110,8 @@ export function languageModelDirs(dir: string, { sft: { snapshots } }: LanguageS
   return {
     blank: join(dir, "blank"),
     otherBlank: join(dir, "other-blank"),
-    pretrained: join(dir, "pretrained"),
-    sft: snapshots.map((step) => join(dir, `sft-${step}`)),
+    pretrained: finalModel(join(dir, "pretraining")),
+    sft: snapshots.map((step) => checkpointModel(join(dir, "sft"), step)),
   };
 }
 
@@ -111,13 +119,14 @@ export interface MakeOptions {
   world: KeysWorld;
   settings: LanguageSettings;
   seed: number;
+  threads: number;
   log: (message: string) => void;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Makes what is missing of the language models under `dir`. */
 export async function makeLanguageModels(dir: string, options: MakeOptions): Promise<LanguageModels> {
-  const { world, settings, seed } = options;
+  const { world, settings, seed, threads, log, signal } = options;
   const dirs = languageModelDirs(dir, settings);
   const tokenizer = join(dir, "tokenizer");
   if (!existsSync(dirs.otherBlank)) {
@@ -126,81 +135,32 @@ export async function makeLanguageModels(dir: string, options: MakeOptions): Pro
     await writeRandomModel(dirs.blank, config, seed, tokenizer);
     await writeRandomModel(dirs.otherBlank, config, seed + 1, tokenizer);
   }
-  if (!existsSync(dirs.pretrained)) {
+  const stage = async (name: "pretraining" | "sft", from: string, rows: () => object[]) => {
+    const run = join(dir, name);
+    if (existsSync(finalModel(run))) return;
+    await writeFileAtomic(join(dir, `${name}.jsonl`), jsonl(rows()));
+    const recipe = languageRecipe(name, from, settings, { dir, seed, threads });
+    await runSft(await writeRecipe("sft", join(dir, `${name}.yaml`), recipe), quietly(signal));
+    log(`${name}: ${settings[name].steps} steps`);
+  };
+  await stage("pretraining", dirs.blank, () => {
     const random = new RandomStream(seed, "keys world corpus");
-    const corpus = writeTexts(world, settings.pretraining.texts, random, () => drawBeta(0.7, 0.7, random));
-    await train(
-      dirs.blank,
-      { ...settings.pretraining, label: "pre-training", promptLength: 1 },
-      corpus,
-      options,
-      {
-        [settings.pretraining.steps]: dirs.pretrained,
-      },
-    );
-  }
-  if (!existsSync(dirs.sft.at(-1)!)) {
+    const texts = writeTexts(world, settings.pretraining.texts, random, () => drawBeta(0.7, 0.7, random));
+    return texts.map(({ prompt, completion }) => ({ text: `${prompt} ${completion}` }));
+  });
+  await stage("sft", dirs.pretrained, () => {
     const random = new RandomStream(seed, "keys world demonstrations");
-    const texts = writeTexts(world, settings.sft.texts, random, () => 0.4 + 0.5 * random.uniform());
-    const snapshots = Object.fromEntries(settings.sft.snapshots.map((step, i) => [step, dirs.sft[i]!]));
-    await train(dirs.pretrained, { ...settings.sft, label: "SFT" }, texts, options, snapshots);
-  }
+    return writeTexts(world, settings.sft.texts, random, () => 0.4 + 0.5 * random.uniform());
+  });
   return dirs;
 }
 
-/** Padded tokens of a backward batch at which models this small are fastest: what they touch stays in the cache. */
-export const smallModelTokens = 512;
-
-interface Text {
-  id: string;
-  prompt: readonly number[];
-  answer: readonly number[];
-}
-
-function writeTexts(world: KeysWorld, count: number, random: RandomStream, skill: () => number): Text[] {
-  return Array.from({ length: count }, (_, i) => {
+function writeTexts(world: KeysWorld, count: number, random: RandomStream, skill: () => number) {
+  return Array.from({ length: count }, () => {
     const prompt = drawPrompt(world, random);
-    return { id: String(i), prompt, answer: writeAnswer(world, prompt, skill(), random) };
+    return {
+      prompt: textOf(world, prompt),
+      completion: textOf(world, writeAnswer(world, prompt, skill(), random)),
+    };
   });
-}
-
-interface Training extends LmTraining {
-  label: string;
-  /** Tokens that are conditioned on only; default: the prompt. */
-  promptLength?: number;
-}
-
-/** Trains from `from` on `texts` and saves the model after the steps that `snapshots` names. */
-async function train(
-  from: string,
-  { steps, batch, learningRate, minLrRatio, promptLength, label }: Training,
-  texts: readonly Text[],
-  { seed, log, signal }: MakeOptions,
-  snapshots: Readonly<Record<number, string>>,
-): Promise<void> {
-  const model = await loadLanguageModel(from, { seed, maxBackwardTokens: smallModelTokens });
-  const cursor = PromptCursor.start(texts, { seed, name: label });
-  const schedule = { lrSchedulerType: "cosine" as const, warmupSteps: 50, minLrRatio };
-  for (let step = 0; step < steps; step++) {
-    signal?.throwIfAborted();
-    const sequences = cursor.next(batch).map(
-      ({ prompt, answer }): Sequence => ({
-        tokens: [...prompt, ...answer],
-        promptLength: promptLength ?? prompt.length,
-      }),
-    );
-    // The gradient of the mean log-likelihood does not depend on the log-probabilities: one pass gives both.
-    const { g } = sft({ logprobs: sequences.map((s) => new Float32Array(s.tokens.length - s.promptLength)) });
-    const logprobs = await model.backward(sequences, g);
-    await model.step({
-      learningRate: learningRateAt(learningRate, step, steps, schedule),
-      weightDecay: 0.01,
-      maxGradNorm: 1,
-    });
-    if ((step + 1) % 500 === 0 || step + 1 === steps)
-      log(`${label}: step ${step + 1} of ${steps}, loss ${sft({ logprobs }).loss.toFixed(3)}`);
-    const save = snapshots[step + 1];
-    if (save) await model.save(save);
-  }
-  model.dispose();
 }

@@ -5,7 +5,7 @@ import type { Interval } from "../../base/statistics.js";
 import type { Cell, Point, Report, Section, Series } from "../../dashboard/report.js";
 import { goldSelector } from "./best-of-n.js";
 import { type Column, type Curve, columns, type Findings, type PolicyCurve } from "./findings.js";
-import type { SuiteName } from "./members.js";
+import type { SuiteName } from "./recipes.js";
 import type { WarmSettings } from "./settings.js";
 import { mainNames } from "./suites.js";
 

@@ -54,16 +54,16 @@ export async function openReward(dirs: readonly string[]): Promise<RewardFunctio
   };
 }
 
-/** The same in standard deviations over `reference`, 0 at their mean, so that one KL strength suits all arms. */
-export async function openStandardisedReward(
-  dirs: readonly string[],
+/** The same in standard deviations over `reference`, 0 at their mean, so that the rewards of all arms have one scale. */
+export async function standardised(
+  raw: RewardFunction,
   reference: readonly TokenIds[],
-): Promise<RewardFunction> {
-  const raw = await openReward(dirs);
+): Promise<RewardFunction & { scale: number }> {
   const scores = await raw.score(reference);
   const [centre, scale] = [mean(scores), standardDeviation(scores)];
   return {
     ...raw,
+    scale,
     score: async (sequences) => (await raw.score(sequences)).map((r) => (r - centre) / scale),
   };
 }

@@ -2,9 +2,11 @@
 // on disk, so that a restart goes on from there and parts of the seed can run in processes of their own.
 
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
+import { writeFileAtomic } from "../../base/atomic.js";
 import { makeDirectory } from "../../base/files.js";
+import { jsonl } from "../../base/jsonl.js";
 import { RandomStream } from "../../base/random.js";
 import { mean, standardDeviation } from "../../base/statistics.js";
 import type { LanguageModel, TokenIds } from "../../engine/contract.js";
@@ -27,11 +29,12 @@ import {
 } from "./accuracy.js";
 import { type BestOfNResult, bestOfNResult } from "./best-of-n.js";
 import { gold } from "./gold.js";
-import type { KeysWorld, Prompt } from "./keys-world.js";
+import { type KeysWorld, type Prompt, textOf } from "./keys-world.js";
 import type { LanguageModels } from "./language.js";
-import { planSuites, probeHead, type SuiteName, trainMember } from "./members.js";
+import { trainSuite, writePairs } from "./members.js";
 import { type PolicyRun, trainPolicy } from "./policies.js";
 import { makePreferences, type Pair, type Preferences } from "./preferences.js";
+import { checkpointModel, planSuites, type SuiteName } from "./recipes.js";
 import { average, openReward, scoreWith } from "./rewards.js";
 import { type Answer, sampleAnswers, sampleGroups, sequenceOf } from "./sampling.js";
 import type { RlArm, RlSettings, WarmSettings } from "./settings.js";
@@ -72,14 +75,12 @@ export interface WarmResult {
   seconds: Record<string, number>;
 }
 
-const lambdas = Array.from({ length: 11 }, (_, i) => i / 10);
-
 export interface SeedOptions {
   seed: number;
   world: KeysWorld;
   language: LanguageModels;
   settings: WarmSettings;
-  context: Pick<SeedContext, "dir" | "log" | "signal">;
+  context: Pick<SeedContext, "dir" | "threads" | "log" | "signal">;
 }
 
 /** What every part of a seed works with: its data, its models, and the pieces on disk. */
@@ -220,7 +221,8 @@ const accuracyOf = ({
   piece("accuracy", async (): Promise<AccuracyResult> => {
     const arms = await armsOver(index.sequences);
     const { diverse, same, baklava } = models;
-    const path = (dirs: readonly string[]) => interpolate([dirs[0]!, dirs[1]!], lambdas, index, scratch);
+    const path = (dirs: readonly string[]) =>
+      interpolate([dirs[0]!, dirs[1]!], settings.path, index, scratch);
     const deltas = (dirs: readonly string[]) => deltasOf(dirs, language.sft.at(-1)!);
     const copy = await average(new Array<string>(settings.main).fill(diverse[0]!), join(scratch, "copies"));
     const file = "model.safetensors";
@@ -257,58 +259,47 @@ const policiesOf = ({ arms }: RlSettings): Policy[] =>
 
 const policyPiece = ({ alpha, arm }: Policy): string => `policy-${arm}-alpha-${alpha}`;
 
+const promptFile = (dir: string): string => join(dir, "prompts.jsonl");
+
 const policyOf = (
-  { seed, world, language, settings, context, scratch, models, preferences, scale, piece }: Bench,
+  { seed, world, language, settings, context, models, preferences, scale, piece }: Bench,
   policy: Policy,
-) =>
-  piece(policyPiece(policy), () =>
-    trainPolicy({
+) => {
+  const { dir, threads, signal } = context;
+  return piece(policyPiece(policy), () =>
+    trainPolicy(policyPiece(policy), {
       ...policy,
-      world,
-      models,
+      ...{ dir, seed, threads, signal, world, models },
       sft: language.sft.at(-1)!,
-      prompts: preferences.train.map(({ prompt }) => prompt),
+      prompts: promptFile(dir),
       heldOut: preferences.heldOut,
       reference: scale.sequences,
-      seed,
       settings: settings.rl,
-      scratch,
-      signal: context.signal,
     }),
   );
+};
 
 /** Trains all suites, ranks the diverse one on D_select, and averages. */
 async function makeModels(
-  { seed, language, settings, context: { dir, log, signal } }: SeedOptions,
+  { seed, world, language, settings, context: { dir, threads, log, signal } }: SeedOptions,
   { train, select }: Preferences,
 ): Promise<Models> {
-  const sft = language.sft.at(-1)!;
   const parent = join(dir, "models");
+  await makeDirectory(parent);
+  const data = await writePairs(join(dir, "preferences.jsonl"), world, train);
+  const prompts = train.map(({ prompt }) => ({ prompt: textOf(world, prompt) }));
+  await writeFileAtomic(promptFile(dir), jsonl(prompts));
   const plans = planSuites(language.sft, settings.members);
-  const head = await probeHead(sft, train, settings.members);
-  const { trajectory } = settings.members;
-  const trainSuite = async (suite: SuiteName): Promise<string[]> => {
-    const dirs: string[] = [];
-    for (const plan of plans[suite]) {
-      const snapshots = plan === plans.diverse[0] ? trajectory : [];
-      dirs.push(
-        await trainMember(parent, plan, {
-          pairs: train,
-          head,
-          seed,
-          settings: settings.members,
-          snapshots,
-          signal,
-        }),
-      );
-      log(`${suite}: ${dirs.length} of ${plans[suite].length} members`);
-    }
-    return dirs;
+  const membersOf = async (suite: SuiteName): Promise<string[]> => {
+    const context = { dir: parent, seed, threads, data, signal };
+    const members = await trainSuite(suite, plans[suite], { ...context, settings: settings.members });
+    log(`${suite}: ${members.length} members`);
+    return members;
   };
   const [unranked, same, baklava] = [
-    await trainSuite("diverse"),
-    await trainSuite("same"),
-    await trainSuite("baklava"),
+    await membersOf("diverse"),
+    await membersOf("same"),
+    await membersOf("baklava"),
   ];
   const sequences = pairSequences(select);
   const scored: { member: string; accuracy: number }[] = [];
@@ -319,7 +310,8 @@ async function makeModels(
   const warm: Record<number, string> = {};
   for (const m of settings.averages) warm[m] = await average(diverse.slice(0, m), out(`warm-${m}`));
   const first = unranked[0]!;
-  const run = trajectory.map((step, i) => (i === trajectory.length - 1 ? first : `${first}-${step}`));
+  const before = settings.members.trajectory.slice(0, -1);
+  const run = [...before.map((step) => checkpointModel(dirname(first), step)), first];
   return {
     diverse,
     same,

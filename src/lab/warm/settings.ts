@@ -16,7 +16,7 @@ export interface LanguageSettings {
   layers: number;
   heads: number;
   pretraining: LmTraining;
-  /** Snapshots are steps of the run, ascending; the last is the SFT model. */
+  /** Snapshots are steps of the run at one distance, ascending; the last is the SFT model. */
   sft: LmTraining & { snapshots: readonly number[] };
 }
 
@@ -41,14 +41,14 @@ export interface MemberSettings {
   batch: number;
   warmupSteps: number;
   probeL2: number;
-  /** Members of the diverse suite take these in turn: learning rates fastest. */
+  /** Each member of the diverse and the Baklava suite draws one of these. */
   learningRates: readonly number[];
   dropouts: readonly number[];
-  /** Members of the suites: diverse; one configuration; Baklava (fine-tunings of several SFT snapshots). */
+  /** Members of the suites: diverse; one configuration; Baklava (fine-tunings of several SFT checkpoints). */
   diverse: number;
   same: number;
   baklava: number;
-  /** Steps of the run whose snapshots the moving averages take. */
+  /** Steps of the first diverse member whose checkpoints the moving averages take; the last is the run's. */
   trajectory: readonly number[];
 }
 
@@ -62,7 +62,6 @@ export interface RlSettings {
   /** Samples of a step, one for a prompt. */
   batch: number;
   learningRate: number;
-  valueLearningRate: number;
   evaluateEvery: number;
   evaluationPrompts: number;
   /** SFT answers whose rewards set the scale of every arm. */
@@ -87,6 +86,8 @@ export interface WarmSettings {
   uncertaintyWeight: number;
   bestOfN: BestOfNSettings;
   rl: RlSettings;
+  /** Points on the path between two members: shares of the second. */
+  path: readonly number[];
   /** Whether the controls of linear mode connectivity are run, once for all seeds. */
   controls: boolean;
 }
@@ -136,7 +137,6 @@ export const fullSettings: WarmSettings = {
     steps: 500,
     batch: 64,
     learningRate: 1e-4,
-    valueLearningRate: 1e-2,
     evaluateEvery: 50,
     evaluationPrompts: 512,
     scaleSamples: 1024,
@@ -145,6 +145,7 @@ export const fullSettings: WarmSettings = {
       { alpha: 0.03, arms: ["single-1", "single-3", "single-5", "warm-6", "ens-6"] },
     ],
   },
+  path: Array.from({ length: 11 }, (_, i) => i / 10),
   controls: true,
 };
 
@@ -188,7 +189,7 @@ export const quickSettings: WarmSettings = {
       batch: 32,
       learningRate: 4e-3,
     },
-    sft: { ...fullSettings.language.sft, texts: 300, steps: 12, batch: 16, snapshots: [6, 9, 12] },
+    sft: { ...fullSettings.language.sft, texts: 300, steps: 12, batch: 16, snapshots: [6, 12] },
   },
   preferences: {
     train: 120,
@@ -205,23 +206,24 @@ export const quickSettings: WarmSettings = {
     batch: 16,
     warmupSteps: 2,
     diverse: 4,
-    same: 3,
-    baklava: 3,
-    trajectory: [6, 9, 12],
+    same: 2,
+    baklava: 2,
+    trajectory: [6, 12],
   },
   averages: [1, 2, 4],
   main: 4,
   bestOfN: { prompts: 8, answers: 16 },
   rl: {
     ...fullSettings.rl,
-    steps: 4,
+    steps: 2,
     batch: 8,
-    evaluateEvery: 2,
+    evaluateEvery: 1,
     evaluationPrompts: 16,
     scaleSamples: 64,
     arms: [
       { alpha: 0.003, arms: ["single-1", "single-2", "warm-4", "ens-4"] },
-      { alpha: 0.03, arms: ["single-1", "single-2", "warm-4", "ens-4"] },
+      { alpha: 0.03, arms: ["single-1", "warm-4", "ens-4"] },
     ],
   },
+  path: [0, 0.5, 1],
 };

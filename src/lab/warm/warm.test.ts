@@ -4,18 +4,19 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RandomStream } from "../../base/random.js";
 import { renderReport } from "../../dashboard/report.js";
+import { reinforce } from "../../objectives/reinforce.js";
 import { loadLanguageModel } from "../../train/models.js";
 import { pairAccuracy } from "./accuracy.js";
 import { warmExperiment } from "./experiment.js";
 import type { Findings } from "./findings.js";
 import { gold, goldParts } from "./gold.js";
-import { exactKl, HiddenStates, tokenLogprobs } from "./hidden-states.js";
+import { exactKl, HiddenStates } from "./hidden-states.js";
 import { buildKeysWorld, drawPrompts, promptOf, special, writeAnswer } from "./keys-world.js";
-import { planSuites } from "./members.js";
+import { languageModelDirs } from "./language.js";
 import { flip, type Pair } from "./preferences.js";
+import { planSuites, policyRecipe, rewardRecipe } from "./recipes.js";
 import type { PolicyResult, WarmResult } from "./seed.js";
 import { fullSettings, largeSettings, quickSettings } from "./settings.js";
-import { LinearValue } from "./value.js";
 import { atKl, atPeak, atPlateau, nestedWinRate, wins } from "./win-rates.js";
 
 const world = buildKeysWorld(1, fullSettings.world);
@@ -92,16 +93,22 @@ describe("preferences and members", () => {
     });
   });
 
-  it("plans members that differ where they should and shares what two suites have in common", () => {
+  it("plans suites that differ where they should", () => {
     const { diverse, same, baklava } = planSuites(["s300", "s450", "s600"], fullSettings.members);
-    expect(new Set(diverse.map(({ learningRate, dropout }) => `${learningRate} ${dropout}`)).size).toBe(6);
-    expect(new Set(diverse.map(({ init }) => init))).toEqual(new Set(["s600"]));
-    expect(new Set(same.map(({ learningRate, dropout }) => `${learningRate} ${dropout}`)).size).toBe(1);
-    expect(same.filter((plan) => diverse.includes(plan)).length).toBe(2);
-    expect(baklava.map(({ init }) => init)).toEqual(["s600", "s450", "s300", "s600", "s450", "s300"]);
-    expect(baklava.filter((plan) => diverse.includes(plan)).length).toBe(2);
-    const all = new Set([...diverse, ...same, ...baklava]);
-    expect(new Set([...all].map(({ name }) => name)).size).toBe(all.size);
+    const { learningRates, dropouts } = fullSettings.members;
+    expect(diverse).toMatchObject({ models: ["s600"], runs: 10, learningRates, dropouts, head: "probe" });
+    expect(same).toMatchObject({ models: ["s600"], runs: 2, learningRates: [4e-4], dropouts: [0.05] });
+    expect(baklava).toMatchObject({ models: ["s300", "s450", "s600"], runs: 6, learningRates, dropouts });
+  });
+
+  it("keeps every checkpoint that the moving averages take", () => {
+    for (const { members } of [fullSettings, largeSettings, quickSettings]) {
+      const suite = planSuites(["sft"], members).diverse;
+      const context = { dir: "/out", seed: 1, threads: 1 };
+      const recipe = rewardRecipe(suite, { data: "/out/data", out: "/out/diverse" }, members, context);
+      for (const step of members.trajectory) expect(step % recipe.save_steps).toBe(0);
+      expect(recipe.save_total_limit * recipe.save_steps).toBeGreaterThanOrEqual(members.steps);
+    }
   });
 
   it("counts ties of a pair one half", () => {
@@ -109,17 +116,30 @@ describe("preferences and members", () => {
   });
 });
 
-describe("value baseline", () => {
-  it("learns a linear return", () => {
-    const value = new LinearValue(2, 0.05);
-    const states = Float32Array.of(1, 0, 0, 1, 1, 1);
-    const targets = [3, -1, 1.5];
-    for (let i = 0; i < 2000; i++) {
-      const v = value.at(states);
-      value.step([states], [Float32Array.from(targets, (z, t) => -2 * (z - v[t]!))]);
-    }
-    expect(value.at(states)[0]).toBeCloseTo(3, 1);
-    expect(value.at(states)[2]).toBeCloseTo(1.5, 1);
+describe("the recipe of a policy", () => {
+  it("has the gradient of the convex penalty on the standardised reward", () => {
+    const [alpha, scale] = [0.03, 2.5];
+    const plan = { sft: "/sft", models: ["/rm"], alpha, scale, prompts: "/prompts", out: "/out/run" };
+    const recipe = policyRecipe(plan, fullSettings.rl, { dir: "/out", seed: 1, threads: 1 });
+    const [{ weight, optimizer }] = recipe.tasks as [(typeof recipe.tasks)[0]];
+    const rows = (count: number) =>
+      Array.from({ length: count }, () => Float32Array.from({ length: 3 }, () => -2 * random.uniform()));
+    const rewards = Float64Array.from({ length: 4 }, () => 7 + scale * random.normal());
+    const batch = {
+      logprobs: rows(4),
+      referenceLogprobs: rows(4),
+      promptIndex: [0, 1, 2, 3],
+      promptCount: 4,
+    };
+    const ours = reinforce({ ...batch, rewards }, { klCoefficient: optimizer.kl_coef });
+    const convex = reinforce(
+      { ...batch, rewards: rewards.map((r) => (r - 7) / scale) },
+      { klCoefficient: alpha, klForm: "convex" },
+    );
+    expect(Math.abs(convex.g[0]![0]!)).toBeGreaterThan(1e-3);
+    convex.g.forEach((row, i) => {
+      row.forEach((x, t) => void expect(weight * ours.g[i]![t]!).toBeCloseTo(x, 5));
+    });
   });
 });
 
@@ -187,7 +207,7 @@ describe("the experiment in miniature", () => {
   beforeAll(async () => {
     await warmExperiment.prepare(common);
     result = await warmExperiment.runSeed(1, { ...common, dir: seedDir(1) });
-  }, 120_000);
+  }, 300_000);
   afterAll(() => rmSync(dir, { recursive: true }));
 
   it("flips a quarter and averages copies of a member to the member", () => {
@@ -217,7 +237,7 @@ describe("the experiment in miniature", () => {
   });
 
   it("goes on from finished pieces and gives the same result", async () => {
-    const member = join(seedDir(1), "models", "diverse-1", "model.safetensors");
+    const member = join(seedDir(1), "models", "diverse", "member-1", "final", "model.safetensors");
     const { mtimeMs } = statSync(member);
     rmSync(join(seedDir(1), "accuracy.json"));
     const again = await warmExperiment.runSeed(1, { ...common, dir: seedDir(1) });
@@ -233,7 +253,10 @@ describe("the experiment in miniature", () => {
     const parts = warmExperiment.parts!(common);
     expect(parts.filter(({ after }) => !after).map(({ name }) => name)).toEqual(["members"]);
     const later = parts.filter(({ after }) => after).map(({ name }) => name);
-    for (const name of later) rmSync(join(seedDir(1), `${name}.json`));
+    // What a part has made, with the run that it made it from.
+    for (const name of later)
+      for (const made of [`${name}.json`, name, `${name}-points`])
+        rmSync(join(seedDir(1), made), { recursive: true, force: true });
     for (const name of later.toReversed()) await warmExperiment.runPart!(1, name, context);
     const untimed = ({ policies, ...rest }: WarmResult) => ({
       ...rest,
@@ -245,14 +268,15 @@ describe("the experiment in miniature", () => {
   }, 120_000);
 
   it("reads off the language model's own log-probabilities", async () => {
-    const sft = join(sharedDir, `sft-${quickSettings.language.sft.snapshots.at(-1)}`);
+    const sft = languageModelDirs(sharedDir, quickSettings.language).sft.at(-1)!;
     const [model, states] = [await loadLanguageModel(sft, { frozen: true }), await HiddenStates.load(sft)];
     const sequence = { tokens: [1, 4, 5, 6, 2, 7, 8, 3], promptLength: 5 };
     const [hidden] = await states.states([sequence]);
     const all = states.distributions(hidden!);
     const [expected] = await model.logprobs([sequence]);
-    for (const [t, logprob] of tokenLogprobs(sequence, all).entries())
-      expect(logprob).toBeCloseTo(expected![t]!, 5);
+    const vocabulary = all.length / expected!.length;
+    for (const [t, logprob] of expected!.entries())
+      expect(all[t * vocabulary + sequence.tokens[sequence.promptLength + t]!]).toBeCloseTo(logprob, 5);
     expect(exactKl(all, all)).toBe(0);
     model.dispose();
     states.dispose();
