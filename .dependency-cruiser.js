@@ -16,6 +16,7 @@ export const layers = [
   "train",
   "dashboard",
   "eval",
+  "serve",
   "lab",
   "exports",
   "cli",

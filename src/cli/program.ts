@@ -16,6 +16,7 @@ import { rewardCommand } from "./commands/reward.js";
 import { rubricCommand } from "./commands/rubric.js";
 import { sampleCommand } from "./commands/sample.js";
 import { scoreCommand } from "./commands/score.js";
+import { serveCommand } from "./commands/serve.js";
 import { sftCommand } from "./commands/sft.js";
 import { splitCommand } from "./commands/split.js";
 import { warmCommand } from "./commands/warm.js";
@@ -36,6 +37,7 @@ const VERBS = [
   eloCommand,
   splitCommand,
   rubricCommand,
+  serveCommand,
   reportCommand,
   quickstartCommand,
   reproduceCommand,

@@ -1,6 +1,7 @@
 // A checkpoint in our own engine as a language model to talk to: replies through its chat template, and the probabilities
 // of given replies in one forward pass. What waits is answered in one batch; an answer depends on its own request only.
 
+import { gathering } from "../base/gathering.js";
 import { limiter } from "../base/requests.js";
 import type { LanguageModel, Sequence } from "../engine/contract.js";
 import { withoutTokens } from "./control-tokens.js";
@@ -74,27 +75,6 @@ function labelReply(
   const label = mostLikely(words, probabilities);
   const answer = { label, by: "logprobs", probabilities };
   return { content: label, finishReason: "stop", promptTokens, completionTokens: 0, answer };
-}
-
-/** Hands the jobs that gather until their turn comes to one call of `handle`, whose results are in their order. */
-function gathering<Job, Result>(
-  turn: ReturnType<typeof limiter>,
-  handle: (jobs: Job[]) => Promise<Result[]>,
-): (job: Job) => Promise<Result> {
-  let jobs: Job[] = [];
-  let results: Promise<Result[]> | undefined;
-  return async (job) => {
-    const index = jobs.push(job) - 1;
-    results ??= turn(async () => {
-      // Requests of the same moment shall meet.
-      await new Promise((resolve) => setImmediate(resolve));
-      const gathered = jobs;
-      jobs = [];
-      results = undefined;
-      return await handle(gathered);
-    });
-    return (await results)[index]!;
-  };
 }
 
 const tooLong = (length: number, window: number) =>

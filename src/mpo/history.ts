@@ -7,7 +7,7 @@ import { makeDirectory } from "../base/files.js";
 import type { MpoRound } from "./hook.js";
 import type { Revision, RevisionReport } from "./meta-reward-model.js";
 import type { Rubric } from "./rubric.js";
-import { removeVersionsAfter, saveVersion } from "./rubric-file.js";
+import { type RubricVersion, readHistory, removeVersionsAfter, saveVersion } from "./rubric-file.js";
 import type { Trigger } from "./triggers.js";
 
 /** What a round did to the rubric of one cluster; a line of rounds.jsonl. */
@@ -70,6 +70,16 @@ export class RubricHistory {
     this.rounds = [...this.rounds, ...records];
     await this.writeRounds();
     return records;
+  }
+
+  /** All versions (of one cluster), oldest first. */
+  versions(cluster: string): Promise<RubricVersion[]> {
+    return readHistory(this.dir, cluster);
+  }
+
+  /** Writes down a version that a person published. */
+  async publish(cluster: string, version: RubricVersion): Promise<void> {
+    await saveVersion(this.dir, version, cluster);
   }
 
   private async writeRounds(): Promise<void> {

@@ -4,7 +4,14 @@
 import { type RandomState, RandomStream } from "../base/random.js";
 import type { MetaRewardModel, Revision } from "./meta-reward-model.js";
 import type { MpoRollout, ScoredRollout } from "./rollout.js";
-import { countWords, createRubric, type Rubric, type RubricItem, type RubricLimits } from "./rubric.js";
+import {
+  countWords,
+  createRubric,
+  nextVersion,
+  type Rubric,
+  type RubricItem,
+  type RubricLimits,
+} from "./rubric.js";
 import { renderItems } from "./rubric-text.js";
 import {
   addToBaseline,
@@ -172,6 +179,13 @@ export class MpoHook {
   /** The version that scores each cluster; the empty name is the whole task. */
   current(): ReadonlyMap<string, Rubric> {
     return this.rubrics;
+  }
+
+  /** The next version of a cluster's rubric, which is a person's and not a round's. It scores from now on. */
+  publish(cluster: string, items: readonly RubricItem[]): Rubric {
+    const rubric = nextVersion(this.rubricFor(cluster), items, this.options.limits);
+    this.rubrics = new Map(this.rubrics).set(this.rubrics.has(cluster) ? cluster : wholeTask, rubric);
+    return rubric;
   }
 
   /** Of the versions that score now; version numbers are summed over clusters. */

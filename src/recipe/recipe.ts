@@ -454,6 +454,34 @@ const task = section(
   if (learns === "pairs") fail(`is not for ${optimizer.name}, which learns from given pairs`, ["judge_gate"]);
 });
 
+/** How `touchstone serve` answers other trainers with the rewards of a recipe. */
+const served = section({
+  /**
+   * What a sample gets whose judge or reward failed: what each protocol has for it (`own`: null, a mask, 503), 503 in all
+   * of them (`unavailable`), or a number that you answer for.
+   */
+  on_failed: z
+    .union([z.enum(["own", "unavailable"]), z.number()], {
+      error: ({ input }) => `must be own, unavailable or a number, not ${show(input)}`,
+    })
+    .default("own"),
+  /** r(s, abar) where no baseline response is to be had. */
+  baseline_reward: number().optional(),
+  /** Further attempts where a costly judge or a rubric failed. */
+  retries: integer({ min: 0 }).default(1),
+  /** For a whole request, and for one answer of one costly judge. */
+  deadline_seconds: number({ above: 0 }).default(120),
+  judge_seconds: number({ above: 0 }).default(60),
+  /** Samples under way or waiting; beyond it requests are refused with 429. */
+  max_waiting: counting().default(4096),
+  /** Samples of one call to a reward model. */
+  max_batch: counting().default(256),
+  /** Answers remembered. */
+  remembered: integer({ min: 0 }).default(20_000),
+  /** Scored samples that count as one update for the meta reward model. Absent: batch_prompts x generations. */
+  window: counting().optional(),
+});
+
 /** What all stages of an alignment share. */
 const alignmentFields = {
   ...trainerFields,
@@ -464,6 +492,7 @@ const alignmentFields = {
   log_task_grad_norm: boolean().default(false),
   /** Endpoints that judges and rubrics name. */
   llm: z.record(z.string(), llmEndpoint, { error: "must map names to endpoints" }).default({}),
+  serve: served.optional(),
 };
 
 type PpoFields = { critic_model?: string; critic_learning_rate?: number };
@@ -668,6 +697,11 @@ function resolveDocument<V extends Verb>(verb: V, document: ReturnType<typeof pa
   if (!parsed.success) throw document.explain(parsed.error.issues);
   return camelKeys(parsed.data) as RecipeOf<V>;
 }
+
+export type ServeRecipe = NonNullable<AlignRecipe["serve"]>;
+
+/** What a recipe without a `serve:` section has. */
+export const serveDefaults = camelKeys(served.parse({})) as ServeRecipe;
 
 /** The tasks of an alignment, of all its stages. */
 export const tasksOf = (recipe: AlignRecipe | StagedRecipe): TaskRecipe[] =>

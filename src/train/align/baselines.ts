@@ -127,13 +127,16 @@ export function payFor(
 const seedOf = ({ random, name }: SampledTask, row: PromptRow): number =>
   hash32(`${random.seed} baseline ${name} ${row.id}`);
 
+/** The data's own answer to a prompt. */
+export const answerIn = ({ metadata: { response, completion, chosen } }: PromptRow): string | undefined =>
+  [response, completion, chosen].find((value): value is string => typeof value === "string");
+
 /** The data's own answer as a completion. */
 function dataBaseline({ baselineResponse }: SampledTask, row: PromptRow, codec: Codec): number[] | undefined {
   if (baselineResponse === "reference") return undefined;
-  const { response, completion, chosen } = row.metadata;
-  const answer = [response, completion, chosen].find((value) => typeof value === "string");
+  const answer = answerIn(row);
   if (answer !== undefined) {
-    const { tokens, promptLength } = codec.sequence(row.prompt, answer as string, row.metadata);
+    const { tokens, promptLength } = codec.sequence(row.prompt, answer, row.metadata);
     return Array.from(tokens.slice(promptLength));
   }
   if (baselineResponse === "auto") return undefined;

@@ -2,8 +2,11 @@
 
 import { UserError } from "../../base/errors.js";
 import { loadPreferences, loadPrompts } from "../../data/index.js";
+import type { PromptRow } from "../../data/rows.js";
 import { checkNamedJudges } from "../../judges/applicability.js";
+import type { Mixture } from "../../judges/mixture.js";
 import { mixtureFrom } from "../../judges/registry.js";
+import type { LlmModels } from "../../llm/models.js";
 import {
   type DpoOptions,
   objectiveOf,
@@ -69,19 +72,10 @@ async function openTask(recipe: TaskRecipe, { rewards, codec, context }: Opened)
   const { name, weight, baselineResponse, judgeGate, missingEosPenalty, lengthPenalty, maxFailedRate } =
     recipe;
   const optimizer = recipe.optimizer as SamplingOptimizer;
-  const { rows, description } = await loadPrompts(recipe.prompts.path, recipe.prompts);
-  context.reporter.note(`task ${name}: ${description}`);
+  const rows = await openPrompts(recipe, context);
   // What a template refuses is said before the first step.
   for (const { id, prompt, metadata } of rows) atRow(id, () => codec.prompt(prompt, metadata));
-  const judges = await mixtureFrom(
-    recipe.judges,
-    {
-      baseDir: context.baseDir ?? ".",
-      countTokens: (text) => codec.tokenizer.encode(text).length,
-      llm: rewards.llm,
-    },
-    { runAll: recipe.runAllJudges },
-  );
+  const judges = await openJudges(recipe, { codec, baseDir: context.baseDir, llm: rewards.llm });
   checkNamedJudges(
     rows,
     judges.members.map(({ judge }) => judge),
@@ -102,6 +96,27 @@ async function openTask(recipe: TaskRecipe, { rewards, codec, context }: Opened)
     maxFailedRate,
   };
 }
+
+/** The prompts of a task. */
+export async function openPrompts(
+  { name, prompts }: Pick<TaskRecipe, "name" | "prompts">,
+  { reporter }: { reporter: Pick<OpenContext["reporter"], "note"> },
+): Promise<PromptRow[]> {
+  const { rows, description } = await loadPrompts(prompts.path, prompts);
+  reporter.note(`task ${name}: ${description}`);
+  return rows;
+}
+
+/** The judges that a task names, as one mixture. */
+export const openJudges = (
+  { judges, runAllJudges }: Pick<TaskRecipe, "judges" | "runAllJudges">,
+  { codec, baseDir = ".", llm }: { codec?: TextCodec; baseDir?: string | undefined; llm: LlmModels },
+): Promise<Mixture> =>
+  mixtureFrom(
+    judges,
+    { baseDir, llm, ...(codec && { countTokens: (text: string) => codec.tokenizer.encode(text).length }) },
+    { runAll: runAllJudges },
+  );
 
 const ppoObjective = ({ name, ...options }: PpoOptions): PpoObjective => ({ name, critic: options });
 

@@ -26,9 +26,16 @@ export interface RewardContext {
   reporter: Pick<Reporter, "note">;
   /** Directory of a run whose replies of language models are repeated. */
   replay?: string;
+  /** Whether what language models say is kept in the run's directory, and in memory. Default true. */
+  keepsReplies?: boolean;
   /** The policy's last hidden state at the end of every prompt, before training. */
   embed(rows: readonly PromptRow[]): Promise<Float32Array[]>;
 }
+
+/** What of a recipe the rewards of its tasks depend on. */
+export type RewardSettings = Pick<AlignRecipe, "llm" | "engine" | "seed" | "outputDir"> & {
+  policy: Pick<AlignRecipe["policy"], "model">;
+};
 
 /** The task that a reward is for. */
 export interface RewardedTask {
@@ -58,15 +65,17 @@ export class RewardOpener {
   private readonly opened = new Map<string, Promise<ScalarModel>>();
   /** The language models of the run, for the judges too. */
   readonly llm: LlmModels;
+  readonly outputDir: string;
 
   constructor(
-    private readonly recipe: AlignRecipe,
-    private readonly codec: TextCodec,
+    private readonly recipe: RewardSettings,
+    private readonly codec: TextCodec | undefined,
     private readonly context: RewardContext,
   ) {
     const { llm, engine, outputDir } = recipe;
+    this.outputDir = outputDir;
     this.llm = new LlmModels(llm, {
-      outputDir,
+      outputDir: (context.keepsReplies ?? true) ? outputDir : undefined,
       replay: context.replay,
       openCheckpoint: async (model) => checkpointClient(await openPolicy(model, { engine, frozen: true })),
     });
@@ -118,6 +127,12 @@ export class RewardOpener {
     return closing(await openCodec(dir), rewardOfModel(await this.model(dir)));
   }
 
+  /** Tokens that all models opened so far can read; undefined: there are none. */
+  async maxTokens(): Promise<number | undefined> {
+    const models = await Promise.all(this.opened.values());
+    return models.length === 0 ? undefined : Math.min(...models.map(({ limits }) => limits.maxTokens));
+  }
+
   private model(name: string): Promise<ScalarModel> {
     let model = this.opened.get(name);
     if (!model) this.opened.set(name, (model = this.load(name)));
@@ -126,7 +141,7 @@ export class RewardOpener {
 
   private async load(name: string): Promise<ScalarModel> {
     const tokenizer = await openTokenizer(name);
-    if (tokenizer.hash !== this.codec.tokenizer.hash)
+    if (this.codec && tokenizer.hash !== this.codec.tokenizer.hash)
       throw new UserError(
         `the reward model ${name} has another vocabulary than the policy ${this.recipe.policy.model} (their tokenizer.json differ); train the reward model from a checkpoint with the policy's tokenizer`,
       );

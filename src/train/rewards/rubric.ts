@@ -23,11 +23,17 @@ import {
 import type { TaskPreset } from "../../mpo/task.js";
 import type { RubricRewardRecipe } from "../../recipe/recipe.js";
 import type { Metrics } from "../../run/metrics.js";
-import type { TaskRollouts } from "../align/parts.js";
 import { promptText } from "../text.js";
 import { clustersOf } from "./prompt-clusters.js";
 import { given, revisionOptions, roundOptions, scoringOptions } from "./rubric-options.js";
-import type { RewardInput, RewardSource, ScoredAs, Scores } from "./source.js";
+import type {
+  RewardInput,
+  RewardSource,
+  RubricVersions,
+  ScoredAs,
+  ScoredRollouts,
+  Scores,
+} from "./source.js";
 
 export interface RubricSourceContext {
   /** Name of the task in the recipe. */
@@ -133,7 +139,7 @@ class RubricSource implements RewardSource {
   readonly hasPreview: boolean;
   /** The update that is being scored: 0 is the preview of the initial policy. */
   private update: number;
-  private readonly scoresOf = new WeakMap<Scores, readonly RubricScore[]>();
+  private readonly scoreOf = new WeakMap<object, RubricScore>();
   /** Since the last update, baseline responses among them. */
   private asked = 0;
   private usedBefore: ChatUsage;
@@ -174,13 +180,13 @@ class RubricSource implements RewardSource {
       violated: scores.map((score) => score.status === "scored" && !score.feasible),
       notes: scores.map((score, i) => ({ rubric: noteOf(score, this.cluster(responses[i]!.row)) })),
     };
-    this.scoresOf.set(result, scores);
+    result.notes.forEach((note, i) => void this.scoreOf.set(note, scores[i]!));
     return result;
   }
 
-  async afterStep(step: number, rollouts: TaskRollouts): Promise<Metrics> {
+  async afterStep(step: number, rollouts: ScoredRollouts): Promise<Metrics> {
     const { hook, judge } = this.parts;
-    const scores = this.scoresOf.get(rollouts.scores)!;
+    const scores = rollouts.scores.notes.map((note) => this.scoreOf.get(note)!);
     const used = usageSince(judge.usage(), this.usedBefore);
     const metrics = {
       ...hook.rubricMetrics(),
@@ -198,7 +204,7 @@ class RubricSource implements RewardSource {
   /** A round, if it is time for one; it changes what scores from now on. */
   private async revise(
     step: number,
-    rollouts: TaskRollouts,
+    rollouts: ScoredRollouts,
     scores: readonly RubricScore[],
   ): Promise<Metrics> {
     const { hook, history, judge, meta } = this.parts;
@@ -223,7 +229,7 @@ class RubricSource implements RewardSource {
 
   private evidence(
     step: number,
-    { rows, completions, responses, judgements }: TaskRollouts,
+    { rows, completions, responses, judgements }: ScoredRollouts,
     scores: readonly RubricScore[],
   ): MpoRollout[] {
     return completions.map(({ promptIndex }, i) => {
@@ -240,6 +246,27 @@ class RubricSource implements RewardSource {
         verdicts: Object.fromEntries(found),
       };
     });
+  }
+
+  get rubrics(): RubricVersions {
+    const { hook, history, note } = this.parts;
+    return {
+      current: () => hook.current(),
+      async history(cluster) {
+        await history.open(hook.current());
+        return history.versions(cluster);
+      },
+      async rollBack(cluster, version) {
+        await history.open(hook.current());
+        const earlier = (await history.versions(cluster)).find(({ rubric }) => rubric.version === version);
+        if (!earlier) throw new UserError(`there is no version ${version} of the rubric to go back to`);
+        const rubric = hook.publish(cluster, earlier.rubric.items);
+        const reason = `rolled back to version ${version}`;
+        await history.publish(cluster, { rubric, reason });
+        note(`the rubric is now version ${rubric.version}; ${reason}`);
+        return rubric;
+      },
+    };
   }
 
   state() {

@@ -2,6 +2,8 @@
 
 import type { PromptRow } from "../../data/rows.js";
 import type { TokenIds } from "../../engine/contract.js";
+import type { Rubric } from "../../mpo/rubric.js";
+import type { RubricVersion } from "../../mpo/rubric-file.js";
 import type { Metrics } from "../../run/metrics.js";
 import type { TaskRollouts } from "../align/parts.js";
 
@@ -24,9 +26,20 @@ export interface Scores {
   reasons?: readonly (string | undefined)[];
   /** The response fails a gate of the reward's own: for the objectives it violates a constraint. */
   violated: readonly boolean[];
-  /** What else rollouts.jsonl is to say of each response. */
+  /**
+   * What else rollouts.jsonl is to say of each response. By these very objects a source knows its scores again, so that
+   * scores of several calls may be joined.
+   */
   notes: readonly Readonly<Record<string, unknown>>[];
 }
+
+/** What a source sees of the samples of an update after it. */
+export type ScoredRollouts = Pick<
+  TaskRollouts,
+  "rows" | "responses" | "judgements" | "scores" | "metrics"
+> & {
+  completions: readonly { promptIndex: number }[];
+};
 
 /** Samples of the policy, of which a step has one batch, or after them the baseline responses of their prompts. */
 export type ScoredAs = "samples" | "baselines";
@@ -40,12 +53,24 @@ export interface RewardSource {
   /** Scores by one version; throws the signal's reason when that aborts. */
   score(responses: readonly RewardInput[], as: ScoredAs, signal?: AbortSignal): Promise<Scores>;
   /** Sees the rollouts of update `step` (1 for the first) and may change its version for the next. */
-  afterStep(step: number, rollouts: TaskRollouts): Promise<Metrics>;
+  afterStep(step: number, rollouts: ScoredRollouts): Promise<Metrics>;
+  /** The rubric, where the reward is one or has one in it. */
+  readonly rubrics?: RubricVersions | undefined;
   /** What belongs in a checkpoint. JSON. */
   // biome-ignore lint/suspicious/noExplicitAny: every source knows the shape of its own state
   state(): any;
   // biome-ignore lint/suspicious/noExplicitAny: what `state` gave
   restore(state: any): void;
+}
+
+/** The versions of an evolving rubric, for a person who watches them. Cluster "" is the whole task. */
+export interface RubricVersions {
+  /** Those that score now. */
+  current(): ReadonlyMap<string, Rubric>;
+  /** All so far, oldest first. */
+  history(cluster: string): Promise<RubricVersion[]>;
+  /** Publishes the items of an earlier version as the next one, so that no version number ever means two rubrics. */
+  rollBack(cluster: string, version: number): Promise<Rubric>;
 }
 
 /** r_pair(s, a) of every sequence (prompt and response tokens, end token included). */

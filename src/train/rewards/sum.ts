@@ -6,8 +6,7 @@
 import { type RunningState, RunningStatistics } from "../../base/statistics.js";
 import type { PromptRow } from "../../data/rows.js";
 import type { Metrics } from "../../run/metrics.js";
-import type { TaskRollouts } from "../align/parts.js";
-import type { RewardInput, RewardSource, ScoredAs, Scores } from "./source.js";
+import type { RewardInput, RewardSource, ScoredAs, ScoredRollouts, Scores } from "./source.js";
 
 export interface WeightedSource {
   /** In metrics and rollouts. */
@@ -25,10 +24,15 @@ interface Part extends WeightedSource {
 
 class SumSource implements RewardSource {
   private readonly parts: readonly Part[];
-  private readonly scoresOf = new WeakMap<Scores, readonly Scores[]>();
+  /** What each part gave a response, by its note. */
+  private readonly givenTo = new WeakMap<object, readonly PartScore[]>();
 
   constructor(parts: readonly WeightedSource[]) {
     this.parts = parts.map((part) => ({ ...part, scales: new Map() }));
+  }
+
+  get rubrics() {
+    return this.parts.map(({ source }) => source.rubrics).find(Boolean);
   }
 
   get hasPreview(): boolean {
@@ -67,16 +71,21 @@ class SumSource implements RewardSource {
       Object.assign({ reward_parts: given[i]! }, ...scores.map((own) => own.notes[i]!)),
     );
     const reasons = responses.map((_, i) => scores.map((own) => own.reasons?.[i]).find(Boolean));
-    const result: Scores = { rewards, failed: some("failed"), reasons, violated: some("violated"), notes };
-    this.scoresOf.set(result, scores);
-    return result;
+    notes.forEach(
+      (note, i) =>
+        void this.givenTo.set(
+          note,
+          scores.map((own) => partScore(own, i)),
+        ),
+    );
+    return { rewards, failed: some("failed"), reasons, violated: some("violated"), notes };
   }
 
-  async afterStep(step: number, rollouts: TaskRollouts): Promise<Metrics> {
-    const scores = this.scoresOf.get(rollouts.scores)!;
+  async afterStep(step: number, rollouts: ScoredRollouts): Promise<Metrics> {
+    const given = rollouts.scores.notes.map((note) => this.givenTo.get(note)!);
     const metrics: Record<string, Metrics[string]> = {};
     for (const [j, { name, source }] of this.parts.entries()) {
-      const own = scores[j]!;
+      const own = joined(given.map((parts) => parts[j]!));
       const seen = new RunningStatistics();
       own.rewards.forEach((reward, i) => {
         if (!own.failed[i]) seen.push(reward);
@@ -103,6 +112,28 @@ class SumSource implements RewardSource {
     }
   }
 }
+
+/** What a part gave one response. */
+interface PartScore {
+  reward: number;
+  failed: boolean;
+  violated: boolean;
+  note: Readonly<Record<string, unknown>>;
+}
+
+const partScore = ({ rewards, failed, violated, notes }: Scores, i: number): PartScore => ({
+  reward: rewards[i]!,
+  failed: failed[i]!,
+  violated: violated[i]!,
+  note: notes[i]!,
+});
+
+const joined = (given: readonly PartScore[]): Scores => ({
+  rewards: Float64Array.from(given, ({ reward }) => reward),
+  failed: given.map(({ failed }) => failed),
+  violated: given.map(({ violated }) => violated),
+  notes: given.map(({ note }) => note),
+});
 
 function scaleFor({ source, scales }: Part, row: PromptRow): RunningStatistics {
   const version = source.versionFor(row);

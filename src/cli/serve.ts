@@ -1,0 +1,104 @@
+// The serve verb's work: opens what is to be served, listens, and on Ctrl-C or SIGTERM finishes what runs.
+
+import { dirname, resolve } from "node:path";
+import { UserError } from "../base/errors.js";
+import { parseOverride, parseValue } from "../recipe/file.js";
+import { type JudgeRecipe, loadRecipe } from "../recipe/recipe.js";
+import { endsItself, type RunContext } from "../run/context.js";
+import { dialects } from "../serve/dialects/index.js";
+import { serveHttp } from "../serve/http.js";
+import { RewardService } from "../serve/service.js";
+import { openChoice, openRecipe, type ServedTasks } from "../serve/task.js";
+import type { ServeFlags } from "./commands/serve.js";
+import { withContext } from "./context.js";
+import { explainError } from "./errors.js";
+import { realNumber, wholeNumber } from "./values.js";
+import { VERSION } from "./version.js";
+
+export const serve = (recipe: string | undefined, flags: ServeFlags): Promise<void> =>
+  withContext(flags, (context) => endsItself(() => serveUntilStopped(recipe, flags, context)));
+
+async function serveUntilStopped(
+  recipe: string | undefined,
+  flags: ServeFlags,
+  { reporter, signal }: RunContext,
+): Promise<void> {
+  const options = {
+    host: flags.host,
+    port: wholeNumber(flags.port, "--port"),
+    token: tokenOf(flags),
+    maxBodyBytes: wholeNumber(flags.maxBodyMb, "--max-body-mb", 1) * 2 ** 20,
+    requestSeconds: realNumber(flags.requestSeconds, "--request-seconds", { min: 1 }),
+    version: VERSION,
+    onError: (error: unknown) => reporter.note(explainError(error).message),
+  };
+  const served = await open(recipe, flags, reporter);
+  const service = await RewardService.open(served, reporter);
+  let http: Awaited<ReturnType<typeof serveHttp>>;
+  try {
+    http = await serveHttp(service, dialects, options);
+  } catch (error) {
+    await service.close();
+    throw error;
+  }
+  const names = served.tasks.map(({ name }) => name).join(", ");
+  process.stdout.write(`serving ${names} at ${http.url}\n`);
+  if (signal && !signal.aborted)
+    await new Promise((stop) => signal.addEventListener("abort", stop, { once: true }));
+  reporter.note("finishing what runs");
+  await http.close();
+  reporter.note("stopped");
+}
+
+async function open(
+  recipe: string | undefined,
+  flags: ServeFlags,
+  reporter: RunContext["reporter"],
+): Promise<ServedTasks> {
+  const { reward, judge = [], set = [], policy = true } = flags;
+  const baselineReward =
+    flags.baselineReward === undefined
+      ? undefined
+      : realNumber(flags.baselineReward, "--baseline-reward", { min: Number.NEGATIVE_INFINITY });
+  if (recipe === undefined) {
+    if (set.length > 0) throw new UserError("--set changes a recipe, and none is given");
+    const threads = flags.threads === undefined ? undefined : wholeNumber(flags.threads, "--threads", 1);
+    return openChoice(
+      {
+        ...(reward !== undefined && { reward }),
+        judges: judge.map((entry) => {
+          const value = parseValue(entry, `--judge ${entry}`);
+          return (typeof value === "string" ? { kind: value } : value) as JudgeRecipe;
+        }),
+        engine: { kind: "local", device: "cpu", maxBatchTokens: 4096, threads },
+        outputDir: flags.out ?? "runs/serve",
+        options: { baselineReward },
+      },
+      { reporter, baseDir: process.cwd() },
+    );
+  }
+  if (reward !== undefined || judge.length > 0)
+    throw new UserError("--reward and --judge stand in place of a recipe, and a recipe is given");
+  const overrides = set.map(parseOverride);
+  if (flags.threads !== undefined)
+    overrides.push(parseOverride(`engine.threads=${wholeNumber(flags.threads, "--threads", 1)}`));
+  if (baselineReward !== undefined) overrides.push(parseOverride(`serve.baseline_reward=${baselineReward}`));
+  const align = await loadRecipe("align", recipe, { overrides });
+  return openRecipe(align, {
+    reporter,
+    baseDir: dirname(resolve(recipe)),
+    noPolicy: !policy,
+    ...(flags.out !== undefined && { outputDir: flags.out }),
+  });
+}
+
+function tokenOf({ token, tokenEnv }: ServeFlags): string | undefined {
+  if (token !== undefined && tokenEnv !== undefined)
+    throw new UserError("give the token by --token or by --token-env, not by both");
+  const value = tokenEnv === undefined ? token : process.env[tokenEnv];
+  if (tokenEnv !== undefined && !value)
+    throw new UserError(`the environment variable ${tokenEnv} (--token-env) is empty`);
+  if (value !== undefined && !/^[\w.~+/=-]{8,}$/.test(value))
+    throw new UserError("a token has 8 characters or more, of letters, digits and -._~+/=");
+  return value;
+}
