@@ -91,21 +91,8 @@ describe("what an import costs", () => {
       ],
       { cwd: root, env: { ...process.env, NODE_NO_WARNINGS: "1" } },
     );
-    const packages = new Set(
-      [...loaded.stderr.matchAll(/node_modules\/((?:@[^/]+\/)?[^/]+)/g)].map(([, name]) => name),
-    );
-    expect(packages).toContain("zod");
-    for (const heavy of [
-      "onnxruntime-node",
-      "koffi",
-      "pyodide",
-      "quickjs-emscripten",
-      "franc",
-      "eld",
-      "ajv",
-      "undici",
-      "@huggingface/hub",
-    ])
-      expect(packages).not.toContain(heavy);
+    expect(loaded.stderr).toContain("/dist/judges/mixture.js");
+    // What a judge needs comes with the judge: no sandbox, no engine, not even the checker of its options.
+    expect(loaded.stderr).not.toContain("/node_modules/");
   });
 });

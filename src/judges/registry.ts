@@ -1,92 +1,38 @@
-// From a recipe entry to a judge: a name, { kind, ...options }, or { module } for a judge of the user's own.
+// From a recipe entry to a judge: a name, { kind, ...options }, or { module } for a judge of the user's own. What a judge
+// needs is loaded when it is made, so that importing this costs little.
 
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { z } from "zod";
-import { camelCase, snakeCase } from "../base/case.js";
 import { UserError } from "../base/errors.js";
 import { within } from "../base/requests.js";
 import { didYouMean } from "../base/suggest.js";
 import { openThoughtIn, withoutThoughts } from "../base/thoughts.js";
 import { limited } from "./applicability.js";
-import { instructionsJudge } from "./instructions/instructions.js";
 import type { JudgeContext, JudgeKind } from "./kind.js";
-import { factuality, falseRefusal, safety, style, yesNo } from "./llm/judges.js";
 import { createMixture, type Mixture, type MixtureMember, type MixtureOptions } from "./mixture.js";
-import { code } from "./rules/code.js";
-import { exact } from "./rules/exact.js";
-import { format } from "./rules/format.js";
-import { length } from "./rules/length.js";
-import { math } from "./rules/math.js";
-import { refusalRegex } from "./rules/refusal.js";
-import { regex } from "./rules/regex.js";
+import type { CommonOptions } from "./options.js";
 import { errorMessage, type Judge, violated } from "./verdict.js";
 
-/** Every kind that a recipe can name. */
-export const judgeKinds: Record<string, JudgeKind> = {
-  code,
-  exact,
-  factuality,
-  false_refusal: falseRefusal,
-  format,
-  instructions: instructionsJudge,
-  length,
-  math,
-  refusal_regex: refusalRegex,
-  regex,
-  safety,
-  style,
-  yes_no: yesNo,
+/** Every kind that a recipe can name; its module is loaded when a judge of it is made. */
+export const judgeKinds: Record<string, () => Promise<JudgeKind>> = {
+  code: async () => (await import("./rules/code.js")).code,
+  exact: async () => (await import("./rules/exact.js")).exact,
+  factuality: async () => (await import("./llm/judges.js")).factuality,
+  false_refusal: async () => (await import("./llm/judges.js")).falseRefusal,
+  format: async () => (await import("./rules/format.js")).format,
+  instructions: async () => (await import("./instructions/instructions.js")).instructionsJudge,
+  length: async () => (await import("./rules/length.js")).length,
+  math: async () => (await import("./rules/math.js")).math,
+  refusal_regex: async () => (await import("./rules/refusal.js")).refusalRegex,
+  regex: async () => (await import("./rules/regex.js")).regex,
+  safety: async () => (await import("./llm/judges.js")).safety,
+  style: async () => (await import("./llm/judges.js")).style,
+  yes_no: async () => (await import("./llm/judges.js")).yesNo,
 };
 
-const columnValue = z.union([z.string(), z.number(), z.boolean()]);
-
-/** What every entry may say, whatever its kind. */
-const commonOptions = {
-  name: z.string().min(1).optional(),
-  onFailed: z.enum(["drop", "violate", "stop"]).default("drop"),
-  maxFailedRate: z.number().min(0).max(1).default(0.1),
-  truncated: z.enum(["violated", "judge"]).optional(),
-  stripThoughts: z.boolean().default(true),
-  appliesTo: z.record(z.string(), z.union([columnValue, z.array(columnValue).min(1)])).optional(),
-};
-
-type CommonOptions = z.output<z.ZodObject<typeof commonOptions>>;
-
-const moduleOptions = z.strictObject({
-  ...commonOptions,
-  module: z.string().min(1),
-  export: z.string().min(1).default("default"),
-  kind: z.enum(["rule", "llm"]).default("rule"),
-  version: z.string().default("1"),
-  /** For one answer; a judge that takes longer has failed. */
-  timeoutSeconds: z.number().positive().default(60),
-});
-
-/** Checks the options of judge `label`, given in snake case; the first mistake becomes a UserError. */
-function parseOptions<S extends z.ZodObject>(
-  schema: S,
-  options: Record<string, unknown>,
-  label: string,
-): z.output<S> {
-  const entries = Object.entries(options).map(([key, value]) => [camelCase(key), value] as const);
-  const result = schema.safeParse(Object.fromEntries(entries));
-  if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
-  if (issue.code === "unrecognized_keys" && issue.path.length === 0) {
-    const key = snakeCase(issue.keys[0]!);
-    const known = Object.keys(schema.shape).map(snakeCase);
-    throw new UserError(`judge "${label}" has no option "${key}"${didYouMean(key, known)}`);
-  }
-  const path = issue.path
-    .map((part, depth) => (depth === 0 ? snakeCase(String(part)) : String(part)))
-    .join(".");
-  throw new UserError(`judge "${label}"${path === "" ? "" : `, option "${path}"`}: ${issue.message}`);
-}
-
-function kindNamed(name: unknown): JudgeKind {
-  const kind = typeof name === "string" && Object.hasOwn(judgeKinds, name) ? judgeKinds[name] : undefined;
-  if (kind) return kind;
+function kindNamed(name: unknown): Promise<JudgeKind> {
+  const load = typeof name === "string" && Object.hasOwn(judgeKinds, name) ? judgeKinds[name] : undefined;
+  if (load) return load();
   const known = Object.keys(judgeKinds);
   throw new UserError(
     `there is no judge "${String(name)}"${didYouMean(String(name), known)}; there are ${known.join(", ")}, ` +
@@ -95,6 +41,7 @@ function kindNamed(name: unknown): JudgeKind {
 }
 
 async function judgeFromModule(entry: Record<string, unknown>, { baseDir }: JudgeContext) {
+  const { moduleOptions, parseOptions } = await import("./options.js");
   const options = parseOptions(moduleOptions, entry, String(entry.module));
   const path = resolve(baseDir, options.module);
   let exported: unknown;
@@ -171,7 +118,8 @@ export async function createMember(
     return memberOf(judge, options, "judge");
   }
   const { kind: kindName, ...given } = fields;
-  const kind = kindNamed(kindName);
+  const kind = await kindNamed(kindName);
+  const { commonOptions, parseOptions } = await import("./options.js");
   const label = String(given.name ?? kindName);
   const options = parseOptions(kind.options.extend(commonOptions), given, label);
   const judge: Judge = {
