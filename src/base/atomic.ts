@@ -5,6 +5,7 @@ import { lstat, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "./errors.js";
 import { makeDirectory } from "./files.js";
+import { flushDirectory, flushFile } from "./platform.js";
 
 const MEANING: Record<string, string> = {
   ENOSPC: "the disk is full",
@@ -32,23 +33,13 @@ export function explainDiskError(error: unknown, path: string): unknown {
   });
 }
 
-/** Flushes a file's or directory's contents to disk, so that a rename after it can be trusted. */
-async function flush(path: string): Promise<void> {
-  const handle = await open(path, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
 async function flushTree(dir: string): Promise<void> {
   for (const entry of await readdir(dir, { withFileTypes: true })) {
     const path = join(dir, entry.name);
     if (entry.isDirectory()) await flushTree(path);
-    else if (entry.isFile()) await flush(path);
+    else if (entry.isFile()) await flushFile(path);
   }
-  await flush(dir);
+  await flushDirectory(dir);
 }
 
 /** What is being written aside: a process that ends in the middle takes it along, unless it is killed. */
@@ -75,7 +66,7 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
       await handle.close();
     }
     await rename(temporary, target);
-    await flush(dirname(target));
+    await flushDirectory(dirname(target));
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw explainDiskError(error, path);
@@ -115,7 +106,7 @@ export async function writeDirectoryAtomic(
       if (occupied) await rename(replaced, target);
       throw error;
     });
-    await flush(dirname(target));
+    await flushDirectory(dirname(target));
     if (occupied) await rm(replaced, { recursive: true, force: true });
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);

@@ -21,6 +21,9 @@ const problem = (detail: string) => ({ status: "problem" as const, detail });
 
 const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 
+/** Providers that need libraries of their own, which no package carries. */
+const NOT_CARRIED = new Set(["CUDAExecutionProvider", "TensorrtExecutionProvider", "DmlExecutionProvider"]);
+
 const CHECKS: Record<string, Check> = {
   touchstone: () => ok(VERSION),
 
@@ -38,11 +41,11 @@ const CHECKS: Record<string, Check> = {
   },
 
   "bundled providers": async () => {
-    const { listSupportedBackends } = await import("onnxruntime-node");
+    const { providers } = await import("../tensor/ort.js");
     return ok(
-      listSupportedBackends()
-        .filter(({ bundled }) => bundled)
-        .map(({ name }) => name)
+      providers()
+        .filter((name) => !NOT_CARRIED.has(name))
+        .map((name) => name.replace(/ExecutionProvider$/, ""))
         .join(", "),
     );
   },

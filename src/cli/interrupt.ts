@@ -1,12 +1,11 @@
 // What ends a command from outside: Ctrl-C, a supervisor's SIGTERM, a closed terminal's SIGHUP. The first lets a loop save
 // what it has; what has nothing to save ends soon in any case. A second Ctrl-C or SIGTERM ends at once.
 
+import { endingSignals } from "../base/platform.js";
 import { isSaving } from "../run/context.js";
 
 /** Of a command that was stopped, by whichever signal. */
 export const INTERRUPTED = 130;
-
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** Seconds in which what has nothing to save may end by itself, with a sentence of its own. */
 const GRACE_SECONDS = 2;
@@ -21,7 +20,7 @@ export function listenForSignals(): () => void {
   controller = new AbortController();
   const mine = controller;
   let watch: NodeJS.Timeout | undefined;
-  const onSignal = (name: (typeof SIGNALS)[number]): void => {
+  const onSignal = (name: NodeJS.Signals): void => {
     if (!mine.signal.aborted) {
       watch = endUnlessSaving();
       mine.abort();
@@ -30,9 +29,9 @@ export function listenForSignals(): () => void {
       process.exit(INTERRUPTED);
     }
   };
-  for (const name of SIGNALS) process.on(name, onSignal);
+  for (const name of endingSignals()) process.on(name, onSignal);
   return () => {
-    for (const name of SIGNALS) process.off(name, onSignal);
+    for (const name of endingSignals()) process.off(name, onSignal);
     clearInterval(watch);
   };
 }

@@ -3,6 +3,7 @@
 
 import { fork } from "node:child_process";
 import { NonFiniteError, UserError } from "../base/errors.js";
+import { endingSignals, ownGroup } from "../base/platform.js";
 import { endsItself, InterruptedError } from "./context.js";
 
 const errorKinds = [UserError, NonFiniteError, InterruptedError];
@@ -11,6 +12,9 @@ type FromChild<Message, Result> =
   | { message: Message }
   | { result: Result }
   | { error: { kind: number; text: string; stack?: string } };
+
+/** Asks a job to stop; a job is an object. */
+const STOP = "stop";
 
 export interface ChildOptions<Message> {
   /** For messages: "reward model 2 of 4". */
@@ -26,13 +30,14 @@ export function runInChild<Job, Message, Result>(
   job: Job,
   { name, onMessage, signal }: ChildOptions<Message>,
 ): Promise<Result> {
-  // In a group of its own: Ctrl-C reaches it through us, once.
+  // In a group of its own, where there are such: Ctrl-C reaches it through us, once.
   const child = fork(file, [], {
-    detached: true,
+    ...ownGroup(),
     serialization: "advanced",
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
-  const onAbort = () => child.kill("SIGINT");
+  // By a message: on Windows a signal would end it at once.
+  const onAbort = () => child.connected && child.send(STOP, () => {});
   signal.addEventListener("abort", onAbort);
   const done = new Promise<Result>((resolve, reject) => {
     let settle = (end: string): void =>
@@ -66,11 +71,12 @@ export function serveJob<Job, Message, Result>(
 ): void {
   const controller = new AbortController();
   // A supervisor may tell every process of ours; each saves, whoever is first.
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(name, () => controller.abort());
+  for (const name of endingSignals()) process.on(name, () => controller.abort());
   process.on("disconnect", () => process.exit(1));
   const send = (message: FromChild<Message, Result>) =>
     new Promise<void>((resolve) => process.send!(message, () => resolve()));
-  process.once("message", async (job: Job) => {
+  process.on("message", async (job: Job | typeof STOP) => {
+    if (job === STOP) return controller.abort();
     try {
       await send({ result: await work(job, (message) => void send({ message }), controller.signal) });
       process.exit(0);

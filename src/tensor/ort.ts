@@ -1,11 +1,9 @@
-// ONNX Runtime's C API, reached through koffi from the library that `onnxruntime-node` ships. The C API, unlike the
+// ONNX Runtime's C API, reached through koffi from its library (ort-library.ts). The C API, unlike the
 // JavaScript binding, writes results into memory that we own, shares one thread pool and one arena between all
 // programs, and runs off the event loop. Only this file knows about pointers.
 
-import { existsSync, readdirSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
 import koffi from "koffi";
+import { ortLibrary } from "./ort-library.js";
 
 /** An opaque native pointer. */
 export type Pointer = bigint;
@@ -41,6 +39,8 @@ const functions = {
   CreateEnvWithGlobalThreadPools: [119, "void*", ["int", "str", "void*", "_Out_ void**"]],
   DisablePerSessionThreads: [120, "void*", ["void*"]],
   CreateThreadingOptions: [121, "void*", ["_Out_ void**"]],
+  GetAvailableProviders: [125, "void*", ["_Out_ void**", "_Out_ int*"]],
+  ReleaseAvailableProviders: [126, "void*", ["void*", "int"]],
   AddSessionConfigEntry: [130, "void*", ["void*", "str", "str"]],
   RunWithBinding: [133, "void*", ["void*", "void*", "void*"]],
   CreateIoBinding: [134, "void*", ["void*", "_Out_ void**"]],
@@ -70,18 +70,6 @@ export type OrtApi = Record<FunctionName, NativeFunction> & {
 /** The API version whose functions are used; any ONNX Runtime from 1.13 on offers it. */
 const apiVersion = 13;
 
-function libraryPath(): string {
-  const require = createRequire(import.meta.url);
-  const root = dirname(dirname(require.resolve("onnxruntime-node")));
-  const dir = join(root, "bin", "napi-v6", process.platform, process.arch);
-  const file = existsSync(dir)
-    ? readdirSync(dir).find((name) => /^(lib)?onnxruntime(\.so\.\d+|\.\d+\.dylib|\.dll)$/.test(name))
-    : undefined;
-  if (!file)
-    throw new Error(`onnxruntime-node has no library for ${process.platform}-${process.arch} in ${dir}`);
-  return join(dir, file);
-}
-
 let api: OrtApi | undefined;
 /** Held for ever: koffi unloads a library that is garbage collected, functions in use or not. */
 let library: ReturnType<typeof koffi.load> | undefined;
@@ -89,7 +77,7 @@ let library: ReturnType<typeof koffi.load> | undefined;
 /** Loads the library once and returns its function table. */
 export function ort(): OrtApi {
   if (api) return api;
-  library = koffi.load(libraryPath());
+  library = koffi.load(ortLibrary());
   const base = library.func("OrtGetApiBase", "void*", [])() as Pointer;
   const [getApi, getVersion] = koffi.decode(base, koffi.array("void*", 2)) as [Pointer, Pointer];
   const table = koffi.call(getApi, koffi.proto("void*", ["uint32_t"]), apiVersion) as Pointer;
@@ -135,4 +123,14 @@ export function addressOf(view: ArrayBufferView): Pointer {
 /** Reads `count` pointers from an array of pointers. */
 export function readPointers(array: Pointer, count: number): Pointer[] {
   return koffi.decode(array, koffi.array("void*", count)) as Pointer[];
+}
+
+/** The names of the execution providers inside the library. */
+export function providers(): string[] {
+  const list: [Pointer | null] = [null];
+  const count: [number] = [0];
+  check(ort().GetAvailableProviders(list, count), "GetAvailableProviders");
+  const names = koffi.decode(list[0] as Pointer, koffi.array("str", count[0])) as string[];
+  check(ort().ReleaseAvailableProviders(list[0], count[0]), "ReleaseAvailableProviders");
+  return names;
 }
