@@ -32,6 +32,8 @@ describe("touchstone reproduce", () => {
     const resumed = await reproduce("--quick", "--quiet", "--resume");
     expect(resumed.code).toBe(0);
     expect(resumed.stdout).toContain("report:");
+    expect(resumed.stdout.trimEnd().split("\n").at(-1)).toContain("these figures mean nothing");
+    expect(readFileSync(join(out, "report.html"), "utf8")).toContain("The figures on this page mean nothing");
     expect(statSync(result).mtimeMs).toBe(made);
 
     const other = await reproduce("--quiet", "--resume");

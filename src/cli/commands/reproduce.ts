@@ -83,6 +83,8 @@ export const reproduceCommand = () =>
       if (flags.json === "-") process.stdout.write(json);
       else {
         if (flags.json !== undefined) await writeFileAtomic(flags.json, json);
-        process.stdout.write(`${result.summary}\n\nreport: ${result.report}\nfigures: ${result.json}\n`);
+        const lines = [result.summary, "", `report: ${result.report}`, `figures: ${result.json}`];
+        if (result.warning !== undefined) lines.push(result.warning);
+        process.stdout.write(`${lines.join("\n")}\n`);
       }
     });

@@ -2,7 +2,8 @@
 
 import { mean, winRate } from "../../base/statistics.js";
 import type { SeedResult as Seeded } from "../reproduce/experiment.js";
-import { type Claim, type Figure, figure, high, low } from "../reproduce/figures.js";
+import { type Claim, type Figure, figure, rangeOf } from "../reproduce/figures.js";
+import { all, isAbove, isBelow, isNoLoss, some, type Verdict } from "../reproduce/verdicts.js";
 import type { Scores, TaskMeans } from "./measure.js";
 import {
   byRun,
@@ -182,10 +183,13 @@ const trueMean = (results: Results, run: RunName, task: TaskName): Figure =>
 /** Less than half of the warm-up's true reward is left. */
 const isHalved = (end: number, warmUp: number): boolean => end < warmUp / 2;
 
-/** A task has collapsed: it is halved, and the loss is beyond chance. */
-const hasCollapsed = (results: Results, run: RunName, task: TaskName): boolean =>
-  isHalved(trueMean(results, run, task).value, trueMean(results, "warmup", task).value) &&
-  high(trueDifference(results, run, "warmup", task)) < 0;
+/** What is left of a task's true reward beyond half of the warm-up's: below 0, the task has collapsed. */
+const aboveHalf = (results: Results, run: RunName, task: TaskName): Figure =>
+  over(
+    results,
+    (result) =>
+      mark(result, run, "trueReward", ofTask(task)) - mark(result, "warmup", "trueReward", ofTask(task)) / 2,
+  );
 
 const digits = (x: number): string => x.toFixed(3);
 const spread = ({ value, interval }: Figure): string =>
@@ -194,15 +198,17 @@ const spread = ({ value, interval }: Figure): string =>
 function collapseClaim(results: Results): Claim {
   const found = (["ppo", "crpg_unjudged"] as const).map((run) => ({
     run,
-    collapses: verifiableTasks.filter(
-      (task) =>
-        hasCollapsed(results, run, task) && low(over(results, (result) => rewardRise(result, run, task))) > 0,
+    collapses: verifiableTasks.map((task) =>
+      all([
+        isBelow(rangeOf(aboveHalf(results, run, task))),
+        isAbove(rangeOf(over(results, (result) => rewardRise(result, run, task)))),
+      ]),
     ),
   }));
   return {
     claim:
       "Without judges (PPO and CRPG) at least one verifiable task collapses while its reward-model score rises.",
-    reproduced: found.every(({ collapses }) => collapses.length > 0),
+    verdict: all(found.map(({ collapses }) => some(collapses))),
     evidence: found.flatMap(({ run }) =>
       verifiableTasks.map(
         (task) =>
@@ -223,28 +229,49 @@ const seedsCollapsed = (results: Results, run: RunName, task: TaskName): number[
     })
     .map(({ seed }) => seed);
 
-/** Stricter than the claim of collapses: what holds on the mean of the seeds must hold in each of them too. */
+/**
+ * Not to have collapsed is a claim of its own: the interval lies above half, on the mean of the seeds, and a single seed
+ * in which a task is halved refutes it.
+ */
 function noCollapseClaim(results: Results): Claim {
   const found = cgpoRuns.map((run) => {
     const changes = taskNames.map((task) => ({ task, change: trueDifference(results, run, "warmup", task) }));
     const worst = changes.reduce((a, b) => (b.change.value < a.change.value ? b : a));
-    const collapsed = taskNames.flatMap((task) => {
-      if (hasCollapsed(results, run, task)) return [task];
-      const seeds = seedsCollapsed(results, run, task);
-      return seeds.length > 0 ? [`${task} in seed ${seeds.join(", ")}`] : [];
-    });
-    return { run, worst, collapsed };
+    const keeps = taskNames.map((task) => ({
+      task,
+      seeds: seedsCollapsed(results, run, task),
+      verdict: isAbove(rangeOf(aboveHalf(results, run, task))),
+    }));
+    return { run, worst, keeps };
   });
   return {
     claim: "CRPG, CRRAFT and CODPO with judges do not collapse on any task.",
-    reproduced: found.every(({ collapsed }) => collapsed.length === 0),
+    verdict: all(
+      found.flatMap(({ keeps }) =>
+        keeps.map(({ seeds, verdict }): Verdict => (seeds.length > 0 ? "not reproduced" : verdict)),
+      ),
+    ),
     evidence: found.map(
-      ({ run, worst, collapsed }) =>
-        `${titles[run]}: ${collapsed.length === 0 ? "no collapse" : `collapses on ${collapsed.join("; ")}`}; ` +
+      ({ run, worst, keeps }) =>
+        `${titles[run]}: ${whatCollapsed(keeps)}; ` +
         `least change in true reward ${spread(worst.change)} (${worst.task})`,
     ),
   };
 }
+
+/** "collapses on chat in seed 1", or that none does, or where that is not settled. */
+function whatCollapsed(keeps: readonly { task: TaskName; seeds: number[]; verdict: Verdict }[]): string {
+  const collapsed = keeps.filter(({ seeds }) => seeds.length > 0);
+  if (collapsed.length > 0)
+    return `collapses on ${collapsed.map(({ task, seeds }) => `${task} in seed ${seeds.join(", ")}`).join("; ")}`;
+  const open = keeps.filter(({ verdict }) => verdict !== "reproduced").map(({ task }) => task);
+  return open.length === 0
+    ? "no collapse"
+    : `no seed collapses, but half is within the interval on ${open.join(", ")}`;
+}
+
+/** A lead in true reward (0 to 1) below this is a tie. */
+const tieMargin = 0.05;
 
 function bestClaim(results: Results): Claim {
   const found = taskNames.map((task) => {
@@ -252,19 +279,36 @@ function bestClaim(results: Results): Claim {
       (a, b) => trueMean(results, b, task).value - trueMean(results, a, task).value,
     );
     const ours = ranked.find((run) => run === "crpg" || run === "crraft")!;
-    const ahead = ranked.filter((run) => run !== ours && low(trueDifference(results, run, ours, task)) > 0);
-    return { task, best: ranked[0]!, ours, ahead };
+    const others = ranked
+      .filter((run) => run !== ours)
+      .map((run) => ({
+        run,
+        verdict: isNoLoss(rangeOf(trueDifference(results, ours, run, task)), tieMargin),
+      }));
+    const which = (wanted: Verdict) =>
+      others.filter(({ verdict }) => verdict === wanted).map(({ run }) => titles[run]);
+    return { task, best: ranked[0]!, ours, ahead: which("not reproduced"), open: which("inconclusive") };
   });
   return {
-    claim: "CRPG or CRRAFT is best, or statistically tied for best, on true reward in every task.",
-    reproduced: found.every(({ ahead }) => ahead.length === 0),
-    evidence: found.map(({ task, best, ours, ahead }) =>
-      best === ours
-        ? `${task}: ${titles[ours]} is best, ${spread(trueMean(results, ours, task))}`
-        : `${task}: ${titles[ours]} ${spread(trueMean(results, ours, task))} against ${titles[best]}, ` +
-          `difference ${spread(trueDifference(results, best, ours, task))}, ` +
-          (ahead.length === 0 ? "a tie" : `beaten by ${ahead.map((run) => titles[run]).join("; ")}`),
+    claim: `CRPG or CRRAFT is best on true reward in every task, or no other run is ahead by ${tieMargin} or more.`,
+    verdict: all(
+      found.map(({ ahead, open }): Verdict => {
+        if (ahead.length > 0) return "not reproduced";
+        return open.length > 0 ? "inconclusive" : "reproduced";
+      }),
     ),
+    evidence: found.map(({ task, best, ours, ahead, open }) => {
+      const mine = `${task}: ${titles[ours]} ${spread(trueMean(results, ours, task))}`;
+      const against =
+        best === ours
+          ? ", the best"
+          : ` against ${titles[best]}, difference ${spread(trueDifference(results, best, ours, task))}`;
+      const rest = [
+        ...(ahead.length > 0 ? [`beaten by ${ahead.join("; ")}`] : []),
+        ...(open.length > 0 ? [`a lead of ${tieMargin} is not ruled out for ${open.join("; ")}`] : []),
+      ];
+      return [mine + against, ...rest].join(", ");
+    }),
   };
 }
 
@@ -280,12 +324,12 @@ function violationClaim(results: Results): Claim {
   const ppo = over(results, (result) => rate(result, "ppo"));
   return {
     claim: "The mean violation rate of CRPG, CRRAFT and CODPO at the end is below a tenth of PPO's.",
-    reproduced: found.every(({ excess }) => excess.value < 0),
+    verdict: all(found.map(({ excess }) => isBelow(rangeOf(excess)))),
     evidence: [
       `${titles.ppo}: ${spread(ppo)}`,
       ...found.map(
         (entry) =>
-          `${titles[entry.run]}: ${spread(entry.rate)}, ${entry.excess.value < 0 ? "below" : "above"} a tenth`,
+          `${titles[entry.run]}: ${spread(entry.rate)}, less a tenth of PPO's ${spread(entry.excess)}`,
       ),
     ],
   };

@@ -142,36 +142,55 @@ describe("the claims, on made-up results", () => {
     return run === "crpg" || run === "crraft" || run === "codpo" ? good : start;
   });
   const verdicts = (given: Record<RunName, Made>) =>
-    analyse(made(given)).claims.map((claim) => claim.reproduced);
+    analyse(made(given)).claims.map(({ verdict }) => verdict);
 
   it("holds all four where everything is as the paper says", () => {
-    expect(verdicts(ideal)).toEqual([true, true, true, true]);
+    expect(verdicts(ideal)).toEqual(Array.from({ length: 4 }, () => "reproduced"));
   });
 
   it("denies the first when a run without judges keeps its tasks, or collapses without a rise in reward", () => {
-    expect(verdicts({ ...ideal, ppo: { ...hacks, trueReward: { else: 0.4 } } })[0]).toBe(false);
-    expect(verdicts({ ...ideal, crpg_unjudged: { ...hacks, reward: -1 } })[0]).toBe(false);
+    expect(verdicts({ ...ideal, ppo: { ...hacks, trueReward: { else: 0.4 } } })[0]).toBe("not reproduced");
+    expect(verdicts({ ...ideal, crpg_unjudged: { ...hacks, reward: -1 } })[0]).toBe("not reproduced");
   });
 
   it("denies the second when a judged run collapses on one task", () => {
-    expect(verdicts({ ...ideal, codpo: { ...good, trueReward: { else: 0.8, chat: 0.2 } } })[1]).toBe(false);
+    expect(verdicts({ ...ideal, codpo: { ...good, trueReward: { else: 0.8, chat: 0.2 } } })[1]).toBe(
+      "not reproduced",
+    );
   });
 
   it("denies the second when a judged run collapses in one seed of several", () => {
     const results = made(ideal);
     const { trueReward } = results[1]!.result.runs.codpo.final;
     trueReward[prompts.findIndex(({ task }) => task === "chat")] = 0.1;
-    const { reproduced, evidence } = analyse(results).claims[1]!;
-    expect(reproduced).toBe(false);
+    const { verdict, evidence } = analyse(results).claims[1]!;
+    expect(verdict).toBe("not reproduced");
     expect(evidence.at(-1)).toContain("collapses on chat in seed 1;");
   });
 
+  it("leaves open what the seeds differ too much about", () => {
+    const results = made(ideal);
+    for (const [i, { result }] of results.entries()) {
+      result.runs.codpo.final.trueReward = prompts.map(() => [0.3, 0.5, 0.9][i]!);
+      result.runs.dpo.final.trueReward = prompts.map(() => [0.5, 0.7, 0.9][i]!);
+    }
+    const [, noCollapse, best] = analyse(results).claims;
+    expect(noCollapse!.verdict).toBe("inconclusive");
+    expect(noCollapse!.evidence.at(-1)).toContain(
+      "no seed collapses, but half is within the interval on chat",
+    );
+    expect(best!.verdict).toBe("inconclusive");
+    expect(best!.evidence[0]).toContain("a lead of 0.05 is not ruled out for DPO");
+  });
+
   it("denies the third when another run is ahead on one task, beyond chance", () => {
-    expect(verdicts({ ...ideal, dpo: { ...start, trueReward: { else: 0.5, chat: 0.9 } } })[2]).toBe(false);
+    expect(verdicts({ ...ideal, dpo: { ...start, trueReward: { else: 0.5, chat: 0.9 } } })[2]).toBe(
+      "not reproduced",
+    );
   });
 
   it("denies the fourth when one optimizer keeps more than a tenth of PPO's violations", () => {
-    expect(verdicts({ ...ideal, crraft: { ...good, violated: 0.1 } })[3]).toBe(false);
+    expect(verdicts({ ...ideal, crraft: { ...good, violated: 0.2 } })[3]).toBe("not reproduced");
   });
 
   it("reads the safety columns as rates and everything else as true reward", () => {
@@ -251,6 +270,8 @@ describe("one seed in miniature", () => {
       expect(page).toContain(text);
     expect(page).not.toMatch(/NaN|Infinity|undefined/);
     expect(JSON.stringify(json)).not.toContain("null");
-    expect(summary.split("\n").filter((line) => /^(not )?reproduced:/.test(line))).toHaveLength(4);
+    expect(
+      summary.split("\n").filter((line) => /^(not reproduced|reproduced|inconclusive):/.test(line)),
+    ).toHaveLength(4);
   });
 });

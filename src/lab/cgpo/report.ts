@@ -3,6 +3,7 @@
 import { percent } from "../../base/percent.js";
 import type { Cell, LineChartSection, NumberCell, Report, Section } from "../../dashboard/report.js";
 import { cell, chartPoints, claimLines, claimsTable, type Figure } from "../reproduce/figures.js";
+import { countVerdicts } from "../reproduce/verdicts.js";
 import { type Analysis, analyse, benchmarks, type Curve, type Results } from "./analysis.js";
 import { type RunName, rewardNames, runNames, type TaskName, taskNames, tasks, titles } from "./protocol.js";
 
@@ -56,8 +57,7 @@ const panels = (
 export function cgpoReport(results: Results): { json: unknown; report: Report; summary: string } {
   const analysis = analyse(results);
   const { claims, seeds } = analysis;
-  const held = claims.filter(({ reproduced }) => reproduced).length;
-  const headline = `${held} of ${claims.length} claims of the paper are reproduced on the lab, over ${seeds} ${seeds === 1 ? "seed" : "seeds"}.`;
+  const headline = `${countVerdicts(claims.map(({ verdict }) => verdict))}, on the lab, over ${seeds} ${seeds === 1 ? "seed" : "seeds"}.`;
   return {
     json: {
       seeds: results.map(({ seed }) => seed),
@@ -123,7 +123,7 @@ function sections({ runs, claims, curves }: Analysis, results: Results): Section
     },
     claimsTable(
       claims,
-      `Differences are paired by seed; a difference counts where its 95 % Student interval over ${results.length} seeds leaves out 0. A collapse: less than half of the warm-up's true reward is left, on the mean of the seeds; where none may be, in none of them.`,
+      `Differences are paired by seed; a difference counts where its 95 % Student interval over ${results.length} seeds lies on one side, and is inconclusive where it leaves room for both. A collapse: less than half of the warm-up's true reward is left, on the mean of the seeds; where none may be, in none of them.`,
     ),
     {
       kind: "table",

@@ -5,7 +5,8 @@ import { RandomStream } from "../../base/random.js";
 import { hierarchicalBootstrap, mean } from "../../base/statistics.js";
 import { diffRubrics } from "../../mpo/diff.js";
 import type { SeedResult as Seeded } from "../reproduce/experiment.js";
-import { type Claim, type Figure, figure, high, low } from "../reproduce/figures.js";
+import { type Claim, type Figure, figure, rangeOf } from "../reproduce/figures.js";
+import { all, isAbove, isBelow, isFact, isNoLoss, type Range } from "../reproduce/verdicts.js";
 import { byRun, definitions, pairs, type RunName, runNames, titles } from "./protocol.js";
 import { byHack, type HackName, hackNames } from "./reviewer.js";
 import type { CurvePoint, RunResult, SeedResult } from "./seed.js";
@@ -169,7 +170,7 @@ function hackedClaim(results: Results): Claim {
   }));
   return {
     claim: "Under the fixed rubric the policy hacks it: the rubric's score rises and the true reward falls.",
-    reproduced: found.every(({ proxy, gold }) => low(proxy) > 0 && high(gold) < 0),
+    verdict: all(found.flatMap(({ proxy, gold }) => [isAbove(rangeOf(proxy)), isBelow(rangeOf(gold))])),
     evidence: found.map(
       ({ fixed, proxy, gold }) =>
         `${titles[fixed]}: score by the rubric ${signed(proxy)}, true reward ${signed(gold)} from the start`,
@@ -179,12 +180,18 @@ function hackedClaim(results: Results): Claim {
 
 const signed = (change: Figure) => (change.value >= 0 ? "+" : "") + spread(change);
 
+/** Above 0 where the first interval lies above the second. */
+const apart = (first: Range, second: Range): Range => ({
+  low: first.low - second.high,
+  high: first.high - second.low,
+});
+
 function aboveFixedClaim(results: Results): Claim {
   const stream = new RandomStream(0, "reproduce mpo");
   const found = pairs.map(({ fixed, mpo }) => ({
     fixed,
     mpo,
-    isAbove: low(trueReward(results, mpo)) > high(trueReward(results, fixed)),
+    apart: apart(rangeOf(trueReward(results, mpo)), rangeOf(trueReward(results, fixed))),
     resampled: hierarchicalBootstrap(
       results.map(({ result: { runs } }) =>
         runs[mpo].final.trueReward.map((x, i) => x - runs[fixed].final.trueReward[i]!),
@@ -194,7 +201,7 @@ function aboveFixedClaim(results: Results): Claim {
   }));
   return {
     claim: "MPO's true reward is above that of the fixed rubric; the intervals do not overlap.",
-    reproduced: found.every(({ isAbove }) => isAbove),
+    verdict: all(found.map(({ apart }) => isAbove(apart))),
     evidence: found.map(
       ({ fixed, mpo, resampled: { estimate, low, high } }) =>
         `${titles[mpo]} ${spread(trueReward(results, mpo))}, ${titles[fixed]} ${spread(trueReward(results, fixed))}; ` +
@@ -208,8 +215,8 @@ const mpoRuns = pairs.map(({ mpo }) => mpo);
 function closedClaim(results: Results): Claim {
   return {
     claim: "In every seed MPO closes at least two loopholes, one after the other.",
-    reproduced: results.every(({ result: { runs } }) =>
-      mpoRuns.every((run) => successiveClosings(runs[run]) >= 2),
+    verdict: isFact(
+      results.every(({ result: { runs } }) => mpoRuns.every((run) => successiveClosings(runs[run]) >= 2)),
     ),
     evidence: results.flatMap(({ seed, result: { runs } }) =>
       mpoRuns.map((run) => {
@@ -245,7 +252,7 @@ function dipClaim(results: Results): Claim {
   }));
   return {
     claim: "At a swap of the rubric the normalised score dips, and the true reward later rises.",
-    reproduced: found.every(({ dip, rise }) => low(dip) > 0 && low(rise) > 0),
+    verdict: all(found.flatMap(({ dip, rise }) => [isAbove(rangeOf(dip)), isAbove(rangeOf(rise))])),
     evidence: found.map(
       ({ run, dip, rise }) =>
         `${titles[run]}: dip ${spread(dip)}, true reward ${signed(rise)} from the first swap to the end`,
@@ -266,8 +273,9 @@ function callsClaim(results: Results): Claim {
   const range = `${Math.min(...perResponse).toFixed(2)} to ${Math.max(...perResponse).toFixed(2)}`;
   return {
     claim: "Requests match the formulae: sum(2 + N_i) + 1 + N for each round, one for each scored response.",
-    reproduced:
+    verdict: isFact(
       found.every(({ rounds, equal }) => equal.length === rounds.length) && perResponse.every((n) => n === 1),
+    ),
     evidence: [
       ...found.map(
         ({ run, rounds, equal }) =>
@@ -285,15 +293,18 @@ const comparison = (results: Results, run: RunName, other: RunName): string =>
 function aboveOnceClaim(results: Results): Claim {
   return {
     claim: "MPO ends above a rubric that was revised once, before training.",
-    reproduced: low(trueDifference(results, "crpg_mpo", "crpg_once")) > 0,
+    verdict: isAbove(rangeOf(trueDifference(results, "crpg_mpo", "crpg_once"))),
     evidence: [comparison(results, "crpg_mpo", "crpg_once")],
   };
 }
 
+/** Differences in true reward (0 to 1) below this do not matter. */
+const tieMargin = 0.05;
+
 function expertClaim(results: Results): Claim {
   return {
-    claim: "MPO does not end behind the rubric of an expert.",
-    reproduced: high(trueDifference(results, "crpg_mpo", "crpg_expert")) >= 0,
+    claim: `MPO does not end behind the rubric of an expert, by ${tieMargin} of true reward or more.`,
+    verdict: isNoLoss(rangeOf(trueDifference(results, "crpg_mpo", "crpg_expert")), tieMargin),
     evidence: [comparison(results, "crpg_mpo", "crpg_expert")],
   };
 }

@@ -261,19 +261,17 @@ const ideal = byRun((run): Made => {
 });
 type Change = Partial<Record<RunName, Partial<Made>>>;
 const verdicts = (change: Change) =>
-  analyse(made(byRun((run) => ({ ...ideal[run], ...change[run] })))).claims.map(
-    ({ reproduced }) => reproduced,
-  );
+  analyse(made(byRun((run) => ({ ...ideal[run], ...change[run] })))).claims.map(({ verdict }) => verdict);
 
 describe("the claims", () => {
   it("hold where everything is as the paper says", () => {
-    expect(verdicts({})).toEqual(Array.from({ length: 7 }, () => true));
+    expect(verdicts({})).toEqual(Array.from({ length: 7 }, () => "reproduced"));
   });
 
   it.each([
     ["the fixed rubric is not hacked", 0, { crpg_fixed: { trueReward: 0.6 } }],
     ["the score by the fixed rubric does not rise", 0, { ppo_fixed: { proxy: 0.2 } }],
-    ["one optimizer gains nothing by MPO", 1, { crpg_mpo: { trueReward: 0.11 } }],
+    ["one optimizer loses by MPO", 1, { crpg_mpo: { trueReward: 0 } }],
     ["only one loophole is closed", 2, { ppo_mpo: { published: [8] } }],
     ["hacks stay", 2, { ppo_mpo: { left: 0.6 } }],
     ["the score does not dip", 3, { crpg_mpo: { dip: 0 } }],
@@ -282,7 +280,11 @@ describe("the claims", () => {
     ["one revision before training does as well", 5, { crpg_once: { trueReward: 0.7 } }],
     ["the expert's rubric does better", 6, { crpg_expert: { trueReward: 0.8 } }],
   ] satisfies [string, number, Change][])("fail where %s", (_, at, change) => {
-    expect(verdicts(change)[at]).toBe(false);
+    expect(verdicts(change)[at]).toBe("not reproduced");
+  });
+
+  it("are open where one optimizer gains nothing by MPO and loses nothing", () => {
+    expect(verdicts({ crpg_mpo: { trueReward: 0.11 } })[1]).toBe("inconclusive");
   });
 
   it("tell which version closed which loophole, and what a swap did to the score", () => {
@@ -355,7 +357,11 @@ describe("one seed in miniature", () => {
       expect(page).toContain(text);
     expect(page).not.toMatch(/NaN|Infinity|undefined/);
     expect(JSON.stringify(json)).not.toContain("null");
-    expect(summary.split("\n").filter((line) => /^(not )?reproduced:/.test(line))).toHaveLength(7);
+    expect(
+      summary.split("\n").filter((line) => /^(not reproduced|reproduced|inconclusive):/.test(line)),
+    ).toHaveLength(7);
+    // One seed decides only what is counted.
+    expect(summary.split("\n").filter((line) => line.startsWith("inconclusive:"))).toHaveLength(5);
   });
 
   it("--base-url without --model, and --model alone, are mistakes", async () => {

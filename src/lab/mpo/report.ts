@@ -6,7 +6,8 @@ import type { Cell, LineChartSection, Report, Section } from "../../dashboard/re
 import { diffRubrics, renderChange } from "../../mpo/diff.js";
 import { renderItem } from "../../mpo/rubric-text.js";
 import type { Findings } from "../reproduce/experiment.js";
-import { cell, chartPoints, claimLines, claimsTable, low } from "../reproduce/figures.js";
+import { cell, chartPoints, claimLines, claimsTable, rangeOf } from "../reproduce/figures.js";
+import { countVerdicts } from "../reproduce/verdicts.js";
 import { type Analysis, analyse, type Curve, type Results, swaps } from "./analysis.js";
 import { definitions, optimizers, pairs, type RunName, runNames, titles } from "./protocol.js";
 import { hackNames, hackTitles } from "./reviewer.js";
@@ -55,10 +56,9 @@ const panels = (
 export function mpoReport(results: Results): Findings {
   const analysis = analyse(results);
   const { claims, seeds } = analysis;
-  const held = claims.filter(({ reproduced }) => reproduced).length;
   const over = `${seeds} ${seeds === 1 ? "seed" : "seeds"}`;
   const models = results.every(({ result }) => result.scripted) ? "scripted models" : "a language model";
-  const headline = `${held} of ${claims.length} claims are reproduced on the lab, over ${over}, with ${models} as reward model and meta reward model.`;
+  const headline = `${countVerdicts(claims.map(({ verdict }) => verdict))}, on the lab, over ${over}, with ${models} as reward model and meta reward model.`;
   return {
     json: {
       seeds: results.map(({ seed }) => seed),
@@ -94,7 +94,8 @@ function highlights({ start, runs }: Analysis) {
         label: titles[run],
         value: runs[run].trueReward.value.toFixed(3),
         detail: `by the flawed rubric ${percent(runs[run].proxy.value, 0)}`,
-        tone: low(runs[run].trueReward) > start.trueReward.value ? ("good" as const) : ("bad" as const),
+        tone:
+          rangeOf(runs[run].trueReward).low > start.trueReward.value ? ("good" as const) : ("bad" as const),
       })),
     ),
   ];
@@ -125,7 +126,7 @@ function sections({ start, runs, claims, curves }: Analysis, results: Results): 
     },
     claimsTable(
       claims,
-      `95 % Student intervals over ${results.length} seeds; differences are paired by seed. A loophole: a hack that at least 30 % of the answers show at some evaluation; it is closed by the version under which the rate halves for good.`,
+      `95 % Student intervals over ${results.length} seeds; differences are paired by seed. Inconclusive: the interval leaves room for both. A loophole: a hack that at least 30 % of the answers show at some evaluation; it is closed by the version under which the rate halves for good.`,
     ),
     {
       kind: "table",

@@ -2,6 +2,7 @@
 
 import { tInterval } from "../../base/statistics.js";
 import type { NumberCell, Point, Section } from "../../dashboard/report.js";
+import type { Range, Verdict } from "./verdicts.js";
 
 /** A mean over seeds; the ends of its 95 % Student interval are absent for a single seed. */
 export interface Figure {
@@ -14,12 +15,15 @@ export function figure(values: readonly number[]): Figure {
   return values.length < 2 ? { value: estimate } : { value: estimate, interval: [low, high] };
 }
 
-export const low = ({ value, interval }: Figure) => interval?.[0] ?? value;
-export const high = ({ value, interval }: Figure) => interval?.[1] ?? value;
+/** What the interval leaves open: without one, everything. */
+export const rangeOf = ({ interval }: Figure): Range =>
+  interval
+    ? { low: interval[0], high: interval[1] }
+    : { low: Number.NEGATIVE_INFINITY, high: Number.POSITIVE_INFINITY };
 
 export interface Claim {
   claim: string;
-  reproduced: boolean;
+  verdict: Verdict;
   evidence: string[];
 }
 
@@ -41,17 +45,13 @@ export const claimsTable = (claims: readonly Claim[], note: string): Section => 
   kind: "table",
   title: "The claims",
   columns: ["claim", "verdict", "evidence"],
-  rows: claims.map(({ claim, reproduced, evidence }) => [
-    claim,
-    reproduced ? "reproduced" : "not reproduced",
-    evidence.join("; "),
-  ]),
+  rows: claims.map(({ claim, verdict, evidence }) => [claim, verdict, evidence.join("; ")]),
   note,
 });
 
 /** The claims with their evidence, for the terminal. */
 export const claimLines = (claims: readonly Claim[]): string[] =>
-  claims.flatMap(({ claim, reproduced, evidence }) => [
-    `${reproduced ? "reproduced:    " : "not reproduced:"} ${claim}`,
+  claims.flatMap(({ claim, verdict, evidence }) => [
+    `${`${verdict}:`.padEnd("not reproduced:".length)} ${claim}`,
     ...evidence.map((line) => `  ${line}`),
   ]);

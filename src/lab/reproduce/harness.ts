@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { writeFileAtomic } from "../../base/atomic.js";
 import { UserError } from "../../base/errors.js";
 import { makeDirectory } from "../../base/files.js";
-import { renderReport } from "../../dashboard/report.js";
+import { type Report, renderReport } from "../../dashboard/report.js";
 import { runInChild } from "../../run/child.js";
 import { InterruptedError, type RunContext } from "../../run/context.js";
 import type { Part, SeedResult } from "./experiment.js";
@@ -31,6 +31,8 @@ export interface ReproduceResult {
   json: string;
   summary: string;
   document: unknown;
+  /** Why the figures mean nothing. */
+  warning?: string;
 }
 
 const worker = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url));
@@ -79,10 +81,28 @@ export async function reproduce(given: ReproduceOptions): Promise<ReproduceResul
     results,
   };
   const paths = { report: join(out, "report.html"), json: join(out, "results.json") };
-  await writeFileAtomic(paths.report, renderReport(findings.report));
+  await writeFileAtomic(paths.report, renderReport(quick ? warned(findings.report) : findings.report));
   await writeFileAtomic(paths.json, `${JSON.stringify(document, undefined, 1)}\n`);
-  return { ...paths, summary: findings.summary, document };
+  return { ...paths, summary: findings.summary, document, ...(quick && { warning: quickWarning }) };
 }
+
+const quickWarning =
+  "--quick: these figures mean nothing. The experiment ran in miniature, to see that it runs; no verdict stands.";
+
+/** The page of a miniature, which says so before anything else. */
+const warned = ({ title, summary, sections, ...rest }: Report): Report => ({
+  ...rest,
+  title: `${title} (--quick: the figures mean nothing)`,
+  ...(summary && { summary: { ...summary, headline: quickWarning, highlights: [] } }),
+  sections: [
+    {
+      kind: "text",
+      title: "The figures on this page mean nothing",
+      text: quickWarning,
+    },
+    ...sections,
+  ],
+});
 
 /** The result of every seed: as `out` holds it, or from processes that share the cores. */
 async function runSeeds(

@@ -56,10 +56,7 @@ function seedOptions(seed: number, context: SeedContext): SeedOptions {
 
 function summaryOf({ claims, gates }: Findings): string {
   return [
-    ...claims.map(
-      ({ id, claim, evidence, reproduced }) =>
-        `(${id}) ${reproduced ? "reproduced" : "NOT reproduced"}: ${claim}\n    ${evidence}`,
-    ),
+    ...claims.map(({ id, claim, evidence, verdict }) => `(${id}) ${verdict}: ${claim}\n    ${evidence}`),
     ...gates.map(
       ({ gate, value, target, passed }) =>
         `gate ${passed ? "passed" : "NOT passed"}: ${gate} ${value.toFixed(3)} (needed ${target})`,

@@ -3,6 +3,7 @@
 import { percent } from "../../base/percent.js";
 import type { Interval } from "../../base/statistics.js";
 import type { Cell, Point, Report, Section, Series } from "../../dashboard/report.js";
+import { countVerdicts, toneOf } from "../reproduce/verdicts.js";
 import { goldSelector } from "./best-of-n.js";
 import { type Column, type Curve, columns, type Findings, type PolicyCurve } from "./findings.js";
 import type { SuiteName } from "./recipes.js";
@@ -46,7 +47,6 @@ const suiteTitles: Record<SuiteName, string> = {
 
 export function warmReport(findings: Findings, settings: WarmSettings): Report {
   const { claims, seeds } = findings;
-  const held = claims.filter(({ reproduced }) => reproduced).length;
   const win = findings.wins.find(
     ({ ours, theirs, definition }) =>
       ours === `WARM ${settings.main}` &&
@@ -56,12 +56,12 @@ export function warmReport(findings: Findings, settings: WarmSettings): Report {
   return {
     title: "WARM on the lab",
     summary: {
-      headline: `${held} of ${claims.length} claims reproduced over ${seeds.length} seed${seeds.length === 1 ? "" : "s"}.`,
+      headline: `${countVerdicts(claims.map(({ verdict }) => verdict))}, over ${seeds.length} seed${seeds.length === 1 ? "" : "s"}.`,
       highlights: [
-        ...claims.map(({ id, title, reproduced }) => ({
+        ...claims.map(({ id, title, verdict }) => ({
           label: `(${id}) ${title}`,
-          value: reproduced ? "yes" : "no",
-          tone: reproduced ? ("good" as const) : ("bad" as const),
+          value: verdict,
+          tone: toneOf[verdict],
         })),
         ...(win
           ? [
@@ -96,13 +96,8 @@ function claimsSection({ claims }: Findings): Section {
     kind: "table",
     title: "Claims",
     columns: ["", "claim", "evidence", "verdict"],
-    rows: claims.map(({ id, claim, evidence, reproduced }) => [
-      id,
-      claim,
-      evidence,
-      reproduced ? "reproduced" : "not reproduced",
-    ]),
-    note: "Verdicts are computed from the intervals. The mean member is the mean of the members in the average.",
+    rows: claims.map(({ id, claim, evidence, verdict }) => [id, claim, evidence, verdict]),
+    note: "Verdicts are computed from the intervals; inconclusive: the interval leaves room for both. The mean member is the mean of the members in the average.",
   };
 }
 
