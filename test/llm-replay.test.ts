@@ -8,7 +8,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { hash32 } from "../src/base/random.js";
-import { judgeFile } from "../src/cli/judge-file.js";
+import { judgeFile } from "../src/eval/judge-file.js";
 import { gradeItem } from "../src/mpo/scripted/dialect.js";
 import { type ScriptedServer, startScriptedServer } from "../src/mpo/scripted/server.js";
 import { parseRecipe } from "../src/recipe/recipe.js";
@@ -249,7 +249,8 @@ it("touchstone judge asks the models of its recipe, and with --log nothing twice
     JSON.stringify({ prompt: "Go.", response: `word ${i}` }),
   );
   await writeFile(shop.path("answers.jsonl"), answers.join("\n"));
-  const judge = () => judgeFile(shop.path("answers.jsonl"), { recipe, log: shop.path("asked"), all: true });
+  const judge = () =>
+    judgeFile(shop.path("answers.jsonl"), { judges: { recipe }, log: shop.path("asked"), all: true });
   const first = await judge();
   expect(first.metrics["judges/style/failed_rate"]).toBeLessThan(1);
   const [asked, failed] = [guard.asked(), first.rows.filter((row) => JSON.stringify(row).includes("500 no"))];

@@ -5,7 +5,7 @@ import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { scoreRows } from "../src/cli/inference.js";
+import { scoreRows } from "../src/eval/inference.js";
 import { gradeItem, type Hack } from "../src/mpo/scripted/dialect.js";
 import { startScriptedServer } from "../src/mpo/scripted/server.js";
 import { silent } from "../src/run/context.js";

@@ -3,9 +3,9 @@
 import { createInterface } from "node:readline";
 import { UserError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
+import type { ModelChoice } from "../eval/inference.js";
 import { StreamDecoder } from "../model/tokenizer.js";
 import { openPolicy } from "../train/models.js";
-import type { ModelChoice } from "./inference.js";
 
 export interface ChatRequest extends ModelChoice {
   system?: string;

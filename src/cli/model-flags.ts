@@ -1,8 +1,8 @@
 // Flags of the verbs that run a model over rows: which model, which device, where the rows go.
 
 import { type Command, Option } from "commander";
+import type { ModelChoice } from "../eval/inference.js";
 import type { ContextFlags } from "./context.js";
-import type { ModelChoice } from "./inference.js";
 import { wholeNumber } from "./values.js";
 
 export interface ModelFlags extends ContextFlags {

@@ -1,6 +1,7 @@
 // The verbs. A verb is in this list when it does something.
 
 import { Command } from "commander";
+import { VERSION } from "../base/version.js";
 import { alignCommand } from "./commands/align.js";
 import { chatCommand } from "./commands/chat.js";
 import { convertCommand } from "./commands/convert.js";
@@ -20,7 +21,6 @@ import { serveCommand } from "./commands/serve.js";
 import { sftCommand } from "./commands/sft.js";
 import { splitCommand } from "./commands/split.js";
 import { warmCommand } from "./commands/warm.js";
-import { VERSION } from "./version.js";
 
 const VERBS = [
   sftCommand,

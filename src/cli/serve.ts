@@ -2,6 +2,7 @@
 
 import { dirname, resolve } from "node:path";
 import { UserError } from "../base/errors.js";
+import { VERSION } from "../base/version.js";
 import { parseOverride, parseValue } from "../recipe/file.js";
 import { type JudgeRecipe, loadRecipe } from "../recipe/recipe.js";
 import { endsItself, type RunContext } from "../run/context.js";
@@ -13,7 +14,6 @@ import type { ServeFlags } from "./commands/serve.js";
 import { withContext } from "./context.js";
 import { explainError } from "./errors.js";
 import { realNumber, wholeNumber } from "./values.js";
-import { VERSION } from "./version.js";
 
 export const serve = (recipe: string | undefined, flags: ServeFlags): Promise<void> =>
   withContext(flags, (context) => endsItself(() => serveUntilStopped(recipe, flags, context)));

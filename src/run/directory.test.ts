@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { NonFiniteError, UserError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
-import { examineRun } from "../cli/doctor.js";
 import { parseOverride } from "../recipe/file.js";
 import { parseRecipe } from "../recipe/recipe.js";
 import { checkpointSteps, RunDirectory, readCheckpoint } from "./directory.js";
+import { examineRun } from "./doctor.js";
 import { metricsLine, readJsonl } from "./metrics.js";
 
 let root: string;

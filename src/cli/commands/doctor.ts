@@ -18,7 +18,7 @@ export const doctorCommand = () =>
       "\nExamples:\n  $ touchstone doctor\n  $ touchstone doctor --json\n  $ touchstone doctor runs/bot",
     )
     .action(async (run: string | undefined, flags: { json?: boolean }) => {
-      const { examine, examineRun } = await import("../doctor.js");
+      const { examine, examineRun } = await import("../../run/doctor.js");
       const findings = run === undefined ? await examine() : await examineRun(run);
       const isHealthy = findings.every(({ status }) => status !== "problem");
       const width = Math.max(...findings.map(({ name }) => name.length));

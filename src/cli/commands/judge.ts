@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { UserError } from "../../base/errors.js";
 import { percent } from "../../base/percent.js";
+import type { JudgeFileOptions } from "../../eval/judge-file.js";
 import type { Agreement, Share } from "../../judges/agreement.js";
 import { printResult } from "../context.js";
 import { limitOf } from "../model-flags.js";
@@ -56,7 +57,7 @@ export const judgeCommand = () =>
         "  $ touchstone judge answers.jsonl --judge math -o judged.jsonl --min-feasible 0.9 --max-failed 0",
     )
     .action(async (data: string, flags: JudgeFlags) => {
-      const { judgeFile } = await import("../judge-file.js");
+      const { judgeFile } = await import("../../eval/judge-file.js");
       if (flags.json && flags.out === undefined)
         throw new UserError("--json needs --out: stdout holds the rows otherwise");
       const bounds = {
@@ -65,6 +66,7 @@ export const judgeCommand = () =>
       };
       const { rows, metrics, feasible, agreement } = await judgeFile(data, {
         ...flags,
+        judges: await judgesOf(flags),
         limit: limitOf(flags),
       });
       await writeRows(rows, flags.out);
@@ -91,6 +93,14 @@ export const judgeCommand = () =>
       for (const sentence of broken) process.stderr.write(`touchstone: ${sentence}\n`);
       if (broken.length > 0) process.exitCode = OUT_OF_BOUNDS;
     });
+
+async function judgesOf({ judge, recipe, task }: JudgeFlags): Promise<JudgeFileOptions["judges"]> {
+  if ((judge === undefined) === (recipe === undefined))
+    throw new UserError("name the judges with --judge, or a recipe that has them with --recipe");
+  if (recipe !== undefined) return { recipe, task };
+  const { parseValue } = await import("../../recipe/file.js");
+  return judge!.map((entry) => parseValue(entry, `--judge ${entry}`) as string);
+}
 
 const boundOf = (text: string | undefined, flag: string): number | undefined =>
   text === undefined ? undefined : realNumber(text, flag, { max: 1 });

@@ -17,7 +17,7 @@ export const logprobsCommand = () =>
       "\nExamples:\n  $ touchstone logprobs answers.jsonl --model ./policy -o logprobs.jsonl",
     )
     .action(async (data: string, flags: ModelFlags) => {
-      const { logprobRows } = await import("../inference.js");
+      const { logprobRows } = await import("../../eval/inference.js");
       const request = { ...modelChoice(flags), data, limit: limitOf(flags) };
       await writeRows(await withContext(flags, (context) => logprobRows(request, context)), flags.out);
     });

@@ -2,10 +2,10 @@ import { Command } from "commander";
 import { percent } from "../../base/percent.js";
 import type { Interval } from "../../base/statistics.js";
 import type { AnchorReport } from "../../mpo/anchors.js";
+import type { WhichHistory } from "../../mpo/named-rubric.js";
 import { addEndpointFlags, type EndpointFlags, endpointOf } from "../chat-endpoint.js";
 import { type ContextFlags, printResult, withContext } from "../context.js";
 import { limitOf } from "../model-flags.js";
-import type { WhichHistory } from "../rubric-files.js";
 import { realNumber } from "../values.js";
 
 interface RubricFlags extends WhichHistory {
@@ -45,7 +45,7 @@ const showCommand = () =>
     .argument("<rubric>", "file, preset or run")
     .action(async (name: string, flags: RubricFlags) => {
       const [{ namedRubric }, { renderItem }] = await Promise.all([
-        import("../rubric-files.js"),
+        import("../../mpo/named-rubric.js"),
         import("../../mpo/rubric-text.js"),
       ]);
       const { rubric, task } = await namedRubric(name, flags);
@@ -67,7 +67,7 @@ const diffCommand = () =>
     .argument("<after>", "file, preset or run")
     .action(async (before: string, after: string, flags: RubricFlags) => {
       const [{ namedRubric }, { diffRubrics, renderChange }] = await Promise.all([
-        import("../rubric-files.js"),
+        import("../../mpo/named-rubric.js"),
         import("../../mpo/diff.js"),
       ]);
       const [old, now] = [
@@ -94,7 +94,7 @@ const historyCommand = () =>
     .argument("<run>", "the directory of a run")
     .action(async (run: string, flags: RubricFlags) => {
       const [{ openHistory }, { diffRubrics }] = await Promise.all([
-        import("../rubric-files.js"),
+        import("../../mpo/named-rubric.js"),
         import("../../mpo/diff.js"),
       ]);
       const { task, cluster, versions, rounds } = await openHistory(run, flags);
@@ -151,7 +151,7 @@ const testCommand = () =>
     .option("--quiet", "no progress")
     .action(async (name: string, flags: TestFlags) => {
       const [{ namedRubric }, { testRubric }] = await Promise.all([
-        import("../rubric-files.js"),
+        import("../../mpo/named-rubric.js"),
         import("../../eval/rubric-anchors.js"),
       ]);
       const { rubric, task } = await namedRubric(name, flags);

@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
 import { writeFileAtomic } from "../../base/atomic.js";
 import { UserError } from "../../base/errors.js";
-import type { Combine } from "../best-of.js";
+import type { Combine, Gold } from "../../eval/best-of-rows.js";
 import { withContext } from "../context.js";
 import { addModelFlags, limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
 import { writeRows } from "../rows.js";
@@ -108,15 +108,15 @@ async function sample(data: string | undefined, flags: SampleFlags): Promise<voi
   };
   let rows: Record<string, unknown>[];
   if (bestOf === undefined) {
-    const { sampleRows } = await import("../inference.js");
+    const { sampleRows } = await import("../../eval/inference.js");
     const n = wholeNumber(flags.n ?? "1", "--n", 1);
     rows = await withContext(flags, (context) => sampleRows({ ...request, n }, context));
   } else {
-    const { bestOfRows } = await import("../best-of.js");
+    const { bestOfRows } = await import("../../eval/best-of-rows.js");
     const { rewards, combine, gold, withCurve } = {
       rewards: flags.reward!,
       combine: flags.combine,
-      gold: flags.gold,
+      gold: flags.gold === undefined ? undefined : await goldOf(flags.gold),
       withCurve: flags.curve !== undefined || flags.report !== undefined,
     };
     const best = { bestOf: wholeNumber(bestOf, "--best-of", 1), rewards, combine, gold, withCurve };
@@ -132,6 +132,14 @@ async function sample(data: string | undefined, flags: SampleFlags): Promise<voi
   if (prompt !== undefined && out === undefined) {
     process.stdout.write(rows.map(({ completion }) => `${completion}\n`).join(""));
   } else await writeRows(rows, out);
+}
+
+/** A reward model, or `judge:` and a judge as in a recipe. */
+async function goldOf(name: string): Promise<Gold> {
+  if (!name.startsWith("judge:")) return { name, model: name };
+  const { parseValue } = await import("../../recipe/file.js");
+  const judge = parseValue(name.slice("judge:".length), `--gold ${name}`) as string;
+  return { name, judge, baseDir: process.cwd() };
 }
 
 function checkBestOf({ bestOf, reward, gold, curve, report, n }: SampleFlags): void {

@@ -16,7 +16,7 @@ export const scoreCommand = () =>
       "\nExamples:\n  $ touchstone score answers.jsonl --model runs/rm/merged -o scored.jsonl",
     )
     .action(async (data: string, flags: ModelFlags) => {
-      const { scoreRows } = await import("../inference.js");
+      const { scoreRows } = await import("../../eval/inference.js");
       const request = { ...modelChoice(flags), data, limit: limitOf(flags) };
       await writeRows(await withContext(flags, (context) => scoreRows(request, context)), flags.out);
     });

@@ -2,8 +2,8 @@
 
 import { type Command, Option } from "commander";
 import { renameKeys, snakeCase } from "../../base/case.js";
+import type { ModelChoice } from "../../eval/inference.js";
 import type { ContextFlags } from "../context.js";
-import type { ModelChoice } from "../inference.js";
 import { type ModelFlags, modelChoice } from "../model-flags.js";
 
 export interface EngineFlags

@@ -1,13 +1,13 @@
-// Rubrics as a command line names them: a file, a preset, or a version in the directory of a run.
+// Rubrics by name: a file, a preset, or a version in the directory of a run.
 
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../base/errors.js";
 import { didYouMean } from "../base/suggest.js";
-import { type RoundRecord, readRounds } from "../mpo/history.js";
-import { type OpenedRubric, openRubric, plainTask } from "../mpo/open-rubric.js";
-import { historyClusters, type RubricVersion, readHistory } from "../mpo/rubric-file.js";
+import { type RoundRecord, readRounds } from "./history.js";
+import { type OpenedRubric, openRubric, plainTask } from "./open-rubric.js";
+import { historyClusters, type RubricVersion, readHistory } from "./rubric-file.js";
 
 export interface WhichHistory {
   /** Of the recipe; may be left out where the run has one with a rubric. */

@@ -5,7 +5,7 @@ import { readdir, statfs } from "node:fs/promises";
 import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from "node:os";
 import { join, relative } from "node:path";
 import { UserError } from "../base/errors.js";
-import { VERSION } from "./version.js";
+import { VERSION } from "../base/version.js";
 
 export interface Finding {
   name: string;
@@ -93,12 +93,7 @@ export const examine = (): Promise<Finding[]> => runChecks(CHECKS);
 /** Checks the run that `dir` holds: its recipe, its logs and every byte of its checkpoints, those of its parts too. */
 export async function examineRun(dir: string): Promise<Finding[]> {
   const [{ parseYaml }, { readText }, { checkpointSteps, readCheckpoint }, { readJsonl }] = await Promise.all(
-    [
-      import("../base/yaml.js"),
-      import("../base/files.js"),
-      import("../run/directory.js"),
-      import("../run/metrics.js"),
-    ],
+    [import("../base/yaml.js"), import("../base/files.js"), import("./directory.js"), import("./metrics.js")],
   );
   const findings: Finding[] = [];
   for (const part of await runsBelow(dir)) {
@@ -126,7 +121,7 @@ export async function examineRun(dir: string): Promise<Finding[]> {
 
 /** The run directories at and right below `dir`: an alignment in stages and several reward models have theirs there. */
 async function runsBelow(dir: string): Promise<string[]> {
-  const { isRunDirectory } = await import("../run/directory.js");
+  const { isRunDirectory } = await import("./directory.js");
   const names = await readdir(dir).catch((): string[] => []);
   const found: string[] = [];
   for (const name of [".", ...names.sort()])

@@ -1,4 +1,4 @@
-// The judge verb's work: rows of a file through the mixture that the flags describe.
+// Responses of a file through a mixture of judges: those of a list, or those of a task of a recipe.
 
 import { dirname, resolve } from "node:path";
 import { UserError } from "../base/errors.js";
@@ -10,13 +10,11 @@ import { judgeBatch, type Mixture, type SampleJudgement } from "../judges/mixtur
 import { mixtureFrom } from "../judges/registry.js";
 import { checkpointClient } from "../llm/checkpoint.js";
 import { LlmModels, type OpenCheckpoint } from "../llm/models.js";
-import { parseValue } from "../recipe/file.js";
 import { type JudgeRecipe, loadRecipe, tasksOf } from "../recipe/recipe.js";
 
 export interface JudgeFileOptions {
-  judge?: readonly string[];
-  recipe?: string;
-  task?: string;
+  /** The judges, or the file of a recipe that has them. */
+  judges: readonly (string | JudgeRecipe)[] | { recipe: string; task?: string | undefined };
   all?: boolean;
   /** The first rows only. */
   limit?: number;
@@ -37,22 +35,15 @@ export interface JudgedFile {
 }
 
 interface JudgeList {
-  entries: (string | JudgeRecipe)[];
+  entries: readonly (string | JudgeRecipe)[];
   baseDir: string;
   llm: LlmModels;
 }
 
-async function judgesOf({ judge, recipe, task, log }: JudgeFileOptions): Promise<JudgeList> {
-  if ((judge === undefined) === (recipe === undefined)) {
-    throw new UserError("name the judges with --judge, or a recipe that has them with --recipe");
-  }
-  if (judge) {
-    return {
-      entries: judge.map((entry) => parseValue(entry, `--judge ${entry}`) as string),
-      baseDir: process.cwd(),
-      llm: new LlmModels({}, { outputDir: log }),
-    };
-  }
+async function judgesOf({ judges, log }: JudgeFileOptions): Promise<JudgeList> {
+  if (!("recipe" in judges))
+    return { entries: judges, baseDir: process.cwd(), llm: new LlmModels({}, { outputDir: log }) };
+  const { recipe, task } = judges;
   const align = await loadRecipe("align", recipe);
   const tasks = tasksOf(align);
   const names = tasks.map(({ name }) => name);
@@ -64,11 +55,12 @@ async function judgesOf({ judge, recipe, task, log }: JudgeFileOptions): Promise
   }
   const { engine } = align;
   const openCheckpoint: OpenCheckpoint = async (model) => {
+    // The engine is loaded only where a judge is a checkpoint.
     const { openPolicy } = await import("../train/models.js");
     return checkpointClient(await openPolicy(model, { engine, frozen: true }));
   };
   const llm = new LlmModels(align.llm, { outputDir: log, openCheckpoint });
-  return { entries: chosen.judges, baseDir: dirname(resolve(recipe!)), llm };
+  return { entries: chosen.judges, baseDir: dirname(resolve(recipe)), llm };
 }
 
 const plainText = (text: Text) =>

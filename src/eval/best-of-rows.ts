@@ -3,17 +3,20 @@
 
 import { UserError } from "../base/errors.js";
 import type { Metadata, Text } from "../data/rows.js";
-import { type BestOfPoint, bestOfCurve } from "../eval/best-of.js";
-import { openScorer, type Sampled } from "../eval/scorer.js";
 import { createMember } from "../judges/registry.js";
 import { verdictFrom } from "../judges/verdict.js";
-import { parseValue } from "../recipe/file.js";
+import type { JudgeRecipe } from "../recipe/recipe.js";
 import { ensembleMean, uncertaintyWeighted, worstCase } from "../reward/ensemble.js";
 import type { RunContext } from "../run/context.js";
 import { openTokenizer } from "../train/models.js";
+import { type BestOfPoint, bestOfCurve } from "./best-of.js";
 import { inChunks, type OutputRow, type SampleRequest, sampleRows } from "./inference.js";
+import { openScorer, type Sampled } from "./scorer.js";
 
 export type Combine = "mean" | "min" | "uwo";
+
+/** A reward model, or a judge as in a recipe, whose module's path starts from `baseDir`. */
+export type Gold = { name: string } & ({ judge: string | JudgeRecipe; baseDir: string } | { model: string });
 
 export interface BestOfRequest extends Omit<SampleRequest, "n"> {
   /** N. */
@@ -21,8 +24,8 @@ export interface BestOfRequest extends Omit<SampleRequest, "n"> {
   /** Reward models; several are combined. */
   rewards: readonly string[];
   combine: Combine;
-  /** Another measure of the same completions: a reward model, or `judge:` and a judge as in a recipe. */
-  gold?: string;
+  /** Another measure of the same completions. */
+  gold?: Gold;
   /** Sample one more completion of every prompt, as the opponent, and report best-of-n. */
   withCurve: boolean;
 }
@@ -50,10 +53,10 @@ type Measure = (rows: readonly OutputRow[]) => Promise<Float64Array>;
 export async function bestOfRows(request: BestOfRequest, context: RunContext): Promise<BestOfResult> {
   const { bestOf, rewards, combine, gold, withCurve, model } = request;
   if (request.temperature === 0 && bestOf > 1)
-    throw new UserError("--best-of at temperature 0 would draw the same completion every time");
+    throw new UserError("best of several at temperature 0 would draw the same completion every time");
   const drawn = bestOf + (withCurve ? 1 : 0);
   // The gold judge is made first: a mistake in its name should not cost the sampling.
-  const judged = gold?.startsWith("judge:") ? await judgeMeasure(gold.slice("judge:".length)) : undefined;
+  const judged = gold && "judge" in gold ? await judgeMeasure(gold) : undefined;
   const samples = await sampleRows({ ...request, n: drawn }, context);
   const policyTokenizer = (await openTokenizer(model)).hash;
   const scored = async (reward: string) => {
@@ -82,7 +85,7 @@ export async function bestOfRows(request: BestOfRequest, context: RunContext): P
   });
   if (!withCurve) return { rows };
 
-  const goldValues = judged ? await judged(samples) : gold === undefined ? undefined : await scored(gold);
+  const goldValues = judged ? await judged(samples) : gold && "model" in gold && (await scored(gold.model));
   const goldByPrompt = goldValues && ofPrompt(goldValues);
   const isJudged = byPrompt.map((_, p) => !(goldByPrompt && goldByPrompt[p]!.some(Number.isNaN)));
   const points = bestOfCurve(byPrompt);
@@ -94,7 +97,7 @@ export async function bestOfRows(request: BestOfRequest, context: RunContext): P
       model,
       rewards,
       combine: rewards.length > 1 ? combine : undefined,
-      gold,
+      gold: gold?.name,
       prompts,
       goldFailed: isJudged.filter((judged) => !judged).length,
       points: points.map((point, i) => ({ ...point, ...(goldPoints && { gold: goldPoints[i]!.gold! }) })),
@@ -125,10 +128,8 @@ const asSampled = (row: OutputRow): Sampled => ({
 });
 
 /** 1 where the judge is satisfied, 0 where the response violates it, NaN where it cannot tell or does not apply. */
-async function judgeMeasure(entry: string): Promise<Measure> {
-  const { judge } = await createMember(parseValue(entry, `--gold judge:${entry}`) as string, {
-    baseDir: process.cwd(),
-  });
+async function judgeMeasure({ judge: entry, baseDir }: Extract<Gold, { judge: unknown }>): Promise<Measure> {
+  const { judge } = await createMember(entry, { baseDir });
   return async (rows) =>
     Float64Array.from(
       await Promise.all(
