@@ -18,6 +18,7 @@ export const layers = [
   "eval",
   "serve",
   "lab",
+  "ui",
   "exports",
   "cli",
 ];

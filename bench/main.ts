@@ -1,4 +1,4 @@
-// The benchmarks' command line: `npm run bench -- engine | judges | sandbox | average | reward | align
+// The benchmarks' command line: `npm run bench -- engine | judges | sandbox | average | reward | align | ui
 // [--json file]`. Tables go to stdout as results come in.
 
 import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
@@ -357,6 +357,11 @@ function createBench(): Command {
     .option("--threads <n>", "CPU threads", String(availableParallelism()))
     .option("--repeat <n>", "repetitions", "5")
     .action(align);
+  bench
+    .command("ui")
+    .description("the live page's server over a rollouts.jsonl of many rows")
+    .argument("[rows]", "rows of the file (2 kB each)", "1000000")
+    .action(async (rows: string) => (await import("./ui.js")).benchUi([rows]));
   return bench;
 }
 

@@ -20,6 +20,7 @@ import { scoreCommand } from "./commands/score.js";
 import { serveCommand } from "./commands/serve.js";
 import { sftCommand } from "./commands/sft.js";
 import { splitCommand } from "./commands/split.js";
+import { uiCommand } from "./commands/ui.js";
 import { warmCommand } from "./commands/warm.js";
 
 const VERBS = [
@@ -39,6 +40,7 @@ const VERBS = [
   rubricCommand,
   serveCommand,
   reportCommand,
+  uiCommand,
   quickstartCommand,
   reproduceCommand,
   doctorCommand,

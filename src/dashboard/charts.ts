@@ -97,11 +97,25 @@ function describeLines(chart: LineChartSection): string {
 /** The title already says what the y axis shows. */
 const isRepeated = ({ title = "", y }: LineChartSection) => title.startsWith(y.label);
 
-/** Curves with interval bands and reference lines. `wide`: the chart has the page for itself. */
-export function lineChart(chart: LineChartSection, wide: boolean): Html {
+/** How large a chart is drawn, CSS pixels; its text has the same size in every one. */
+export interface ChartSize {
+  width: number;
+  height: number;
+}
+
+const PANEL: ChartSize = { width: 510, height: 300 };
+const PAGE: ChartSize = { width: 1040, height: 360 };
+
+/**
+ * Curves with interval bands and reference lines. `size`: false for a panel among others, true for a chart that has the page
+ * for itself.
+ */
+export function lineChart(chart: LineChartSection, size: boolean | ChartSize): Html {
+  const { width, height } = typeof size === "boolean" ? (size ? PAGE : PANEL) : size;
+  const wide = width > 800;
   const frame: Frame = {
-    width: wide ? 1040 : 510,
-    height: wide ? 360 : 300,
+    width,
+    height,
     left: 54,
     right: 14,
     top: isRepeated(chart) ? 12 : 26,
@@ -119,7 +133,8 @@ export function lineChart(chart: LineChartSection, wide: boolean): Html {
   for (const reference of chart.references ?? []) ys.push(reference.y);
   const x = makeScale(domain(xs, chart.x), [frame.left, frame.width - frame.right], {
     kind: chart.x.scale,
-    count: wide ? 10 : 6,
+    count: Math.max(2, Math.round(width / 100)),
+    whole: chart.x.whole,
   });
   const y = makeScale(domain(ys, chart.y, 0.03), [frame.height - frame.bottom, frame.top], {
     kind: chart.y.scale,

@@ -1,68 +1,13 @@
 // Curves of training runs: which metrics belong together, what they are called, and in which order.
 
 import type { MetricsRow } from "../run/metrics.js";
-import { format, type NumberFormat } from "./numbers.js";
+import { isHeadline, lookOf, parseMetric, rank } from "./metric-names.js";
+import { format } from "./numbers.js";
 import type { Highlight, LineChartSection, Point, Series } from "./sections.js";
 
 export interface RunMetrics {
   name: string;
   rows: readonly MetricsRow[];
-}
-
-interface MetricLook {
-  title: string;
-  format?: NumberFormat;
-  caption?: string;
-}
-
-/** Metrics that a reader looks for first, in this order; the others follow under their own names. */
-const LOOKS: Record<string, MetricLook> = {
-  true_reward: { title: "True reward", caption: "Never seen in training." },
-  reward: { title: "Proxy reward", caption: "What the reward model says." },
-  calibrated_reward: { title: "Calibrated reward", caption: "Eq. 5: chance to beat the baseline response." },
-  regularised_reward: { title: "Constraint- and KL-regularised reward", caption: "Eq. 11." },
-  kl: { title: "KL to the reference, nats a response" },
-  "constraints/satisfied_rate": { title: "Samples that satisfy every judge", format: "percent" },
-  violation_rate: { title: "Violation rate", format: "percent" },
-  accuracy: { title: "Accuracy", format: "percent" },
-  margin: { title: "Reward margin" },
-};
-
-/** Metrics of interest when something is wrong. */
-const PLAIN_TITLES: Record<string, string> = {
-  log_ratio: "Mean log-ratio to the reference, nats a response",
-  loss: "Loss",
-  grad_norm: "Gradient norm",
-  learning_rate: "Learning rate",
-  "completions/mean_length": "Length of the responses, tokens",
-};
-
-interface MetricName {
-  task?: string;
-  /** The name without its task. */
-  metric: string;
-}
-
-/** `tasks/chat/reward` is the metric `reward` of task `chat`. */
-function parseMetric(key: string): MetricName {
-  const task = /^tasks\/([^/]+)\/(.+)$/.exec(key);
-  return task ? { task: task[1]!, metric: task[2]! } : { metric: key };
-}
-
-function lookOf(metric: string): MetricLook {
-  const known = LOOKS[metric];
-  if (known) return known;
-  const constraint = /^constraints\/(.+)\/violation_rate$/.exec(metric);
-  if (constraint) return { title: `Violations: ${constraint[1]}`, format: "percent" };
-  const last = metric.slice(metric.lastIndexOf("/") + 1);
-  const isShare = /_rate$|accurac/.test(last) && last !== "learning_rate";
-  return { title: PLAIN_TITLES[metric] ?? metric, format: isShare ? "percent" : undefined };
-}
-
-function rank(metric: string): number {
-  const isViolation = /^constraints\/.+\/violation_rate$/.test(metric);
-  const place = Object.keys(LOOKS).indexOf(isViolation ? "violation_rate" : metric);
-  return place < 0 ? Number.POSITIVE_INFINITY : place;
 }
 
 /** The metrics of a run; with a single task, its mean over the tasks would only repeat it. */
@@ -73,8 +18,6 @@ function keysOf(rows: readonly MetricsRow[]): string[] {
   const [task] = tasks;
   return keys.filter((key) => !keys.includes(`tasks/${task}/${key}`));
 }
-
-const isHeadline = (metric: string) => Number.isFinite(rank(metric));
 
 const pointsOf = (rows: readonly MetricsRow[], key: string): Point[] =>
   rows.flatMap((row) => (typeof row[key] === "number" ? [{ x: row.step, y: row[key] }] : []));
@@ -98,7 +41,7 @@ function chart(metric: string, title: string, curves: readonly Series[]): LineCh
     kind: "lineChart",
     title,
     caption: look.caption,
-    x: { label: "step" },
+    x: { label: "step", whole: true },
     y: { label: look.title, format: look.format },
     series: curves,
   };

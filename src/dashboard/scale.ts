@@ -8,11 +8,12 @@ export interface Scale {
   ticks: number[];
 }
 
-/** A step of 1, 2, 2.5 or 5 times a power of ten that cuts `span` into about `count` parts. */
-function roundStep(span: number, count: number): number {
-  const raw = span / count;
+/** A step of 1, 2, 2.5 or 5 times a power of ten that cuts `span` into about `count` parts; `whole`: 1, 2 or 5 times, at least 1. */
+function roundStep(span: number, count: number, whole = false): number {
+  const raw = whole ? Math.max(1, span / count) : span / count;
   const power = 10 ** Math.floor(Math.log10(raw));
-  const factor = [1, 2, 2.5, 5, 10].find((candidate) => candidate * power >= raw * 0.999)!;
+  const factors = whole ? [1, 2, 5, 10] : [1, 2, 2.5, 5, 10];
+  const factor = factors.find((candidate) => candidate * power >= raw * 0.999)!;
   return factor * power;
 }
 
@@ -50,20 +51,22 @@ export interface ScaleOptions {
   count?: number;
   /** Widen the domain to whole ticks. */
   round?: boolean;
+  /** Ticks are whole numbers. */
+  whole?: boolean;
 }
 
 /** Maps [low, high] to [start, end]. */
 export function makeScale(
   [low, high]: readonly [number, number],
   [start, end]: readonly [number, number],
-  { kind = "linear", count = 5, round = false }: ScaleOptions = {},
+  { kind = "linear", count = 5, round = false, whole = false }: ScaleOptions = {},
 ): Scale {
   let [from, to] =
     low === high ? [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2] : [low, high];
   if (kind !== "linear") from = Math.max(kind === "log" ? Number.MIN_VALUE : 0, low);
-  let step: number | undefined;
+  let step = whole && kind === "linear" ? roundStep(to - from, count, true) : undefined;
   if (round && kind === "linear") {
-    step = roundStep(to - from, count);
+    step = roundStep(to - from, count, whole);
     from = Math.floor(from / step + 1e-9) * step;
     to = Math.ceil(to / step - 1e-9) * step;
   }

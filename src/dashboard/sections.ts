@@ -66,6 +66,8 @@ export interface Axis {
   format?: NumberFormat;
   min?: number;
   max?: number;
+  /** Steps, members, tokens: there is nothing between 2 and 3. */
+  whole?: boolean;
 }
 
 export interface LineChartSection extends Titled {

@@ -10,9 +10,13 @@ const classes = LIGHT.map((_, i) => `.c${i}{--c:var(--c${i})}`).join("");
 const light = `${variables(LIGHT)};--bg:#f7f6f3;--card:#ffffff;--ink:#1d2329;--soft:#5a646e;--faint:#8b949d;--line:#e3e1db;--grid:#ebe9e4;--good:#14713f;--good-bg:#e2f3e8;--bad:#a62a1c;--bad-bg:#fbe6e3;--warn:#7d5800;--warn-bg:#fbf0d5;--accent:#b07a14`;
 const dark = `${variables(DARK)};--bg:#14171a;--card:#1c2024;--ink:#e6e8ea;--soft:#a4adb6;--faint:#7a848e;--line:#2e343a;--grid:#282d33;--good:#6fd39a;--good-bg:#16341f;--bad:#f59284;--bad-bg:#40201b;--warn:#e7c46a;--warn-bg:#3a2f12;--accent:#e0b04c`;
 
-export const STYLE = `
-:root{color-scheme:light dark;${light}}
+/** Colours of light and dark, as the reader's system wants them. */
+export const THEME = `:root{color-scheme:light dark;${light}}
 @media (prefers-color-scheme:dark){:root{${dark}}}
+${classes}`;
+
+export const STYLE = `
+${THEME}
 @media print{:root{${light};--bg:#fff}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;-webkit-text-size-adjust:100%}
@@ -57,7 +61,6 @@ svg .value{fill:var(--ink);font-size:13px;font-weight:600}
 .hover:hover{opacity:1}
 .reference line{stroke:var(--faint);stroke-dasharray:4 4}
 .reference text{fill:var(--soft);paint-order:stroke;stroke:var(--card);stroke-width:4px;stroke-linejoin:round}
-${classes}
 .legend{display:flex;flex-wrap:wrap;gap:4px 20px;margin:10px 0 0;padding:0;list-style:none;font-size:.88rem}
 .legend li{display:inline-flex;align-items:center;gap:8px}
 .scroll{overflow-x:auto}

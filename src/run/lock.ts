@@ -149,6 +149,17 @@ async function removeDeadGuards(path: string): Promise<void> {
   }
 }
 
+/**
+ * Whether a lock is held: `here` by a living process of this machine, `elsewhere` by one of another machine (which cannot be
+ * asked whether it lives) or by one that does not say, undefined by none.
+ */
+export async function isHeld(path: string): Promise<"here" | "elsewhere" | undefined> {
+  const holder = await holderOf(path);
+  if (holder === undefined) return undefined;
+  if (holder === "unreadable" || holder.host !== hostname()) return "elsewhere";
+  return isStale(holder) ? undefined : "here";
+}
+
 /** Who holds the lock; undefined when nobody does any more. */
 async function holderOf(path: string): Promise<Holder | "unreadable" | undefined> {
   try {

@@ -7,6 +7,7 @@ import type { AdamOptions, Trainable } from "../engine/contract.js";
 import type { TrainerSettings } from "../recipe/recipe.js";
 import { endsItself, InterruptedError, isInterruption, type RunContext } from "./context.js";
 import { type Checkpoint, type Offsets, RunDirectory } from "./directory.js";
+import { clearEnding, writeEnding } from "./ending.js";
 import { type Metrics, type MetricsRow, readJsonl } from "./metrics.js";
 import { learningRateAt } from "./schedule.js";
 
@@ -76,6 +77,7 @@ async function runSteps(
 ): Promise<LoopResult> {
   const run = await RunDirectory.open<SavedState>(outputDir, recipe, { resume: context.resume });
   const final = run.path(FINAL);
+  await clearEnding(run.dir);
   try {
     if (context.resume && (await isFinished(run.dir))) {
       context.reporter.note(`${outputDir} is finished already`);
@@ -84,6 +86,9 @@ async function runSteps(
       await loop.final.save(final);
     }
     return { model: final, last: (await readJsonl(run.path("metrics.jsonl"))).at(-1)! };
+  } catch (error) {
+    await writeEnding(run.dir, error);
+    throw error;
   } finally {
     context.reporter.end();
     await run.close();

@@ -1,4 +1,23 @@
+import { dirname, resolve } from "node:path";
+import type { RunContext } from "../../run/context.js";
 import { trainingCommand } from "../training.js";
+
+/** Runs `work` with the live page of the runs beside this one. */
+async function withPage<T>(outputDir: string, { reporter }: RunContext, work: () => Promise<T>): Promise<T> {
+  const [{ startUi }, { makeDirectory }] = await Promise.all([
+    import("../../ui/server.js"),
+    import("../../base/files.js"),
+  ]);
+  const root = dirname(resolve(outputDir));
+  await makeDirectory(root);
+  const page = await startUi({ root });
+  reporter.note(`live page: ${page.url}`);
+  try {
+    return await work();
+  } finally {
+    await page.close();
+  }
+}
 
 export const alignCommand = () =>
   trainingCommand("align", {
@@ -18,12 +37,14 @@ export const alignCommand = () =>
         "--replay <run>",
         "take the replies of language models from this earlier run of the recipe; no server is asked",
       ],
+      ["--ui", "serve the live page of touchstone ui while the run lasts"],
     ],
-    run: async (recipe, context, { replay }) =>
-      (await import("../../train/align/stages.js")).runAlignRecipe(recipe, {
-        ...context,
-        ...(typeof replay === "string" && { replay }),
-      }),
+    run: async (recipe, context, { replay, ui }) => {
+      const { runAlignRecipe } = await import("../../train/align/stages.js");
+      const work = () =>
+        runAlignRecipe(recipe, { ...context, ...(typeof replay === "string" && { replay }) });
+      return ui === true ? await withPage(recipe.outputDir, context, work) : await work();
+    },
     report: ({ model }, { outputDir }) => [
       `model: ${model}`,
       `see the curves: touchstone report ${outputDir}`,

@@ -1,0 +1,62 @@
+// The metrics that runs write, for people: what each is called, what it is a share of, and which come first.
+
+import type { NumberFormat } from "./numbers.js";
+
+export interface MetricLook {
+  title: string;
+  format?: NumberFormat;
+  caption?: string;
+}
+
+/** Metrics that a reader looks for first, in this order; the others follow under their own names. */
+const LOOKS: Record<string, MetricLook> = {
+  true_reward: { title: "True reward", caption: "Never seen in training." },
+  reward: { title: "Proxy reward", caption: "What the reward model says." },
+  calibrated_reward: { title: "Calibrated reward", caption: "Eq. 5: chance to beat the baseline response." },
+  regularised_reward: { title: "Constraint- and KL-regularised reward", caption: "Eq. 11." },
+  kl: { title: "KL to the reference, nats a response" },
+  "constraints/satisfied_rate": { title: "Samples that satisfy every judge", format: "percent" },
+  violation_rate: { title: "Violation rate", format: "percent" },
+  accuracy: { title: "Accuracy", format: "percent" },
+  margin: { title: "Reward margin" },
+};
+
+/** Metrics of interest when something is wrong. */
+const PLAIN_TITLES: Record<string, string> = {
+  log_ratio: "Mean log-ratio to the reference, nats a response",
+  loss: "Loss",
+  grad_norm: "Gradient norm",
+  learning_rate: "Learning rate",
+  "completions/mean_length": "Length of the responses, tokens",
+};
+
+export interface MetricName {
+  task?: string;
+  /** The name without its task. */
+  metric: string;
+}
+
+/** `tasks/chat/reward` is the metric `reward` of task `chat`. */
+export function parseMetric(key: string): MetricName {
+  const task = /^tasks\/([^/]+)\/(.+)$/.exec(key);
+  return task ? { task: task[1]!, metric: task[2]! } : { metric: key };
+}
+
+export function lookOf(metric: string): MetricLook {
+  const known = LOOKS[metric];
+  if (known) return known;
+  const constraint = /^constraints\/(.+)\/violation_rate$/.exec(metric);
+  if (constraint) return { title: `Violations: ${constraint[1]}`, format: "percent" };
+  const last = metric.slice(metric.lastIndexOf("/") + 1);
+  const isShare = /_rate$|accurac/.test(last) && last !== "learning_rate";
+  return { title: PLAIN_TITLES[metric] ?? metric, format: isShare ? "percent" : undefined };
+}
+
+export function rank(metric: string): number {
+  const isViolation = /^constraints\/.+\/violation_rate$/.test(metric);
+  const place = Object.keys(LOOKS).indexOf(isViolation ? "violation_rate" : metric);
+  return place < 0 ? Number.POSITIVE_INFINITY : place;
+}
+
+/** Whether a metric is among those that a reader looks for first. */
+export const isHeadline = (metric: string) => Number.isFinite(rank(metric));
