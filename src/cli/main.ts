@@ -5,6 +5,7 @@ import { diskProblem } from "../base/atomic.js";
 import { isInterruption } from "../run/context.js";
 import { explainError } from "./errors.js";
 import { INTERRUPTED, interruption, listenForSignals } from "./interrupt.js";
+import { checkTyped } from "./mistyped.js";
 import { createProgram } from "./program.js";
 
 /** A mistake in how the command was written, or in what it was given. */
@@ -28,7 +29,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   if (process.stderr.listenerCount("error") === 0) process.stderr.on("error", () => {});
   const stopListening = listenForSignals();
   try {
-    await createProgram().parseAsync(argv, { from: "user" });
+    const program = createProgram();
+    checkTyped(program, argv);
+    await program.parseAsync(argv, { from: "user" });
     return Number(process.exitCode ?? 0);
   } catch (error) {
     // Commander has printed its own message by now.

@@ -5,6 +5,10 @@ import type { ModelChoice } from "../eval/inference.js";
 import type { ContextFlags } from "./context.js";
 import { wholeNumber } from "./values.js";
 
+/** What is read wherever rows are. */
+export const DATA = "JSONL, JSON, CSV or Parquet file, Hub name, or - for the standard input";
+export const ROWS_AS_JSON = "one JSON object on stdout, with the rows or where they are; no progress";
+
 export interface ModelFlags extends ContextFlags {
   model: string;
   device: "cpu" | "webgpu";

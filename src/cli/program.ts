@@ -4,10 +4,13 @@ import { Command } from "commander";
 import { VERSION } from "../base/version.js";
 import { alignCommand } from "./commands/align.js";
 import { chatCommand } from "./commands/chat.js";
+import { completionCommand } from "./commands/completion.js";
 import { convertCommand } from "./commands/convert.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { eloCommand } from "./commands/elo.js";
 import { evalCommand } from "./commands/eval.js";
+import { helpCommand } from "./commands/help.js";
+import { initCommand } from "./commands/init.js";
 import { judgeCommand } from "./commands/judge.js";
 import { logprobsCommand } from "./commands/logprobs.js";
 import { quickstartCommand } from "./commands/quickstart.js";
@@ -24,6 +27,7 @@ import { uiCommand } from "./commands/ui.js";
 import { warmCommand } from "./commands/warm.js";
 
 const VERBS = [
+  initCommand,
   sftCommand,
   rewardCommand,
   warmCommand,
@@ -44,6 +48,8 @@ const VERBS = [
   quickstartCommand,
   reproduceCommand,
   doctorCommand,
+  completionCommand,
+  helpCommand,
 ];
 
 export function createProgram(): Command {
@@ -53,7 +59,7 @@ export function createProgram(): Command {
         "judges that gate every sample (CGPO), rubrics that evolve (MPO).",
     )
     .version(VERSION, "-V, --version", "print the version")
-    .helpCommand("help [verb]", "explain a verb")
+    .helpCommand(false)
     .showSuggestionAfterError()
     .exitOverride()
     .addHelpText(
@@ -68,9 +74,11 @@ export function createProgram(): Command {
   return program;
 }
 
-/** Commands that are made on their own do not inherit by themselves. */
+/** Commands that are made on their own do not inherit by themselves. What has no progress may be told to be quiet too. */
 function inherit(parent: Command, command: Command): Command {
   command.copyInheritedSettings(parent);
+  if (command.commands.length === 0 && !command.options.some(({ long }) => long === "--quiet"))
+    command.option("--quiet", "no progress");
   for (const sub of command.commands) inherit(command, sub);
   return command;
 }

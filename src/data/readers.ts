@@ -1,4 +1,4 @@
-// Files to rows: JSONL, JSON (both also gzipped) and Parquet, streamed.
+// Files to rows: JSONL, JSON, CSV (all three also gzipped) and Parquet, streamed.
 
 import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream";
@@ -6,6 +6,7 @@ import { createGunzip } from "node:zlib";
 import { UserError } from "../base/errors.js";
 import { checkFile } from "../base/files.js";
 import { parseJson, WholeFloat } from "../base/json.js";
+import { readCsv } from "./csv.js";
 import { readParquetRows } from "./parquet.js";
 import type { DataRow } from "./rows.js";
 
@@ -34,6 +35,7 @@ const readers: Record<string, RowReader> = {
   ".jsonl": readJsonl,
   ".ndjson": readJsonl,
   ".json": readJson,
+  ".csv": readCsvRows,
   ".parquet": readParquet,
 };
 
@@ -42,10 +44,12 @@ export const dataExtensions = [
   ".jsonl.gz",
   ".ndjson.gz",
   ".json.gz",
+  ".csv.gz",
   ".parquet",
   ".ndjson",
   ".jsonl",
   ".json",
+  ".csv",
 ];
 
 export function dataExtension(path: string): string | null {
@@ -56,7 +60,7 @@ export function dataExtension(path: string): string | null {
 export async function* readRows(file: DataFile): AsyncGenerator<DataRow> {
   const extension = dataExtension(file.path);
   if (!extension) {
-    throw new UserError(`${file.label}: cannot tell its format; name it .jsonl, .json or .parquet.`);
+    throw new UserError(`${file.label}: cannot tell its format; name it .jsonl, .json, .csv or .parquet.`);
   }
   try {
     await checkFile(file.path);
@@ -128,6 +132,25 @@ async function* readJson(file: DataFile): AsyncGenerator<DataRow> {
     );
   }
   for (const [index, row] of rows.entries()) yield toRow(row, file, index + 1);
+}
+
+async function* readCsvRows(file: DataFile): AsyncGenerator<DataRow> {
+  for await (const { values, row } of readCsv(decoded(file), file.label, MAX_LINE_BYTES))
+    yield toRow(values, file, row);
+}
+
+/** The text of a file in pieces, without a byte order mark. */
+async function* decoded(file: DataFile): AsyncGenerator<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  const decode = (bytes?: Buffer) => {
+    try {
+      return decoder.decode(bytes, { stream: bytes !== undefined });
+    } catch {
+      throw new UserError(`${file.label}: not valid UTF-8 text; save it as "CSV UTF-8".`);
+    }
+  };
+  for await (const chunk of openBytes(file.path)) yield decode(chunk);
+  yield decode();
 }
 
 async function* readParquet(file: DataFile): AsyncGenerator<DataRow> {

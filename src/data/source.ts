@@ -8,6 +8,7 @@ import { type HubOptions, openRepo } from "./hub.js";
 import { type HubName, orLocalPath, parseHubName } from "./hub-names.js";
 import type { DataFile } from "./readers.js";
 import { chooseFiles, type SplitChoice } from "./splits.js";
+import { standardInput } from "./stdin.js";
 
 export interface SourceOptions extends SplitChoice {
   /** Branch, tag or commit of a Hub data set. Default "main". */
@@ -17,6 +18,7 @@ export interface SourceOptions extends SplitChoice {
 
 /** The files that `source` names, in reading order. */
 export async function resolveSource(source: string, options: SourceOptions = {}): Promise<DataFile[]> {
+  if (source === "-") return [await standardInput()];
   const kind = source.startsWith("hub:") ? null : await pathKind(source);
   if (kind === "file") return [{ path: source, label: source, id: basename(source) }];
   if (kind === "folder") return folderFiles(source, options);

@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { UserError } from "../../base/errors.js";
+import { printResult } from "../context.js";
 
 export const convertCommand = () =>
   new Command("convert")
@@ -16,27 +17,34 @@ export const convertCommand = () =>
         "the type in the file (default: the type of the weights; float32 from GGUF)",
       ).choices(["float32", "float16", "bfloat16"]),
     )
+    .option("--json", "the result as one JSON object on stdout")
     .addHelpText(
       "after",
       "\nExamples:\n  $ touchstone convert SmolLM2-135M-Instruct.Q4_1.gguf models/smollm2\n" +
         "  $ touchstone convert models/smollm2 models/smollm2-bf16 --dtype bfloat16",
     )
-    .action(async (from: string, out: string, { dtype }: { dtype?: "float32" | "float16" | "bfloat16" }) => {
-      const { existsSync } = await import("node:fs");
-      if (existsSync(out)) throw new UserError(`${out} exists already; name a directory that does not`);
-      const { resolveModel } = await import("../../data/index.js");
-      const { hasTokenizer, OpenCheckpoint, saveCheckpoint } = await import("../../model/checkpoint.js");
-      const source = await resolveModel(from);
-      const open = await OpenCheckpoint.open(source);
-      try {
-        await saveCheckpoint(out, {
-          config: open.config,
-          read: (spec) => open.read(spec),
-          dtype: dtype && ({ float32: "F32", float16: "F16", bfloat16: "BF16" } as const)[dtype],
-          tokenizerFrom: hasTokenizer(source) ? source : undefined,
-        });
-      } finally {
-        await open.close();
-      }
-      process.stdout.write(`${out}\n`);
-    });
+    .action(
+      async (
+        from: string,
+        out: string,
+        { dtype, json }: { dtype?: "float32" | "float16" | "bfloat16"; json?: boolean },
+      ) => {
+        const { existsSync } = await import("node:fs");
+        if (existsSync(out)) throw new UserError(`${out} exists already; name a directory that does not`);
+        const { resolveModel } = await import("../../data/index.js");
+        const { hasTokenizer, OpenCheckpoint, saveCheckpoint } = await import("../../model/checkpoint.js");
+        const source = await resolveModel(from);
+        const open = await OpenCheckpoint.open(source);
+        try {
+          await saveCheckpoint(out, {
+            config: open.config,
+            read: (spec) => open.read(spec),
+            dtype: dtype && ({ float32: "F32", float16: "F16", bfloat16: "BF16" } as const)[dtype],
+            tokenizerFrom: hasTokenizer(source) ? source : undefined,
+          });
+        } finally {
+          await open.close();
+        }
+        printResult({ out }, [out], { json });
+      },
+    );

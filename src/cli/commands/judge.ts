@@ -4,7 +4,7 @@ import { percent } from "../../base/percent.js";
 import type { JudgeFileOptions } from "../../eval/judge-file.js";
 import type { Agreement, Share } from "../../judges/agreement.js";
 import { printResult } from "../context.js";
-import { limitOf } from "../model-flags.js";
+import { DATA, limitOf } from "../model-flags.js";
 import { writeRows } from "../rows.js";
 import { realNumber } from "../values.js";
 
@@ -32,7 +32,7 @@ export const judgeCommand = () =>
       "Reads rows with a prompt, a response (or completion) and whatever columns the judges need, and writes the same " +
         "rows with `feasible` and `verdicts`. A row is feasible when every judge that applies is satisfied.",
     )
-    .argument("<data>", "JSONL, JSON or Parquet file, or Hub name")
+    .argument("<data>", DATA)
     .option("--judge <entry...>", "judges as in a recipe: a kind, or {kind: ..., option: ...}")
     .option("--recipe <file>", "take the judges of a task of this align recipe instead")
     .option("--task <name>", "which task (default: the first)")
@@ -46,7 +46,7 @@ export const judgeCommand = () =>
     )
     .option("--min-feasible <share>", "exit code 3 when fewer of the rows are feasible")
     .option("--max-failed <share>", "exit code 3 when a judge fails on more of the rows that it applies to")
-    .option("--json", "with --out: the rates as one JSON object on stdout")
+    .option("--json", "the rates as one JSON object on stdout, with the rows unless --out takes them")
     .addHelpText(
       "after",
       "\nExamples:\n" +
@@ -69,7 +69,8 @@ export const judgeCommand = () =>
         judges: await judgesOf(flags),
         limit: limitOf(flags),
       });
-      await writeRows(rows, flags.out);
+      // One document: with --json the rows are part of it, unless they have a file.
+      if (flags.out !== undefined || !flags.json) await writeRows(rows, flags.out);
       const broken = brokenBounds(bounds, { share: feasible / rows.length, metrics });
       const lines = [
         ...Object.entries(metrics)
@@ -77,12 +78,11 @@ export const judgeCommand = () =>
           .map(([key, value]) => `${key}: ${value === undefined ? "no verdicts" : percent(value)}`),
         ...Object.entries(agreement ?? {}).flatMap(([name, found]) => describe(name, found)),
       ];
-      if (flags.out === undefined) process.stderr.write(`${lines.join("\n")}\n`);
+      if (flags.out === undefined && !flags.json) process.stderr.write(`${lines.join("\n")}\n`);
       else
         printResult(
           {
-            out: flags.out,
-            rows: rows.length,
+            ...(flags.out === undefined ? { rows } : { out: flags.out, rows: rows.length }),
             feasible,
             ...metrics,
             ...(agreement && { against: { column: flags.against, judges: mapped(agreement, inSnakeCase) } }),

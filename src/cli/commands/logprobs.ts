@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { withContext } from "../context.js";
-import { addModelFlags, limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
+import { addModelFlags, DATA, limitOf, type ModelFlags, modelChoice, ROWS_AS_JSON } from "../model-flags.js";
 import { writeRows } from "../rows.js";
 
 export const logprobsCommand = () =>
@@ -11,7 +11,8 @@ export const logprobsCommand = () =>
         "writes the same rows with `logprobs`, one natural log-probability for each of `completion_ids`, and their sum " +
         "`logprob`.",
     )
-    .argument("<data>", "JSONL, JSON or Parquet file, or Hub name")
+    .argument("<data>", DATA)
+    .option("--json", ROWS_AS_JSON)
     .addHelpText(
       "after",
       "\nExamples:\n  $ touchstone logprobs answers.jsonl --model ./policy -o logprobs.jsonl",
@@ -19,5 +20,5 @@ export const logprobsCommand = () =>
     .action(async (data: string, flags: ModelFlags) => {
       const { logprobRows } = await import("../../eval/inference.js");
       const request = { ...modelChoice(flags), data, limit: limitOf(flags) };
-      await writeRows(await withContext(flags, (context) => logprobRows(request, context)), flags.out);
+      await writeRows(await withContext(flags, (context) => logprobRows(request, context)), flags.out, flags);
     });

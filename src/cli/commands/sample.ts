@@ -3,7 +3,7 @@ import { writeFileAtomic } from "../../base/atomic.js";
 import { UserError } from "../../base/errors.js";
 import type { Combine, Gold } from "../../eval/best-of-rows.js";
 import { withContext } from "../context.js";
-import { addModelFlags, limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
+import { addModelFlags, DATA, limitOf, type ModelFlags, modelChoice, ROWS_AS_JSON } from "../model-flags.js";
 import { writeRows } from "../rows.js";
 import { realNumber, repeated, wholeNumber } from "../values.js";
 
@@ -37,7 +37,8 @@ export const sampleCommand = () =>
         "power of two up to N: the KL bound log n - (n-1)/n, the expected reward, and how often the chosen answer beats " +
         "one other answer (for which one more completion of each prompt is drawn), by the ranking reward and by --gold.",
     )
-    .argument("[data]", "JSONL, JSON or Parquet file, or Hub name")
+    .argument("[data]", DATA)
+    .option("--json", ROWS_AS_JSON)
     .option(
       "--prompt <text>",
       "one prompt instead of a file; prints the completion alone, unless --out is given",
@@ -129,9 +130,9 @@ async function sample(data: string | undefined, flags: SampleFlags): Promise<voi
       if (flags.report !== undefined) await writeFileAtomic(flags.report, curvePage(result.report));
     }
   }
-  if (prompt !== undefined && out === undefined) {
+  if (prompt !== undefined && out === undefined && !flags.json) {
     process.stdout.write(rows.map(({ completion }) => `${completion}\n`).join(""));
-  } else await writeRows(rows, out);
+  } else await writeRows(rows, out, flags);
 }
 
 /** A reward model, or `judge:` and a judge as in a recipe. */

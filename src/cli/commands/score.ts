@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { withContext } from "../context.js";
-import { addModelFlags, limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
+import { addModelFlags, DATA, limitOf, type ModelFlags, modelChoice, ROWS_AS_JSON } from "../model-flags.js";
 import { writeRows } from "../rows.js";
 
 export const scoreCommand = () =>
@@ -10,7 +10,8 @@ export const scoreCommand = () =>
       "Reads prompts with completions (text, messages, or token ids in `prompt_ids` and `completion_ids`) and writes " +
         "the same rows with `reward`.",
     )
-    .argument("<data>", "JSONL, JSON or Parquet file, or Hub name")
+    .argument("<data>", DATA)
+    .option("--json", ROWS_AS_JSON)
     .addHelpText(
       "after",
       "\nExamples:\n  $ touchstone score answers.jsonl --model runs/rm/merged -o scored.jsonl",
@@ -18,5 +19,5 @@ export const scoreCommand = () =>
     .action(async (data: string, flags: ModelFlags) => {
       const { scoreRows } = await import("../../eval/inference.js");
       const request = { ...modelChoice(flags), data, limit: limitOf(flags) };
-      await writeRows(await withContext(flags, (context) => scoreRows(request, context)), flags.out);
+      await writeRows(await withContext(flags, (context) => scoreRows(request, context)), flags.out, flags);
     });

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { printResult, withContext } from "../context.js";
-import { limitOf } from "../model-flags.js";
+import { DATA, limitOf } from "../model-flags.js";
 
 interface SplitFlags {
   rules: string;
@@ -28,7 +28,7 @@ export const splitCommand = () =>
         "  llm: { model: qwen3:8b, base_url: http://127.0.0.1:11434/v1 }   # the rest\n" +
         "  default: chat                            # instead of unclassified.jsonl",
     )
-    .argument("<data>", "JSONL, JSON or Parquet file, or Hub name")
+    .argument("<data>", DATA)
     .requiredOption("--rules <file>", "the tasks and their rules (YAML)")
     .requiredOption(
       "-o, --out <dir>",

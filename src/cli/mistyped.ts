@@ -1,0 +1,77 @@
+// What was mistyped is said before what is missing: commander asks for required flags first, and takes an unknown part of a
+// verb that has a default for its argument.
+
+import { existsSync } from "node:fs";
+import type { Command, Option } from "commander";
+import { UserError } from "../base/errors.js";
+import { nearest } from "../base/suggest.js";
+
+/** Throws for the first flag that the verb does not have, and for a part of a verb that is nearly one of its own. */
+export function checkTyped(program: Command, argv: readonly string[]): void {
+  let command = program;
+  const path: string[] = [];
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at]!;
+    if (word === "--") return;
+    if (word.startsWith("-") && word.length > 1) {
+      at += checkFlag(command, path, word, argv.slice(at + 1));
+      continue;
+    }
+    const below = command.commands.find((child) => child.name() === word || child.aliases().includes(word));
+    if (!below) {
+      // `help` of a part, and everything behind the first argument.
+      if (command.commands.length > 0 && word !== "help") checkPart(command, path, word);
+      if (word === "help") return;
+      command = defaultOf(command);
+      continue;
+    }
+    command = below;
+    path.push(command.name());
+  }
+}
+
+const namesOf = (command: Command): string[] =>
+  command.commands.flatMap((child) => [child.name(), ...child.aliases()]);
+
+/** The part that a verb means when none is named: `warm` with members is `warm average`. */
+function defaultOf(command: Command): Command {
+  const { _defaultCommandName: name } = command as unknown as { _defaultCommandName?: string | null };
+  return command.commands.find((child) => child.name() === name) ?? command;
+}
+
+function checkPart(command: Command, path: readonly string[], word: string): void {
+  const meant = nearest(word, namesOf(command));
+  if (path.length === 0 || defaultOf(command) === command || meant === undefined || existsSync(word)) return;
+  throw new UserError(
+    `there is no "${word}" here, and ${path.join(" ")} has no such part (did you mean "${path.join(" ")} ${meant}"?)`,
+  );
+}
+
+/** How many of the words behind a flag are its values. */
+function checkFlag(command: Command, path: readonly string[], word: string, rest: readonly string[]): number {
+  const [name] = word.split("=", 1) as [string];
+  const known = optionsFor(command);
+  const option = known.find(({ short, long }) => short === name || long === name);
+  if (!option) {
+    if (name.startsWith("--") && !["--help", "--version"].includes(name)) {
+      const names = ["--help", ...known.flatMap(({ long }) => (long ? [long] : []))];
+      const where = path.length === 0 ? "touchstone" : path.join(" ");
+      const meant = nearest(name, names);
+      throw new UserError(
+        `${where} has no flag ${name}.${meant === undefined ? "" : ` Did you mean ${meant}?`}`,
+      );
+    }
+    // Short flags may stand together, and negative numbers look like them: commander's part.
+    return 0;
+  }
+  if (word.includes("=") || !(option.required || option.optional)) return 0;
+  const values = rest.findIndex((value) => value.startsWith("-") && value.length > 1);
+  const count = values < 0 ? rest.length : values;
+  return option.variadic ? Math.max(1, count) : option.required ? 1 : Math.min(1, count);
+}
+
+/** The flags of a command, of what it means when nothing more is said, and of those above it. */
+function optionsFor(command: Command): readonly Option[] {
+  const own = [...command.options, ...defaultOf(command).options];
+  return command.parent ? [...own, ...optionsFor(command.parent)] : own;
+}
