@@ -5,8 +5,10 @@
 
 in an environment with math-verify, sympy and antlr4-python3-runtime. DIR contains the package `lm_eval`, whose task
 `minerva_math` parses both answers with sympy and simplifies their difference. Both graders have their own time limit of
-5 seconds a pair; `--seconds` bounds the whole: the pairs are taken in order, and `pairs` says how many were graded. The
-process can be stopped and started again: `--log` keeps the verdicts (+ accepted, - refused; first math-verify, then minerva).
+5 seconds a pair, taken as processor time here, so that a busy machine refuses nothing; `--seconds` bounds the whole: the
+pairs are taken in order, and `pairs` says how many were graded. The process can be stopped and started again: `--log` keeps
+the verdicts (+ accepted, - refused; first math-verify, then minerva), and `--earlier` names a file like the one that is
+written, whose pairs are counted and not graded again.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import importlib.metadata
 import importlib.util
 import json
 import logging
+import signal
 import sys
 import time
 import types
@@ -24,8 +27,14 @@ parser = argparse.ArgumentParser()
 for name in ("--lm-eval", "--pairs", "--out", "--log"):
     parser.add_argument(name, required=True)
 parser.add_argument("--seconds", type=float, default=1e9)
+parser.add_argument("--earlier")
 options = parser.parse_args()
 logging.disable(logging.CRITICAL)
+
+# Both graders limit themselves by SIGALRM, that is by the clock on the wall.
+set_handler = signal.signal
+signal.signal = lambda number, handler: set_handler(signal.SIGPROF if number == signal.SIGALRM else number, handler)
+signal.alarm = lambda seconds: int(signal.setitimer(signal.ITIMER_PROF, seconds)[0])
 
 from math_verify import parse, verify  # noqa: E402
 
@@ -53,7 +62,10 @@ def by_minerva(reference, answer):
         return False
 
 
-pairs = [json.loads(line) for line in Path(options.pairs).read_text().splitlines()]
+counts = collections.defaultdict(lambda: {"pairs": 0, "math-verify": 0, "minerva": 0})
+earlier = json.loads(Path(options.earlier).read_text()) if options.earlier else {"pairs": 0, "accepted": {}}
+counts.update(earlier["accepted"])
+pairs = [json.loads(line) for line in Path(options.pairs).read_text().splitlines()][earlier["pairs"] :]
 log = Path(options.log)
 done = log.read_text().split() if log.exists() else []
 end = time.time() + options.seconds
@@ -66,12 +78,11 @@ with log.open("a") as out:
         out.write(done[-1] + "\n")
         out.flush()
 
-counts = collections.defaultdict(lambda: {"pairs": 0, "math-verify": 0, "minerva": 0})
 for pair, verdicts in zip(pairs, done):
     row = counts[f'{pair["dress"]}, {"equal" if pair["isEqual"] else "different"}']
     row["pairs"] += 1
     for grader, verdict in zip(("math-verify", "minerva"), verdicts):
         row[grader] += verdict == "+"
 versions = {package: version_of(package) for package in ("math-verify", "sympy", "antlr4-python3-runtime")}
-Path(options.out).write_text(json.dumps({"pairs": len(done), "versions": versions, "accepted": dict(sorted(counts.items()))}, indent=1) + "\n")
-print(len(done), "pairs")
+Path(options.out).write_text(json.dumps({"pairs": earlier["pairs"] + len(done), "versions": versions, "accepted": dict(sorted(counts.items()))}, indent=1) + "\n")
+print(earlier["pairs"] + len(done), "pairs")

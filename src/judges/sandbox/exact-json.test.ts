@@ -17,3 +17,10 @@ test("a number that has lost digits stands for all that round to it", () => {
     '[{"\\u0000rounded":1152921504606846976},9007199254740991,0.5]',
   );
 });
+
+test("a whole number keeps its digits, unless they are those that JavaScript prints for another number", () => {
+  expect(exactJson([2n ** 60n, 2n ** 60n + 1n, 10n ** 20n])).toBe(
+    "[1152921504606846976,1152921504606846977,100000000000000000000]",
+  );
+  expect(exactJson(1152921504606847000n)).toBe('{"\\u0000rounded":1152921504606846976}');
+});

@@ -34,12 +34,17 @@ export function parseExact(text: string): unknown {
   );
 }
 
+/** Whether these are the digits that JavaScript prints for its number, which is another: 2^60 is 1152921504606847000. */
+const isPrintedRounded = (value: bigint) =>
+  String(Number(value)) === String(value) && BigInt(Number(value)) !== value;
+
 /**
- * The JSON text of a value. A whole number beyond 2^53 that came as a number of JavaScript has lost its last digits: it
- * becomes `{"\0rounded": digits}`, which stands for all that round to it.
+ * The JSON text of a value. A whole number beyond 2^53 that came as a number of JavaScript, or was once written as one, has
+ * lost its last digits: it becomes `{"\0rounded": digits}`, which stands for all that round to it.
  */
 export function exactJson(value: unknown): string {
   if (isExactNumber(value)) return numberText(value);
+  if (typeof value === "bigint") return isPrintedRounded(value) ? exactJson(Number(value)) : String(value);
   if (typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value))
     return `{"${escapedMark}rounded":${BigInt(value)}}`;
   if (Array.isArray(value)) return `[${value.map(exactJson).join()}]`;
