@@ -5,7 +5,7 @@ import { constants } from "./notation.js";
 import { decimal, type Rational, rational } from "./rational.js";
 import { call, isCall, minusInfinity, type Node, number, some } from "./tree.js";
 import { unitNamed } from "./units.js";
-import { isAllReals, plainWords } from "./words.js";
+import { isAllReals, isNoSolution, plainWords } from "./words.js";
 
 /** The text is no answer that this grammar knows. */
 export class Unreadable extends Error {}
@@ -78,7 +78,10 @@ export function isDegree(tokens: readonly Token[], at: number): boolean {
 
 /** Signs and factors around a unit or a percent sign go inside, so that the unit is outermost. */
 export function lifted(node: Node): Node {
-  if (node.kind === "words") return isAllReals(plainWords(node.text)) ? reals : node;
+  if (node.kind === "words") {
+    const text = plainWords(node.text);
+    return isAllReals(text) ? reals : isNoSolution(text) ? call("set") : node;
+  }
   if (isCall(node, "degree") && !some(node.args[0]!, (part) => isCall(part, "degree"))) {
     return { kind: "quantity", value: node.args[0]!, unit: unitNamed("degree")! };
   }
@@ -97,6 +100,11 @@ export function lifted(node: Node): Node {
     const [whole, part] = [node.args[0]!, node.args[1].args[0]!];
     if (isProperFraction(part))
       return { kind: "quantity", value: call("add", whole, part), unit: unitNamed("percent")! };
+  }
+  if (isCall(node, "multiply") && node.args.length === 2) {
+    const [value, by] = node.args as [Node, Node];
+    if (value.kind === "number" && by.kind === "name" && by.name === "\\Omega")
+      return { kind: "quantity", value, unit: unitNamed("ohm")! };
   }
   if (isCall(node, "multiply") && node.args.length > 1) {
     const last = lifted(node.args.at(-1)!);

@@ -75,6 +75,7 @@ export class Cursor {
         token.text === "rangle" ||
         token.text === "rfloor" ||
         token.text === "rceil" ||
+        (token.text === "Vert" && this.frame.bars > 0) ||
         (token.text === "mid" && this.frame.isSet)
       );
     return token.type === "symbol" && [")", "]", "}", "}}", ",", ";", "&", "\\\\"].includes(token.text);

@@ -144,15 +144,17 @@ function create(digits: number): Decimals {
     for (let i = 0; i < Math.abs(n); i++) value = value && multiply(value, a);
     return n < 0 && value ? invert(value) : value;
   };
+  /** `isBent`: at the edge of its domain it grows with the root of its argument. */
   const ofReal =
-    (f: (x: Decimal) => Decimal, logDerivative: (x: Decimal) => number): Rule<Precise> =>
+    (f: (x: Decimal) => Decimal, logDerivative: (x: Decimal) => number, isBent = false): Rule<Precise> =>
     ([x]) => {
       if (!isReal(x!)) return undefined;
       const value = f(x!.re);
       if (value.isNaN()) return undefined;
       // The argument itself is rounded while it is reduced.
-      const error = Math.max(x!.error, sizeOf(x!) - digits) + logDerivative(x!.re) + 0.5;
-      return real(value, error);
+      const before = Math.max(x!.error, sizeOf(x!) - digits);
+      const error = before + logDerivative(x!.re) + 0.5;
+      return real(value, isBent ? Math.min(error, before / 2 + 0.5) : error);
     };
   const wholeOf = ({ re, im, error }: Precise) =>
     im.isZero() && re.isInteger() && error < -1 && re.abs().lt(2 ** 30) ? re.toNumber() : undefined;
@@ -212,8 +214,8 @@ function create(digits: number): Decimals {
     cot: ratio(cosine, sine),
     sec: ratio(unity, cosine),
     csc: ratio(unity, sine),
-    arcsin: ofReal((x) => x.asin(), inverseSlope),
-    arccos: ofReal((x) => x.acos(), inverseSlope),
+    arcsin: ofReal((x) => x.asin(), inverseSlope, true),
+    arccos: ofReal((x) => x.acos(), inverseSlope, true),
     arctan: ofReal((x) => x.atan(), fixed(0)),
     arccot: ofReal((x) => pi.div(2).minus(x.atan()), fixed(0)),
     sinh: ofReal(

@@ -5,6 +5,7 @@
 import { reals } from "./build.js";
 import { maxTokens, type Token, tokenize } from "./lexer.js";
 import { matrixOf, sameRows } from "./matrix.js";
+import { spelledNumber } from "./numerals.js";
 import { optionOf } from "./option.js";
 import { Parser } from "./parser.js";
 import { sameRelation, statedValue } from "./relation.js";
@@ -12,7 +13,7 @@ import { sameValue } from "./same-value.js";
 import { intervalsOf, sameIntervals } from "./sets.js";
 import { call, isCall, key, type Node, some } from "./tree.js";
 import { conversion } from "./units.js";
-import { isAllReals, plainWords } from "./words.js";
+import { isAllReals, isNoSolution, plainWords } from "./words.js";
 
 /** An answer that is longer equals only itself, character for character. */
 export const maxLength = 30_000;
@@ -28,6 +29,9 @@ function read(tokens: readonly Token[]): Node {
   }
 }
 
+const spokenNode = (text: string): Node =>
+  isAllReals(text) ? reals : isNoSolution(text) ? call("set") : { kind: "words", text };
+
 /** The ways to read an answer: letters may be a word or a product, and commas may separate thousands or items. */
 function readings(text: string, tokens: readonly Token[]): Node[] {
   const found = [read(tokens)];
@@ -39,7 +43,9 @@ function readings(text: string, tokens: readonly Token[]): Node[] {
     tokens.some(({ type, text }) => type !== "number" && text.length > 1);
   if (isSpoken) {
     const spoken = plainWords(spelled(tokens));
-    found.push(isAllReals(spoken) ? reals : { kind: "words", text: spoken });
+    found.push(spokenNode(spoken));
+    const value = spelledNumber(spoken);
+    if (value) found.push(value);
   }
   if (/\d,\d{3}(?!\d)/.test(text) && !/,0/.test(text)) {
     const items = read(tokenize(text, { commasSeparate: true }));

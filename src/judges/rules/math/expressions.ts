@@ -25,12 +25,14 @@ import {
   closers,
   constants,
   currencies,
+  functionSynonyms,
   functions,
   greek,
   inverses,
   isFunctionName,
   isOperatorCommand,
   isWord,
+  orderedAccents,
   prefixes,
 } from "./notation.js";
 import { integer, rational } from "./rational.js";
@@ -122,9 +124,10 @@ export abstract class Expressions extends Cursor {
       return times(left, this.power());
     }
     const previous = this.tokens[this.at - 1]!;
-    // 5! 3, (2) 3 and 2^3 3^2 are products.
+    // 5! 3, (2) 3, 2^3 3^2 and 2^n3^n are products.
+    const isExponent = this.tokens[this.at - 2]?.text === "^";
     const isBehind =
-      ["!", "}", ")"].includes(previous.text) || (token.spaced && this.tokens[this.at - 2]?.text === "^");
+      ["!", "}", ")"].includes(previous.text) || (isExponent && (token.spaced || previous.type !== "number"));
     if ((token.type === "number" || token.type === "repeating") && !isBehind && !this.wasSplit) {
       const [slash, below] = [this.tokens[this.at + 1], this.tokens[this.at + 2]];
       if (!isWhole || !token.spaced || slash?.text !== "/" || below?.type !== "number")
@@ -185,8 +188,20 @@ export abstract class Expressions extends Cursor {
 
   /** The N of 5\,\mathrm{N}. */
   protected isUprightUnit(index: number): boolean {
-    const isBehindNumber = this.tokens[index - 1]?.type === "number";
-    return isBehindNumber && /[NJWVACKFHTmgshlL]/.test(this.tokens[index]!.text) && this.endsAt(index + 1);
+    if (this.tokens[index - 1]?.type !== "number") return false;
+    if (!/[NJWVACKFHTmgshlL]/.test(this.tokens[index]!.text)) return false;
+    // m s^{-1}
+    let end = index + 1;
+    for (; end < this.tokens.length; end++) {
+      const { type, text } = this.tokens[end]!;
+      const isPart =
+        type === "upright" || (type === "symbol" && /^[{}^*/-]$/.test(text)) || /^[1-9]$/.test(text);
+      if (!isPart) break;
+    }
+    return (
+      this.endsAt(index + 1) ||
+      (end > index + 1 && this.tokens[index + 1]!.type === "upright" && this.endsAt(end))
+    );
   }
 
   /** The h of \pi r^2 h is no hour. */
@@ -217,7 +232,13 @@ export abstract class Expressions extends Cursor {
     while (this.take("^")) {
       if (isDegree(this.tokens, this.at)) {
         this.at += this.is("{") ? 3 : 1;
-        base = call("degree", base);
+        const size = base;
+        base = call("degree", size);
+        const scale = { C: "celsius", F: "fahrenheit" }[this.token?.text ?? ""];
+        if (scale !== undefined && this.endsAt(this.at + 1)) {
+          this.at++;
+          return { kind: "quantity", value: size, unit: unitNamed(scale)! };
+        }
         continue;
       }
       const exponent = this.exponent();
@@ -479,6 +500,7 @@ export abstract class Expressions extends Cursor {
 
   protected fenced(name: string): Node {
     return this.within(false, () => {
+      if (name === "Vert") this.frame.bars = 1;
       const items = this.items();
       const close = { lfloor: "rfloor", lceil: "rceil", langle: "rangle", Vert: "Vert" }[name]!;
       if (!this.take(close, "command")) throw new Unreadable(`\\${name} is not closed`);
@@ -489,7 +511,14 @@ export abstract class Expressions extends Cursor {
 
   /** `\mathbb R` and ``\hat\imath`` are symbols of their own; over more than a letter an accent is an opaque function. */
   protected accent(name: string): Node {
+    const ordered = orderedAccents.has(name) ? this.lettersInBraces() : undefined;
+    if (ordered !== undefined) return { kind: "name", name: `\\${name} ${ordered}` };
     const inside = this.argument();
+    if (name === "underbrace" || name === "overbrace") {
+      // What stands under or over the brace explains it.
+      if (this.take("_") || this.take("^")) this.script();
+      return inside;
+    }
     const letter =
       inside.kind === "name" ? inside.name : inside.kind === "constant" ? inside.name : undefined;
     if (name === "mathbb" && letter === "R") {
@@ -498,6 +527,15 @@ export abstract class Expressions extends Cursor {
     }
     if (letter !== undefined) return { kind: "name", name: `\\${name} ${letter}` };
     return call(`\\${name}`, inside);
+  }
+
+  /** The points that an arrow leads from and to: `\vec{AB}` is not `\vec{BA}`. */
+  protected lettersInBraces(): string | undefined {
+    const [open, letters, close] = this.tokens.slice(this.at, this.at + 3);
+    const isPair = open?.text === "{" && close?.text === "}" && /^[A-Z]{2}$/.test(letters?.text ?? "");
+    if (!isPair) return undefined;
+    this.at += 3;
+    return letters!.text;
   }
 
   /** `\angle ABC`: the letters name the thing, in their order. */
@@ -519,7 +557,8 @@ export abstract class Expressions extends Cursor {
   }
 
   /** f(x), f x, f^2 x, log_b x. */
-  protected application(name: string): Node {
+  protected application(spelled: string): Node {
+    const name = Object.hasOwn(functionSynonyms, spelled) ? functionSynonyms[spelled]! : spelled;
     if (name === "sqrt" || name === "cbrt") {
       const argument = () => (this.take("(") ? this.bracketed("(") : this.argument());
       if (name === "cbrt") return call("power", argument(), { kind: "number", value: rational(1n, 3n)! });

@@ -26,7 +26,7 @@ const looks = commandsOf(
     "framebox ensuremath mathord mathbin mathrel mathop mathopen mathclose displaylines textnormal protect relax nobreak unboldmath boldmath",
 );
 const spaces = commandsOf(
-  "quad qquad enspace thinspace medspace thickspace hspace hfill nobreakspace space negthinspace",
+  "quad qquad enspace thinspace medspace thickspace hfill nobreakspace space negthinspace",
 );
 const texts = commandsOf(
   "text textrm textit textbf textsf texttt textup textmd textsc mbox hbox operatorname mathrm emph",
@@ -134,6 +134,8 @@ const doubleSymbols: Record<string, string> = {
 
 const accentsOfDecimals = /(\d*)\.(\d*)\s*\\(?:overline|bar|overset\{\\?\.\})\s*(?:\{\s*(\d+)\s*\}|(\d))/y;
 const dottedDecimal = /(\d*)\.(\d*)\s*\\dot\s*(?:\{(\d)\}|(\d))(?:(\d*)\\dot\s*(?:\{(\d)\}|(\d)))?/y;
+const continuedDecimal =
+  /(\d{0,20})\.(\d{0,8}?)(?:(\d)\3{2,20}|(\d{2,6})\4{1,20})\s*(?:\\[lc]?dots[bco]?(?![A-Za-z])|\.\.\.)/y;
 /** Groups of three digits with a space, an apostrophe, a protected or thin-spaced comma between them. */
 const grouped = /\d{1,3}(?:(?:\{,\}|,\s*\\!|,\s*\\,|\\,|\\;|\\:|\\ |~|'| )(?:\\!)?\s?\d{3})+/y;
 const commas = /\d{1,3}(?:,\d{3})+/y;
@@ -202,7 +204,7 @@ class Lexer {
   }
 
   private number(char: string): void {
-    const text = this.repeating() ?? this.grouped();
+    const text = this.repeating() ?? this.continued() ?? this.grouped();
     if (text !== undefined) return;
     const power = this.match(scientific);
     const digits = power ? `${power[1]}e${Number(power[2])}` : this.match(literal)?.[0];
@@ -218,6 +220,12 @@ class Lexer {
     if (!dots) return undefined;
     const [, whole, once, first, second, between = "", last, other = ""] = dots;
     return this.push("repeating", `${whole}.${once}.${first ?? second}${between}${last ?? other}`);
+  }
+
+  /** `0.333\ldots` and `0.1212...`, whose last digits go on. */
+  private continued(): true | undefined {
+    const match = this.match(continuedDecimal);
+    return match && this.push("repeating", `${match[1]}.${match[2]}.${match[3] ?? match[4]}`);
   }
 
   private grouped(): true | undefined {

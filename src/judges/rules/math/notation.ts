@@ -11,8 +11,10 @@ const pairs = (text: string): Readonly<Record<string, string>> =>
 
 export const functions = named(
   "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth arsinh arcosh artanh ln log exp abs " +
-    "sqrt cbrt floor ceil max min gcd lcm det tr dim ker deg arg Re Im sgn sign rank span Var Cov Pr erf",
+    "sqrt cbrt floor ceil max min gcd lcm det tr dim ker deg arg Re Im sgn sign rank span Var Cov Pr erf arcsinh arccosh arctanh",
 );
+
+export const functionSynonyms = pairs("arcsinh:arsinh arccosh:arcosh arctanh:artanh");
 
 export const inverses = pairs(
   "sin:arcsin cos:arccos tan:arctan cot:arccot sinh:arsinh cosh:arcosh tanh:artanh",
@@ -36,6 +38,9 @@ export const accents = named(
   "hat vec tilde overline dot ddot check breve acute grave mathring widecheck overleftarrow overleftrightarrow underbar " +
     "underrightarrow mathbb mathcal mathfrak mathscr mathds cancel bcancel xcancel sout overbrace underbrace not",
 );
+
+/** Accents over two letters whose order counts. */
+export const orderedAccents = named("vec overleftarrow underrightarrow");
 
 /** Commands that say what the letters behind them are. */
 export const prefixes = named(

@@ -7,7 +7,9 @@ export interface Option {
 }
 
 const wrapper = String.raw`(?:\\(?:text[a-z]*|math[a-z]*|mbox|boldsymbol|bm)\s*\{\s*)*`;
-const alone = new RegExp(`^\\$?${wrapper}\\(?\\s*([A-J])\\s*\\)?[.:]?\\s*\\}*\\$?$`);
+const alone = new RegExp(
+  `^(?:[Oo]ption |[Cc]hoice |[Aa]nswer )?\\$?${wrapper}\\(?\\s*([A-J])\\s*\\)?[.:]?\\s*\\}*\\$?$`,
+);
 const labelled = new RegExp(`^\\$?${wrapper}(?:\\(\\s*([A-J])\\s*\\)|([A-J])\\s*[).:])\\s*\\}*`);
 
 /** What cannot be the text of an option: another letter, or an operator between this letter and something else. */

@@ -22,6 +22,8 @@ export function combined(parts: readonly Node[]): Node {
     const sign = plainWords(first.text);
     if (sign === "negative" || sign === "minus")
       return signed(second, rest, (value) => call("negate", value)) ?? phrase;
+    if (isIntroduction(sign) && second.kind !== "words")
+      return rest.length === 0 ? second : combined([second, ...rest]);
     if (sign === "positive" || sign === "plus") return signed(second, rest, (value) => value) ?? phrase;
     const unit =
       second.kind !== "words" && /^(?:usd|eur|gbp|rs|inr|us dollar)$/.test(sign)
@@ -54,6 +56,18 @@ export function combined(parts: readonly Node[]): Node {
   return phrase;
 }
 
+/** "the area is", "the answer equals", and nothing that changes what follows. */
+function isIntroduction(text: string): boolean {
+  const words = text.split(" ");
+  return (
+    /^(?:is|are|equals)$/.test(words.at(-1)!) &&
+    words.length < 12 &&
+    words
+      .slice(0, -1)
+      .every((word) => !isMeaningful(word) || /^(?:of|the|for|in|on|all|so|total|to|is)$/.test(word))
+  );
+}
+
 const spoken = (part: Node): Node =>
   part.kind === "words" ? { kind: "words", text: plainWords(part.text) } : part;
 
@@ -83,10 +97,13 @@ function measured(expression: Node, text: string): Node | undefined {
     words.shift();
   }
   if (words[0]?.toLowerCase() === "of" && words.length > 1) words.shift();
+  if (words.length > 0 && /^(?:each|apiece|altogether|total)$/i.test(words.at(-1)!)) {
+    if (words.pop() === "total" && words.at(-1) === "in") words.pop();
+  }
   if (words.length === 0) return value;
   if (
     words.some((word) => isMeaningful(word.toLowerCase()) && !/^(?:per|an|of|squared|cubed)$/i.test(word)) &&
-    words.join() !== "in"
+    !/^(?:in|mins?)$/.test(words.join())
   )
     return undefined;
   const unit = unitNamed(words.join(" "));

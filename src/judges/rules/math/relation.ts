@@ -3,7 +3,17 @@
 import { isArithmetic } from "./evaluate.js";
 import { exactValue } from "./exact.js";
 import { order, sameValue } from "./same-value.js";
-import { call, isCall, key, type Node, number, type RelationNode, substituted, unknowns } from "./tree.js";
+import {
+  type CallNode,
+  call,
+  isCall,
+  key,
+  type Node,
+  number,
+  type RelationNode,
+  substituted,
+  unknowns,
+} from "./tree.js";
 
 const mirrored: Record<string, string> = {
   "<": ">",
@@ -113,7 +123,10 @@ function isLabel(node: Node, isReference: boolean): boolean {
       return false;
     case "tuple":
       return node.items.every((item) => item.kind === "name");
+    case "binder":
+      return true;
     case "call": {
+      if (isFigure(node)) return true;
       if (!isArithmetic(node.name))
         return !["list", "set", "union", "intersection", "difference", "ratio"].includes(node.name);
       const names = lettersOf(node);
@@ -126,15 +139,58 @@ function isLabel(node: Node, isReference: boolean): boolean {
   }
 }
 
+const figures = new Set(
+  "sin cos tan cot sec csc det abs norm tr arg deg dim rank max min gcd lcm floor ceil Var Cov Pr".split(" "),
+);
+const isName = (node: Node) => node.kind === "name";
+
+/** `\sin\theta`, `|z|`, `\frac{dy}{dx}`, `\frac{a}{b}`: what is asked for, and no equation for a letter in it. */
+function isFigure(node: CallNode): boolean {
+  const [first, second] = node.args;
+  if (figures.has(node.name))
+    return !(node.name === "abs" && first!.kind === "name" && /^[xy]$/.test(first!.name));
+  if (node.name !== "divide") return false;
+  const isDifferential = (part: Node) =>
+    isCall(part, "partial") ||
+    (isCall(part, "multiply") && part.args[0]!.kind === "name" && part.args[0]!.name === "d");
+  if (isDifferential(first!) && isDifferential(second!)) return true;
+  return isName(first!) && isName(second!) && key(first!) !== key(second!);
+}
+
 /** Different names that are added, subtracted or multiplied and nothing else: m + n, AB, a + b - c, P(A), |AB|. */
 function lettersOf(node: Node): string[] | undefined {
   if (node.kind === "name") return [node.name];
+  const isInverse = isCall(node, "power") && node.args[0]!.kind === "name" && key(node.args[1]!) === "-1";
+  if (isInverse) return [key(node)];
   if (node.kind === "call" && !isArithmetic(node.name)) return [key(node)];
   if (node.kind !== "call" || !["add", "multiply", "negate", "abs"].includes(node.name)) return undefined;
   const found = node.args.map(lettersOf);
   if (!found.every((names) => names !== undefined)) return undefined;
   const names = found.flat();
   return new Set(names).size === names.length ? names : undefined;
+}
+
+/** `x = \sqrt 2 \approx 1.41` states the root; `x \approx 1.41` states no value. Undefined where the two are not near. */
+function approximated(
+  { sides, relations }: Pick<RelationNode, "sides" | "relations">,
+  isReference: boolean,
+): Node | undefined {
+  if (!relations.every((sign) => sign === "=" || sign === "≈")) return undefined;
+  const at = relations.indexOf("≈");
+  const exact = sides.slice(0, at + 1);
+  const isKnown = (node: Node) => isNumeric(node) && unknownsOf(node).size === 0;
+  if (!isKnown(exact.at(-1)!)) return undefined;
+  const near = sides.slice(at + 1).every((side) => isKnown(side) && isNear(exact.at(-1)!, side));
+  if (!near) return undefined;
+  if (exact.length === 1) return exact[0];
+  return statedValue({ kind: "relation", sides: exact, relations: relations.slice(0, at) }, isReference);
+}
+
+/** Within a hundredth. */
+function isNear(a: Node, b: Node): boolean {
+  const gap = call("abs", call("add", a, call("negate", b)));
+  const share = call("multiply", { kind: "number", value: { n: 1n, d: 100n } }, call("abs", a));
+  return order(gap, share) === -1;
 }
 
 /**
@@ -149,7 +205,10 @@ export function statedValue(
   const last = sides.at(-1)!;
   if (modulus || relations.length === 0) return undefined;
   if (relations.length === 1 && relations[0] === "∈") return left!.kind === "name" ? last : undefined;
+  if (relations.includes("≈")) return approximated({ sides, relations }, isReference);
   if (!relations.every((sign) => sign === "=")) return undefined;
+  if (isCall(left!, "ratio") && isCall(last, "ratio") && sides.length === 2)
+    return left.args.every((part) => lettersOf(part) !== undefined) ? last : undefined;
   const bare = (node: Node) => (node.kind === "quantity" ? node.value : node);
   const isKnown = (node: Node) => isNumeric(node) && unknownsOf(node).size === 0;
   const isMirrored = sides.length === 2 && isKnown(bare(left!)) && isLabel(last, isReference);

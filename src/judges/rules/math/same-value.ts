@@ -57,6 +57,8 @@ const hasName = (names: string) => {
 
 /** Has steps, corners, or a domain with an edge. */
 const isPiecewise = hasName("abs max min floor ceil ln log arcsin arccos arcosh artanh power divide");
+/** Is real between -1 and 1 alone. */
+const isOfUnit = hasName("arcsin arccos artanh");
 /** Is defined at whole numbers alone, or looks different there. */
 const isOfWholeNumbers = hasName(
   "factorial doublefactorial binomial mod gcd lcm floor ceil power sum product sin cos tan",
@@ -82,6 +84,9 @@ function candidatePoints(nodes: readonly Node[], names: readonly string[]): Map<
     const edge = edges[Math.floor(uniform(name, 2000 + k) * edges.length)] ?? 1;
     return (uniform(name, 3000 + k) < 0.5 ? -1 : 1) * edge + (uniform(name, 4000 + k) - 0.5) * 1.8;
   });
+  // Nothing else is defined there alone.
+  const unit = place((name, k) => 2 * uniform(name, 6000 + k) - 1);
+  for (let k = 0; k < 8 && nodes.some((node) => some(node, isOfUnit)); k++) points.push(unit(k));
   const hasEdges = edges.length > 0 && nodes.some((node) => some(node, isPiecewise));
   for (let k = 0; k < 24 && hasEdges; k++) points.push(beside(k));
   const whole = place((name, k) =>

@@ -9,7 +9,7 @@ const greek =
 const commands =
   "× times · cdot ∙ cdot ⋅ cdot ÷ div ± pm ∓ mp ≤ le ⩽ le ≦ le ≥ ge ⩾ ge ≧ ge ≠ ne ≈ approx ≡ equiv ≅ cong ∼ sim ∝ propto " +
   "∈ in ∉ notin ⊂ subset ⊆ subseteq ⊃ supset ⊇ supseteq ∪ cup ∩ cap ∖ setminus ∅ emptyset ∞ infty √ wholesqrt ∑ sum ∏ prod ∫ int " +
-  "ℝ mathbb{R} ℤ mathbb{Z} ℕ mathbb{N} ℚ mathbb{Q} ℂ mathbb{C} → to ⟶ to ⇒ Rightarrow ⇔ Leftrightarrow ∣ mid ∥ parallel ⊥ perp " +
+  "ℝ mathbb{R} ℤ mathbb{Z} ℕ mathbb{N} ℚ mathbb{Q} ℂ mathbb{C} → to ⟶ to ⇒ Rightarrow ⇔ Leftrightarrow ∣ mid ‖ Vert ∥ parallel ⊥ perp " +
   "∠ angle △ triangle ⌊ lfloor ⌋ rfloor ⌈ lceil ⌉ rceil ⟨ langle ⟩ rangle 〈 langle 〉 rangle ∂ partial ∇ nabla ℓ ell ℏ hbar " +
   "… ldots ⋯ cdots ∧ land ∨ lor ¬ neg ∀ forall ∃ exists ∘ circ ° degree º degree";
 
@@ -109,6 +109,7 @@ export function undressed(text: string): string {
 
 /** A closing full stop, comma, colon or semicolon is no part of an answer; abbreviations keep their meaning without it. */
 function withoutStops(text: string): string {
+  if (/(\d)\1\1\.\.\.$|(\d{2,6})\2\.\.\.$/.test(text.slice(-40))) return text;
   let end = text.length;
   while (end > 0 && ".:;, \n\r\t".includes(text[end - 1]!) && !(end > 1 && text[end - 2] === "\\")) end--;
   return /\\left$|\\right$/.test(text.slice(0, end)) ? text : text.slice(0, end);

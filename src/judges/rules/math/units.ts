@@ -101,7 +101,7 @@ const abbreviations: Record<string, string> = {
 };
 
 /** One-letter units that stand behind a number in plain text; other letters are variables there. */
-const plainLetters = new Set(["m", "g", "s", "h", "l"]);
+const plainLetters = new Set(["m", "g", "s", "h", "l", "L"]);
 
 /** Whether letters behind a number are a unit, though they are not set as text. */
 export function isPlainUnit(letters: string): boolean {

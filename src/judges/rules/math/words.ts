@@ -96,6 +96,10 @@ export const plainWords = (text: string) =>
     .replace(/[^\p{L}\p{N}]+/gu, " ")
     .trim();
 
+/** Ways to say that the set of solutions is empty. */
+export const isNoSolution = (text: string) =>
+  /^(?:there (?:is|are) )?no solutions?(?: exists?)?$|^(?:the )?(?:empty|null) set$/.test(text);
+
 /** Ways to say that every real number is a solution. */
 export const isAllReals = (text: string) =>
   /^(?:the )?(?:set of )?all (?:the )?reals?(?: numbers?)?$|^(?:the )?real numbers$|^every real number$|^any real number$|^reals$/.test(
