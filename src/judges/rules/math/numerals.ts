@@ -96,10 +96,14 @@ function numeral(words: string[]): Rational | undefined {
   return integer(value);
 }
 
-/** A number in words, perhaps with a sign before it and a unit behind it; undefined for any other words. */
+/**
+ * A number in words, perhaps with a sign before it and a unit behind it; undefined for any other words, and for a single
+ * one, which may be a name ("ten").
+ */
 export function spelledNumber(text: string): Node | undefined {
   if (text.length > 200) return undefined;
   const words = text.split(" ");
+  if (words.length === 1 && scaleOf(text) === undefined) return undefined;
   const isNegative = words[0] === "minus" || words[0] === "negative";
   if (isNegative) words.shift();
   const found = numeral(words);
