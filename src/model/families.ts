@@ -205,18 +205,20 @@ const gemma = {
     use_bidirectional_attention ? "use_bidirectional_attention is not supported" : undefined,
 } as const satisfies Partial<Family>;
 
+const llamaDefaults: Json = {
+  vocab_size: 32000,
+  intermediate_size: 11008,
+  num_key_value_heads: null,
+  max_position_embeddings: 2048,
+  bos_token_id: 1,
+  eos_token_id: 2,
+};
+
 /** By `model_type`. */
 export const families: Record<string, Family> = {
   llama: {
     stem: "Llama",
-    defaults: {
-      vocab_size: 32000,
-      intermediate_size: 11008,
-      num_key_value_heads: null,
-      max_position_embeddings: 2048,
-      bos_token_id: 1,
-      eos_token_id: 2,
-    },
+    defaults: llamaDefaults,
     attentionBias: "configured",
     mlpBias: true,
   },
@@ -331,14 +333,7 @@ export const families: Record<string, Family> = {
   granite: {
     stem: "Granite",
     scalarStem: null,
-    defaults: {
-      vocab_size: 32000,
-      intermediate_size: 11008,
-      num_key_value_heads: null,
-      max_position_embeddings: 2048,
-      bos_token_id: 1,
-      eos_token_id: 2,
-    },
+    defaults: llamaDefaults,
     attentionBias: "configured",
     mlpBias: true,
     scales: (fields) => ({

@@ -1,5 +1,6 @@
 // The metrics that a person looks for first, in a few words.
 
+import { percent } from "../base/percent.js";
 import type { Metrics } from "./metrics.js";
 
 /** What a person looks for first; a metric of a task is shown under the task's name. */
@@ -43,5 +44,5 @@ const droppedIn = (metrics: Metrics): string[] =>
     const task = /^tasks\/([^/]+)\/dropped_rate$/.exec(key)?.[1];
     if (task === undefined || typeof rate !== "number" || rate === 0) return [];
     const reason = String(metrics[`tasks/${task}/dropped_reason`] ?? "").slice(0, 60);
-    return [`${task} dropped ${Math.round(100 * rate)} %${reason && `: ${reason}`}`];
+    return [`${task} dropped ${percent(rate, 0)}${reason && `: ${reason}`}`];
   });

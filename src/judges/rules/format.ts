@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { UserError } from "../../base/errors.js";
 import { fencedBlocks } from "../../base/fences.js";
+import { percent } from "../../base/percent.js";
 import { isThoughtTag, openThoughtIn, withEmptyThoughts } from "../../base/thoughts.js";
 import { judgeKind } from "../kind.js";
 import { errorMessage, type JudgeInput, satisfied, violated } from "../verdict.js";
@@ -138,7 +139,7 @@ export const format = judgeKind({
     if (maxRepetition !== undefined) {
       checks.push(({ response }) => {
         const found = repetition(response);
-        return found > maxRepetition ? `${Math.round(100 * found)} % of it repeats itself` : undefined;
+        return found > maxRepetition ? `${percent(found, 0)} of it repeats itself` : undefined;
       });
     }
     if (checks.length === 0) {

@@ -2,6 +2,7 @@
 // against the baseline response of their prompt, with the log-probabilities that the objectives need.
 
 import { FailureRateError, NonFiniteError } from "../../base/errors.js";
+import { percent } from "../../base/percent.js";
 import { mean } from "../../base/statistics.js";
 import type { PromptRow } from "../../data/rows.js";
 import type { Completion, Sequence } from "../../engine/contract.js";
@@ -196,16 +197,14 @@ function requireFewFailures(
       typeof said === "object" && said.verdict === "failed" ? [said.reason] : [],
     );
     throw new FailureRateError(
-      `task ${name}: judge ${judge} could not judge ${percent(rate!)} of the samples ${remedy}: ${mostFrequent(reasons)}`,
+      `task ${name}: judge ${judge} could not judge ${percent(rate!, 0)} of the samples ${remedy}: ${mostFrequent(reasons)}`,
     );
   }
   if (failures.length > maxFailedRate * results.length)
     throw new FailureRateError(
-      `task ${name}: ${percent(failures.length / results.length)} of the samples had to be dropped ${remedy}: ${mostFrequent(failures)}`,
+      `task ${name}: ${percent(failures.length / results.length, 0)} of the samples had to be dropped ${remedy}: ${mostFrequent(failures)}`,
     );
 }
-
-const percent = (share: number): string => `${Math.round(100 * share)} %`;
 
 function mostFrequent(reasons: readonly string[]): string | undefined {
   const counts = new Map<string, number>();

@@ -3,6 +3,7 @@
 
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
+import { limiter } from "../../base/requests.js";
 import { runInChild } from "../../run/child.js";
 import { InterruptedError, type Reporter, type RunContext } from "../../run/context.js";
 import { headline } from "../../run/headline.js";
@@ -24,28 +25,27 @@ export async function trainSideBySide(
   const signal = AbortSignal.any([failed.signal, ...(context.signal ? [context.signal] : [])]);
   const progress = new JointProgress(context.reporter, steps);
   const members: Member[] = [];
-  const waiting = [...work];
   let failure: unknown;
-  const lane = async (): Promise<void> => {
-    for (let job = waiting.shift(); job && !signal.aborted; job = waiting.shift()) {
-      const name = memberLabel(job.recipe, job.index);
-      const onMessage = progress.follow(job.index, name);
-      try {
-        members[job.index] = await runInChild<RewardJob, RewardNews, Member>(worker, job, {
-          name,
-          onMessage,
-          signal,
-        });
-        progress.finish(job.index, name);
-      } catch (error) {
-        failure ??= error;
-        failed.abort();
-      }
+  const train = async (job: RewardJob): Promise<void> => {
+    if (signal.aborted) return;
+    const name = memberLabel(job.recipe, job.index);
+    const onMessage = progress.follow(job.index, name);
+    try {
+      members[job.index] = await runInChild<RewardJob, RewardNews, Member>(worker, job, {
+        name,
+        onMessage,
+        signal,
+      });
+      progress.finish(job.index, name);
+    } catch (error) {
+      failure ??= error;
+      failed.abort();
     }
   };
+  const inTurn = limiter(processes);
   context.reporter.begin(`${work.length} reward models, ${processes} at a time`, work.length * steps);
   try {
-    await Promise.all(Array.from({ length: processes }, lane));
+    await Promise.all(work.map((job) => inTurn(() => train(job))));
   } finally {
     context.reporter.end();
   }
