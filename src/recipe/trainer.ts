@@ -1,0 +1,158 @@
+// What the recipes of all verbs that train share: models, data, engine, optimizer and its schedule, when to save.
+
+import { z } from "zod";
+import {
+  boolean,
+  choice,
+  counting,
+  integer,
+  number,
+  oneOf,
+  section,
+  share,
+  strictSection,
+  text,
+} from "./fields.js";
+import { type CamelKeys, camelKeys } from "./file.js";
+
+export const model = () => text("a model: a Hugging Face directory or a Hub name");
+
+export const TRAINER_HINTS = {
+  gradient_accumulation_steps:
+    "is not needed: batch_size is the whole batch of one step, cut to fit engine.max_batch_tokens",
+  report_to: "is not supported: metrics are written to metrics.jsonl in output_dir",
+};
+
+/** Rows to read: a path or Hub name, or that with the split, configuration or a limit. */
+export const dataSource = (what: string) =>
+  z.preprocess(
+    (value) => (typeof value === "string" ? { path: value } : value),
+    section(
+      {
+        /** A JSONL, JSON or Parquet file, or the name of a data set on the Hub. */
+        path: text(what),
+        split: text("the name of a split").optional(),
+        config: text("the name of a configuration of the data set").optional(),
+        /** Branch, tag or commit of a Hub data set. */
+        revision: text("a branch, tag or commit").optional(),
+        /** Use the first `limit` rows only. */
+        limit: counting().optional(),
+        /** Columns that go by other names: `{ chosen: better, rejected: worse }`. */
+        columns: z
+          .record(z.string(), text("the name of a column"), { error: "must map names to columns" })
+          .optional(),
+        /** Leave out rows whose content is wrong instead of stopping at the first. */
+        skip_invalid: boolean().default(false),
+      },
+      { aliases: { dataset_name: "path", name: "config", subset: "config" } },
+    ),
+  );
+
+export const engine = choice(
+  "kind",
+  [
+    strictSection({
+      kind: z.literal("local"),
+      device: oneOf("cpu", "webgpu").default("cpu"),
+      /** CPU threads; absent: every physical core. */
+      threads: counting().optional(),
+      /** Tokens of one micro-batch: bounds memory, never changes results. */
+      max_batch_tokens: integer({ min: 64 }).default(4096),
+    }),
+    strictSection({
+      kind: z.literal("tinker"),
+      base_url: text("the address of a Tinker-compatible service"),
+      /** Environment variable that holds the key. */
+      api_key_env: text("the name of an environment variable").default("TINKER_API_KEY"),
+    }),
+  ],
+  { assumed: "local" },
+).prefault({});
+
+const lora = section(
+  {
+    r: counting().default(16),
+    /** Absent: 2 r. */
+    alpha: number({ above: 0 }).optional(),
+    target_modules: z
+      .union([z.literal("all-linear"), z.array(text("the name of a module")).nonempty()], {
+        error: 'must be "all-linear" or a list of module names such as [q_proj, v_proj]',
+      })
+      .default("all-linear"),
+  },
+  { aliases: { rank: "r", lora_r: "r", lora_alpha: "alpha" } },
+).transform((given) => ({ ...given, alpha: given.alpha ?? 2 * given.r }));
+
+/** A model to train: all weights, or LoRA when `lora` is given. */
+export const trainedModelFields = {
+  lora: lora.optional(),
+  /** Jinja chat template file; absent: the model's own. */
+  chat_template: text("a chat template file").optional(),
+  save_dtype: oneOf("float32", "float16", "bfloat16").default("float32"),
+};
+
+export const policy = z.preprocess(
+  (value) => (typeof value === "string" ? { model: value } : value),
+  section(
+    { model: model(), ...trainedModelFields },
+    { aliases: { model_name_or_path: "model", torch_dtype: "save_dtype", dtype: "save_dtype" } },
+  ),
+);
+
+/** AdamW, its schedule, and when to save: shared by every training verb. */
+export const trainerFields = {
+  output_dir: text("the directory of the run"),
+  seed: integer({ min: 0, max: 2 ** 32 - 1 }).default(0),
+  engine,
+  lr_scheduler_type: oneOf("constant", "linear", "cosine").default("constant"),
+  /** Steps over which the learning rate rises from 0. */
+  warmup_steps: integer({ min: 0 }).default(10),
+  /** The share of the learning rate at which `cosine` and `linear` end. */
+  min_lr_ratio: share().default(0),
+  max_grad_norm: number({ min: 0 }).default(1),
+  weight_decay: number({ min: 0 }).default(0),
+  adam_beta1: number({ min: 0, below: 1 }).default(0.9),
+  adam_beta2: number({ min: 0, below: 1 }).default(0.999),
+  adam_epsilon: number({ above: 0 }).default(1e-8),
+  /** A checkpoint every so many steps; 0: at the end only. */
+  save_steps: integer({ min: 0 }).default(50),
+  /** Newest checkpoints kept. */
+  save_total_limit: counting().default(2),
+  /** An evaluation every so many steps; 0: at the end only. */
+  eval_steps: integer({ min: 0 }).default(0),
+};
+
+/** AdamW, its schedule and when to save, as `trainerFields` describes them. */
+export type TrainerSettings = Omit<
+  CamelKeys<z.output<z.ZodObject<typeof trainerFields>>>,
+  "outputDir" | "seed" | "engine"
+>;
+
+/** What a recipe that says nothing about them has. */
+export const trainerDefaults: TrainerSettings = (() => {
+  const { output_dir: _, seed: __, engine: ___, ...fields } = trainerFields;
+  return camelKeys(z.object(fields).parse({}));
+})();
+
+export const TRAINER_ALIASES = {
+  out: "output_dir",
+  lr: "learning_rate",
+  max_steps: "steps",
+  num_train_epochs: "epochs",
+  num_epochs: "epochs",
+  per_device_train_batch_size: "batch_size",
+  train_batch_size: "batch_size",
+  model_name_or_path: "model",
+  dataset_name: "data",
+  max_seq_length: "max_length",
+};
+
+/** Length of a run over fixed data: `steps` when given, else `epochs`. */
+export const durationFields = {
+  epochs: number({ above: 0 }).default(1),
+  /** Wins over `epochs`. */
+  steps: counting().optional(),
+  batch_size: counting().default(32),
+  /** Longer rows are cut (language models) or refused (preferences). */
+  max_length: integer({ min: 2 }).default(1024),
+};
