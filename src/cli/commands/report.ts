@@ -1,5 +1,5 @@
 import { join, resolve } from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { writeFileAtomic } from "../../base/atomic.js";
 import { printResult } from "../context.js";
 import { wholeNumber } from "../values.js";
@@ -10,6 +10,13 @@ interface ReportFlags {
   evaluation?: string[];
   samples: string;
   json?: boolean;
+  to: "html" | "tensorboard";
+}
+
+/** Each run's figures and samples as an event file in `tensorboard/` of its directory, or in a directory of `out`. */
+async function writeEvents(runs: readonly string[], out: string | undefined): Promise<string[]> {
+  const { eventsFromRuns } = await import("../../dashboard/tensorboard-runs.js");
+  return await eventsFromRuns(runs, out);
 }
 
 export const reportCommand = () =>
@@ -24,15 +31,26 @@ export const reportCommand = () =>
       "-o, --out <file>",
       "where to write (default: report.html in the run, or here when there are several)",
     )
+    .addOption(
+      new Option("--to <form>", "a page, or event files for TensorBoard (-o: their directory)")
+        .choices(["html", "tensorboard"])
+        .default("html"),
+    )
     .option("--title <text>", "the title of the page")
     .option("--evaluation <file...>", "further evaluation.json files with win rates")
     .option("--samples <n>", "prompts shown with their answers", "8")
     .option("--json", "the path as JSON on stdout")
     .addHelpText(
       "after",
-      "\nExamples:\n  $ touchstone report runs/bot\n  $ touchstone report runs/cgpo runs/ppo -o compare.html",
+      "\nExamples:\n  $ touchstone report runs/bot\n  $ touchstone report runs/cgpo runs/ppo -o compare.html" +
+        "\n  $ touchstone report runs/cgpo runs/ppo --to tensorboard && tensorboard --logdir runs",
     )
-    .action(async (runs: string[], { out, title, evaluation, samples, json }: ReportFlags) => {
+    .action(async (runs: string[], { out, title, evaluation, samples, json, to }: ReportFlags) => {
+      if (to === "tensorboard") {
+        const files = await writeEvents(runs, out);
+        printResult({ events: files }, files, { json });
+        return;
+      }
       const { reportFromRuns } = await import("../../dashboard/run-report.js");
       const page = await reportFromRuns(runs, {
         title,
