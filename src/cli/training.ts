@@ -124,7 +124,10 @@ export function trainingCommand<V extends TrainingVerb, Result extends object>(
       return [{ path: key.split("."), value: isText ? value : parseValue(value, flag), flag }];
     });
     overrides.push(...(given.set ?? []).map(parseOverride));
-    const recipe = await loadRecipe(verb, file ?? given.config, { overrides });
+    const recipe = await loadRecipe(verb, file ?? given.config, {
+      overrides,
+      onRemark: (remark) => given.quiet || process.stderr.write(`${remark}\n`),
+    });
     const result = await withContext(given, (context) => run(recipe, context, given));
     printResult(result, report(result, recipe), given);
   });

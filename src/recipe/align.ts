@@ -2,9 +2,10 @@
 
 import { z } from "zod";
 import { boolean, counting, integer, list, number, oneOf, section, share, show, text } from "./fields.js";
+import { FOREIGN_HINTS } from "./foreign.js";
 import { judgeGate, optimizer, optimizerRow } from "./optimizers.js";
 import { reward, votes } from "./reward-source.js";
-import { dataSource, model, policy, TRAINER_HINTS, trainerFields } from "./trainer.js";
+import { dataSource, model, policy, trainerFields } from "./trainer.js";
 
 /** An OpenAI-compatible endpoint (`base_url`), or a checkpoint run in-process (no `base_url`). */
 const llmEndpoint = section(
@@ -173,7 +174,7 @@ const policyLearningRate = (given: { learning_rate?: number; policy: { lora?: un
 
 export const alignSchema = section(
   { ...alignmentFields, ...stageFields },
-  { aliases: ALIGN_ALIASES, hints: TRAINER_HINTS },
+  { aliases: ALIGN_ALIASES, hints: FOREIGN_HINTS },
 ).transform((given) => ({ ...given, learning_rate: policyLearningRate(given) }));
 
 /** A stage: its own tasks, steps and schedule. The policy is the one before it, and so is pi_ref. */
@@ -193,6 +194,7 @@ const stage = section(
     learning_rate: number({ min: 0 }).optional(),
     lr_scheduler_type: trainerFields.lr_scheduler_type.unwrap().optional(),
     warmup_steps: trainerFields.warmup_steps.unwrap().optional(),
+    warmup_ratio: trainerFields.warmup_ratio,
     min_lr_ratio: trainerFields.min_lr_ratio.unwrap().optional(),
   },
   { aliases: ALIGN_ALIASES },
@@ -215,7 +217,7 @@ export const stagedSchema = section(
   {
     aliases: { out: "output_dir", lr: "learning_rate" },
     hints: {
-      ...TRAINER_HINTS,
+      ...FOREIGN_HINTS,
       steps: `${BELONGS_TO_STAGE}: --set stages.<name>.steps=20`,
       tasks: BELONGS_TO_STAGE,
       reference: BELONGS_TO_STAGE,

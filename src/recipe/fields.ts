@@ -145,13 +145,17 @@ export function strictSection<S extends z.ZodRawShape>(
           : `must be a mapping (key: value), not ${show(issue.input)}`;
       }
       if (issue.code !== "unrecognized_keys") return undefined;
-      const key = issue.keys[0]!;
-      if (Object.hasOwn(hints, key)) return hints[key];
       const known = Object.keys(shape);
-      const suggestion = nearest(key, [...known, ...Object.keys(aliases)]);
-      return suggestion === undefined
-        ? `is not a known key; known here: ${known.join(", ")}`
-        : `is not a known key (did you mean "${suggestion}"?)`;
+      const about = (key: string): string => {
+        if (Object.hasOwn(hints, key)) return hints[key]!;
+        const suggestion = nearest(key, [...known, ...Object.keys(aliases)]);
+        if (suggestion !== undefined) return `is not a known key (did you mean "${suggestion}"?)`;
+        return issue.keys.length === 1
+          ? `is not a known key; known here: ${known.join(", ")}`
+          : "is not a known key, and has no equivalent";
+      };
+      // A line for each, in their order: the document says where they stand.
+      return issue.keys.map(about).join("\n");
     },
   });
 }

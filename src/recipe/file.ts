@@ -115,7 +115,7 @@ interface Issue {
 export interface RecipeDocument {
   /** Plain data, overrides applied, paths absolute. */
   value: unknown;
-  /** The first thing that is wrong, as one sentence that says where. */
+  /** The first thing that is wrong, as one sentence that says where; of keys that are not known, all. */
   explain(issues: readonly Issue[]): UserError;
 }
 
@@ -125,6 +125,12 @@ function showPath(path: Path): string {
   for (const part of path)
     text += typeof part === "number" ? `[${part}]` : `${text === "" ? "" : "."}${String(part)}`;
   return text;
+}
+
+/** Unknown keys of one mapping, each with its own line of the message. */
+function oneByOne({ path, keys = [], message }: Issue): Issue[] {
+  const lines = message.split("\n");
+  return keys.map((key, i) => ({ path: [...path, key], message: lines[i] ?? message }));
 }
 
 export async function readDocument(
@@ -168,10 +174,17 @@ export function parseDocument(
   return {
     value,
     explain: (issues) => {
-      const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0]!;
-      const path = issue.keys ? [...issue.path, issue.keys[0]!] : issue.path;
-      const key = path.length === 0 ? "the recipe" : showPath(path);
-      return new UserError(`${where(path)}: ${key} ${issue.message}`);
+      const strangers = issues.filter(({ code }) => code === "unrecognized_keys").flatMap(oneByOne);
+      const told = strangers.length > 0 ? strangers : issues.slice(0, 1);
+      const sentences = told.map(
+        ({ path, message }) =>
+          `${where(path)}: ${path.length === 0 ? "the recipe" : showPath(path)} ${message}`,
+      );
+      const [only] = sentences;
+      if (sentences.length === 1) return new UserError(only!);
+      return new UserError(
+        `${sentences.length} keys are not known:\n${sentences.map((one) => `  ${one}`).join("\n")}`,
+      );
     },
   };
 }

@@ -11,6 +11,7 @@ import {
   readDocument,
   writeDocument,
 } from "./file.js";
+import { takeForeign } from "./foreign.js";
 import type { OptimizerRecipe } from "./optimizers.js";
 import { rewardSchema } from "./reward.js";
 import { REWARD_SOURCES } from "./reward-source.js";
@@ -46,6 +47,8 @@ export type LoraRecipe = NonNullable<PolicyRecipe["lora"]>;
 export interface LoadOptions {
   /** Values that win over the file's. */
   overrides?: readonly Override[];
+  /** Told of keys of other trainers that are taken but change nothing, or something else than their names say. */
+  onRemark?: (remark: string) => void;
 }
 
 /**
@@ -56,9 +59,9 @@ export interface LoadOptions {
 export async function loadRecipe<V extends Verb>(
   verb: V,
   file: string | undefined,
-  { overrides = [] }: LoadOptions = {},
+  { overrides = [], onRemark }: LoadOptions = {},
 ): Promise<RecipeOf<V>> {
-  return resolveDocument(verb, await readDocument(file, overrides));
+  return resolveDocument(verb, await readDocument(file, overrides), onRemark);
 }
 
 /** The recipe in a YAML text; `file` names it in messages and is what its paths are relative to. */
@@ -66,12 +69,17 @@ export function parseRecipe<V extends Verb>(
   verb: V,
   yaml: string,
   file: string,
-  { overrides = [] }: LoadOptions = {},
+  { overrides = [], onRemark }: LoadOptions = {},
 ): RecipeOf<V> {
-  return resolveDocument(verb, parseDocument(yaml, file, overrides));
+  return resolveDocument(verb, parseDocument(yaml, file, overrides), onRemark);
 }
 
-function resolveDocument<V extends Verb>(verb: V, document: ReturnType<typeof parseDocument>): RecipeOf<V> {
+function resolveDocument<V extends Verb>(
+  verb: V,
+  document: ReturnType<typeof parseDocument>,
+  onRemark: (remark: string) => void = () => {},
+): RecipeOf<V> {
+  for (const remark of takeForeign(verb, document.value as Record<string, unknown>)) onRemark(remark);
   const staged = verb === "align" && Object.hasOwn(document.value as object, "stages");
   const parsed = (staged ? stagedSchema : SCHEMAS[verb]).safeParse(document.value);
   if (!parsed.success) throw document.explain(parsed.error.issues);

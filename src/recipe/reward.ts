@@ -1,12 +1,12 @@
 // The schema of `touchstone reward`.
 
 import { counting, number, oneOf, oneOrMore, section } from "./fields.js";
+import { FOREIGN_HINTS } from "./foreign.js";
 import {
   dataSource,
   durationFields,
   model,
   TRAINER_ALIASES,
-  TRAINER_HINTS,
   trainedModelFields,
   trainerFields,
 } from "./trainer.js";
@@ -39,6 +39,6 @@ export const rewardSchema = section(
   },
   {
     aliases: { ...TRAINER_ALIASES, inits: "model", members: "runs" },
-    hints: { ...TRAINER_HINTS, jobs: "is a flag, --jobs: how many runs train at a time changes no result" },
+    hints: { ...FOREIGN_HINTS, jobs: "is a flag, --jobs: how many runs train at a time changes no result" },
   },
 );

@@ -1,12 +1,12 @@
 // The schema of `touchstone sft`.
 
 import { boolean, number, oneOf, section, share } from "./fields.js";
+import { FOREIGN_HINTS } from "./foreign.js";
 import {
   dataSource,
   durationFields,
   model,
   TRAINER_ALIASES,
-  TRAINER_HINTS,
   trainedModelFields,
   trainerFields,
 } from "./trainer.js";
@@ -26,7 +26,7 @@ export const sftSchema = section(
     /** Train on completions and assistant turns only. */
     completion_only_loss: boolean().default(true),
   },
-  { aliases: TRAINER_ALIASES, hints: TRAINER_HINTS },
+  { aliases: TRAINER_ALIASES, hints: FOREIGN_HINTS },
 ).transform((given) => ({
   ...given,
   learning_rate: given.learning_rate ?? (given.lora ? 1e-4 : 1e-5),

@@ -17,12 +17,6 @@ import { type CamelKeys, camelKeys } from "./file.js";
 
 export const model = () => text("a model: a Hugging Face directory or a Hub name");
 
-export const TRAINER_HINTS = {
-  gradient_accumulation_steps:
-    "is not needed: batch_size is the whole batch of one step, cut to fit engine.max_batch_tokens",
-  report_to: "is not supported: metrics are written to metrics.jsonl in output_dir",
-};
-
 /** Rows to read: a path or Hub name, or that with the split, configuration or a limit. */
 export const dataSource = (what: string) =>
   z.preprocess(
@@ -107,6 +101,8 @@ export const trainerFields = {
   lr_scheduler_type: oneOf("constant", "linear", "cosine").default("constant"),
   /** Steps over which the learning rate rises from 0. */
   warmup_steps: integer({ min: 0 }).default(10),
+  /** The same as a share of all steps, rounded up; wins over `warmup_steps` where it is above 0. */
+  warmup_ratio: share().optional(),
   /** The share of the learning rate at which `cosine` and `linear` end. */
   min_lr_ratio: share().default(0),
   max_grad_norm: number({ min: 0 }).default(1),
@@ -145,6 +141,9 @@ export const TRAINER_ALIASES = {
   model_name_or_path: "model",
   dataset_name: "data",
   max_seq_length: "max_length",
+  base_model: "model",
+  sequence_len: "max_length",
+  lr_scheduler: "lr_scheduler_type",
 };
 
 /** Length of a run over fixed data: `steps` when given, else `epochs`. */

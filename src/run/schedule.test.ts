@@ -22,6 +22,9 @@ describe("learningRateAt", () => {
   it("rises over the warm-up and reaches the peak at its end", () => {
     close(rates(5, { warmupSteps: 4 }), [0.5, 1, 1.5, 2, 2]);
     close(rates(3, { warmupSteps: 10 }), [0.2, 0.4, 0.6]);
+    // As transformers: a share of all steps, rounded up, that wins where it is above 0.
+    close(rates(5, { warmupSteps: 2, warmupRatio: 0.7 }), [0.5, 1, 1.5, 2, 2]);
+    close(rates(5, { warmupSteps: 4, warmupRatio: 0 }), [0.5, 1, 1.5, 2, 2]);
   });
 
   it("falls along a line or half a cosine towards its share of the peak", () => {

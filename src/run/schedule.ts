@@ -3,6 +3,8 @@
 export interface Schedule {
   lrSchedulerType: "constant" | "linear" | "cosine";
   warmupSteps: number;
+  /** Share of all steps; where it is above 0, `warmupSteps` is not asked. */
+  warmupRatio?: number | undefined;
   /** The share of the peak at which linear and cosine end. */
   minLrRatio: number;
 }
@@ -12,10 +14,11 @@ export function learningRateAt(
   peak: number,
   step: number,
   total: number,
-  { lrSchedulerType, warmupSteps, minLrRatio }: Schedule,
+  { lrSchedulerType, warmupSteps, warmupRatio = 0, minLrRatio }: Schedule,
 ): number {
-  if (step < warmupSteps) return (peak * (step + 1)) / warmupSteps;
-  const progress = (step - warmupSteps) / Math.max(1, total - warmupSteps);
+  const warmup = warmupRatio > 0 ? Math.ceil(warmupRatio * total) : warmupSteps;
+  if (step < warmup) return (peak * (step + 1)) / warmup;
+  const progress = (step - warmup) / Math.max(1, total - warmup);
   switch (lrSchedulerType) {
     case "constant":
       return peak;
