@@ -1,13 +1,15 @@
 // The serve verb's work: opens what is to be served, listens, and on Ctrl-C or SIGTERM finishes what runs.
 
+import type { Server } from "node:http";
 import { dirname, resolve } from "node:path";
 import { UserError } from "../base/errors.js";
 import { VERSION } from "../base/version.js";
 import { parseOverride, parseValue } from "../recipe/file.js";
 import { type JudgeRecipe, loadRecipe } from "../recipe/recipe.js";
 import { endsItself, type RunContext } from "../run/context.js";
-import { dialects } from "../serve/dialects/index.js";
-import { serveHttp } from "../serve/http.js";
+import { allDialects } from "../serve/dialects/index.js";
+import { serveSockets } from "../serve/dialects/openenv-socket.js";
+import { type Guard, serveHttp } from "../serve/http.js";
 import { RewardService } from "../serve/service.js";
 import { openChoice, openRecipe, type ServedTasks } from "../serve/task.js";
 import type { ServeFlags } from "./commands/serve.js";
@@ -23,6 +25,8 @@ async function serveUntilStopped(
   flags: ServeFlags,
   { reporter, signal }: RunContext,
 ): Promise<void> {
+  const served = await open(recipe, flags, reporter);
+  const service = await RewardService.open(served, reporter);
   const options = {
     host: flags.host,
     port: wholeNumber(flags.port, "--port"),
@@ -30,19 +34,18 @@ async function serveUntilStopped(
     maxBodyBytes: wholeNumber(flags.maxBodyMb, "--max-body-mb", 1) * 2 ** 20,
     requestSeconds: realNumber(flags.requestSeconds, "--request-seconds", { min: 1 }),
     version: VERSION,
+    onServer: (server: Server, guard: Guard) => serveSockets(server, guard, service, options),
     onError: (error: unknown) => reporter.note(explainError(error).message),
   };
-  const served = await open(recipe, flags, reporter);
-  const service = await RewardService.open(served, reporter);
   let http: Awaited<ReturnType<typeof serveHttp>>;
   try {
-    http = await serveHttp(service, dialects, options);
+    http = await serveHttp(service, allDialects(), options);
   } catch (error) {
     await service.close();
     throw error;
   }
   const names = served.tasks.map(({ name }) => name).join(", ");
-  process.stdout.write(`serving ${names} at ${http.url}\n`);
+  process.stdout.write(`serving ${names || served.policy?.name} at ${http.url}\n`);
   if (signal && !signal.aborted)
     await new Promise((stop) => signal.addEventListener("abort", stop, { once: true }));
   reporter.note("finishing what runs");
@@ -55,7 +58,7 @@ async function open(
   flags: ServeFlags,
   reporter: RunContext["reporter"],
 ): Promise<ServedTasks> {
-  const { reward, judge = [], set = [], policy = true } = flags;
+  const { reward, judge = [], set = [], policy } = flags;
   const baselineReward =
     flags.baselineReward === undefined
       ? undefined
@@ -66,6 +69,7 @@ async function open(
     return openChoice(
       {
         ...(reward !== undefined && { reward }),
+        ...(typeof policy === "string" && { policy }),
         judges: judge.map((entry) => {
           const value = parseValue(entry, `--judge ${entry}`);
           return (typeof value === "string" ? { kind: value } : value) as JudgeRecipe;
@@ -77,8 +81,8 @@ async function open(
       { reporter, baseDir: process.cwd() },
     );
   }
-  if (reward !== undefined || judge.length > 0)
-    throw new UserError("--reward and --judge stand in place of a recipe, and a recipe is given");
+  if (reward !== undefined || judge.length > 0 || typeof policy === "string")
+    throw new UserError("--reward, --judge and --policy stand in place of a recipe, and a recipe is given");
   const overrides = set.map(parseOverride);
   if (flags.threads !== undefined)
     overrides.push(parseOverride(`engine.threads=${wholeNumber(flags.threads, "--threads", 1)}`));
@@ -87,7 +91,7 @@ async function open(
   return openRecipe(align, {
     reporter,
     baseDir: dirname(resolve(recipe)),
-    noPolicy: !policy,
+    noPolicy: policy === false,
     ...(flags.out !== undefined && { outputDir: flags.out }),
   });
 }

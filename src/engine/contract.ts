@@ -50,6 +50,16 @@ export interface Completion {
   finishReason: "stop" | "length";
 }
 
+/** What a model says of every completion token of a sequence. */
+export interface TokenScores {
+  /** log pi(token | prefix), nats. */
+  logprobs: Float32Array;
+  /** argmax pi(. | prefix), the first of several. */
+  best: Int32Array;
+  /** log pi of that. */
+  bestLogprobs: Float32Array;
+}
+
 export interface AdamOptions {
   learningRate: number;
   /** Default 0.9. */
@@ -109,6 +119,11 @@ export interface LanguageModel extends Trainable {
   sample(prompts: readonly TokenIds[], options: SampleOptions): Promise<Completion[]>;
   /** log pi(token | prefix) of every completion token: result[i].length = tokens.length - promptLength. */
   logprobs(sequences: readonly Sequence[], options?: Stoppable): Promise<Float32Array[]>;
+  /**
+   * The same beside the most likely token of every position, where the engine can. A token that is the most likely one has
+   * the very same number there.
+   */
+  mostLikely?(sequences: readonly Sequence[], options?: Stoppable): Promise<TokenScores[]>;
   /**
    * Adds the gradient of `sum_i sum_t g[i][t] * log pi(token_t)` to the accumulated gradient, where the optimizer
    * DESCENDS: pass g = dLoss/dlogprob. Returns the log-probabilities that the pass computed.

@@ -18,6 +18,7 @@ import {
   reshape,
   rmsNorm,
   rotary,
+  rowArgMax,
   rowMax,
   scale,
   selectRows,
@@ -445,6 +446,30 @@ export function tokenLogprobs(
     logprobs: join(logprobs),
     gradient: weights && { hidden: times(join(dhs), by), head: dHead, targetRows: mul(weights, scaled) },
   };
+}
+
+/** Of every row: log pi of its target, log pi of the most likely token, and that token, [N, 3]. */
+export function mostLikelyTokens(
+  hidden: Value,
+  head: Value,
+  targets: Value,
+  chunks: number,
+  { scale: by = 1, cap = null }: LogitShape = {},
+): Value {
+  const hs = split(times(hidden, by), chunks);
+  const ts = split(targets, chunks);
+  const parts: Value[] = [];
+  hs.forEach((chunk, i) => {
+    const logits = capped(linear(parts.length > 0 ? barrier(chunk, parts.at(-1)!) : chunk, head), cap);
+    const normaliser = logSumExp(logits, softmax(logits));
+    const columns = [
+      sub(pick(logits, ts[i]!), normaliser),
+      sub(rowMax(logits), normaliser),
+      rowArgMax(logits),
+    ];
+    parts.push(concat(columns, 1, 3));
+  });
+  return chunks === 1 ? parts[0]! : concat(parts, 0, hidden.dims[0]!);
 }
 
 /** One value per row: h w^T, [N, 1]. */

@@ -135,7 +135,8 @@ function guardOf({ token }: HttpOptions): Guard {
           : new Problem("unauthorised", "without a token the server answers to loopback names only");
       }
       const bearer = /^Bearer\s+(.+)$/i.exec(request.headers.authorization ?? "")?.[1];
-      if (isToken(bearer) || isToken(this.addressOf(request).token)) return undefined;
+      const { "x-api-key": key } = request.headers;
+      if ([bearer, [key].flat()[0], this.addressOf(request).token].some(isToken)) return undefined;
       return new Problem(
         "unauthorised",
         "the token is missing or wrong; send Authorization: Bearer <token>, or put /t/<token> before the path",

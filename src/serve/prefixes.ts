@@ -29,6 +29,12 @@ export function addressOf(url: string): Address {
     const rest = address.url.slice(whole.length);
     address.url = rest.startsWith("/") ? rest : `/${rest}`;
   }
+  // OpenRLHF's address is a whole one, to which a token can only be added.
+  const tail = /^\/get_reward\/([^/?]+)/.exec(address.url);
+  if (tail) {
+    address.token ??= decoded(tail[1]!);
+    address.url = `/get_reward${address.url.slice(tail[0].length)}`;
+  }
   const at = address.url.indexOf("?");
   if (at >= 0) {
     const query = new URLSearchParams(address.url.slice(at));

@@ -15,6 +15,7 @@ import type { ServeRecipe } from "../recipe/recipe.js";
 import { RequestLog } from "./log.js";
 import { Memo } from "./memo.js";
 import { Meter } from "./meter.js";
+import { PolicyService } from "./policy.js";
 import { Problem } from "./problem.js";
 import type { Answered, ServedResult, ServedSample } from "./sample.js";
 import { type Evidence, TaskScorer } from "./scorer.js";
@@ -51,7 +52,11 @@ const stateFile = (dir: string) => join(dir, "state.json");
 export class RewardService {
   readonly meter = new Meter();
   readonly options: ServeRecipe;
+  /** The language model of the recipe, where it is served. */
+  readonly policy: PolicyService | undefined;
   private readonly running = new Map<string, Running>();
+  private readonly closers: (() => void)[] = [];
+  private readonly engineTurn = limiter(1);
   private waiting = 0;
   private isClosing = false;
   private saving = Promise.resolve();
@@ -64,6 +69,7 @@ export class RewardService {
     private readonly context: ServiceContext,
   ) {
     this.options = served.options;
+    this.policy = served.policy && new PolicyService(served.policy, this.engineTurn);
   }
 
   static async open(served: ServedTasks, context: ServiceContext): Promise<RewardService> {
@@ -79,8 +85,8 @@ export class RewardService {
   }
 
   private start(): void {
-    const { retries, maxBatch, remembered, window: _ } = this.options;
-    const engineTurn = limiter(1);
+    const { retries, maxBatch, remembered } = this.options;
+    const { engineTurn } = this;
     for (const task of this.served.tasks) {
       const { name } = task;
       const scorer = new TaskScorer(task, {
@@ -132,8 +138,10 @@ export class RewardService {
 
   private find(name: string | undefined): Running {
     const names = [...this.running.keys()];
-    const found = this.running.get(name ?? names[0]!);
+    const found = this.running.get(name ?? names[0] ?? "");
     if (found) return found;
+    if (names.length === 0)
+      throw new Problem("not_found", "no rewards are served here, only a language model");
     throw new Problem(
       "not_found",
       `there is no task "${name}"${didYouMean(name!, names)}; there are ${names.join(", ")}`,
@@ -349,13 +357,20 @@ export class RewardService {
     return this.meter.text();
   }
 
+  /** Is called when the server stops, for connections that do not end by themselves. */
+  onClose(close: () => void): void {
+    this.closers.push(close);
+  }
+
   /** Refuses what is new and ends when what runs has ended. */
   async close(): Promise<void> {
     this.isClosing = true;
     while (this.waiting > 0) await new Promise((resolve) => setTimeout(resolve, 20));
     for (const { window } of this.running.values()) await window?.settled();
     await this.save();
+    for (const close of this.closers) close();
     this.log.close();
+    this.policy?.dispose();
     this.served.dispose();
   }
 }

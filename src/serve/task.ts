@@ -1,6 +1,6 @@
 // A task as the server sees it, and how it is opened: from a recipe, or from flags.
 
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { UserError } from "../base/errors.js";
 import { within } from "../base/requests.js";
 import type { Metadata, PromptRow, Text } from "../data/rows.js";
@@ -26,6 +26,7 @@ import { RewardOpener, type RewardSettings } from "../train/rewards/open.js";
 import type { RewardSource } from "../train/rewards/source.js";
 import type { TextCodec } from "../train/text.js";
 import { openMembers } from "./members.js";
+import type { ServedPolicy } from "./policy.js";
 
 /**
  * The number that a trainer learns from: the raw reward, R_cr of eq. 8, what an optimizer's `judge_gate` makes of the two,
@@ -65,6 +66,8 @@ export interface ServedTask {
 export interface ServedTasks {
   tasks: readonly ServedTask[];
   options: ServeRecipe;
+  /** The language model that is served beside. */
+  policy?: ServedPolicy;
   /** Where the server keeps what it has to: apart from a run of the same recipe. */
   outputDir: string;
   dispose(): void;
@@ -102,9 +105,13 @@ export async function openRecipe(
       throw new UserError(`two stages have a task "${task.name}"; the server needs a name for each`);
     tasks.push(await openTask(task, { codec, rewards, options, context, reference: opened.get }));
   }
+  const policy: ServedPolicy | undefined = context.noPolicy
+    ? undefined
+    : { name: basename(model), open: () => openPolicy(model, { ...recipe.policy, engine, frozen: true }) };
   return {
     tasks,
     options,
+    ...(policy && { policy }),
     outputDir,
     dispose() {
       rewards.dispose();
@@ -163,6 +170,8 @@ export interface FlagChoice {
   /** A reward model, or a directory of members that are averaged. */
   reward?: string;
   judges: readonly JudgeRecipe[];
+  /** A language model to serve. */
+  policy?: string;
   engine: AlignRecipe["engine"];
   outputDir: string;
   options?: Partial<ServeRecipe>;
@@ -172,9 +181,19 @@ export interface FlagChoice {
 /** A task from a reward model and judges alone. */
 export async function openChoice(choice: FlagChoice, context: OpenServeContext): Promise<ServedTasks> {
   const { name = "default", judges, engine, outputDir } = choice;
-  if (choice.reward === undefined && judges.length === 0)
-    throw new UserError("there is nothing to serve: give a recipe, --reward or --judge");
   const options = { ...serveDefaults, ...choice.options };
+  const { policy: named } = choice;
+  const policy: ServedPolicy | undefined =
+    named === undefined
+      ? undefined
+      : { name: basename(named), open: () => openPolicy(named, { ...choice, frozen: true }) };
+  if (choice.reward === undefined && judges.length === 0) {
+    if (!policy)
+      throw new UserError("there is nothing to serve: give a recipe, --reward, --judge or --policy");
+    // Opened now, so that what is wrong with it is said now.
+    await policy.open().then(({ policy: opened }) => opened.dispose());
+    return { tasks: [], options, policy, outputDir, dispose() {} };
+  }
   const source = choice.reward === undefined ? undefined : { model: choice.reward };
   const reward = await averaged(source, outputDir, context);
   const model = reward && "model" in reward ? reward.model : undefined;
@@ -202,7 +221,7 @@ export async function openChoice(choice: FlagChoice, context: OpenServeContext):
     missingEosPenalty: 0,
     window: options.window ?? 64,
   };
-  return { tasks: [task], options, outputDir, dispose: () => rewards.dispose() };
+  return { tasks: [task], options, ...(policy && { policy }), outputDir, dispose: () => rewards.dispose() };
 }
 
 async function windowOf(rewards: RewardOpener): Promise<{ maxTokens?: number }> {

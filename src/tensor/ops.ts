@@ -86,6 +86,13 @@ export function rowMax(a: Value): Value {
   return single("rowMax", [a, integers(axis)], f32(reducedDims(a, [axis], true)));
 }
 
+/** Where the maximum over the last axis is, the first of several; kept as extent 1, a float for its neighbours' sake. */
+export function rowArgMax(a: Value): Value {
+  const axis = a.dims.length - 1;
+  const dims = reducedDims(a, [axis], true);
+  return single("toFloat", [single("argMax", [a], { dtype: "int64", dims }, { axis })], f32(dims));
+}
+
 /** Softmax over the last axis. */
 export const softmax = (a: Value): Value => single("softmax", [a], f32(a.dims));
 
@@ -402,6 +409,12 @@ export const ops: Record<string, Op> = {
     },
   },
   rowMax: { emit: () => ({ op: "ReduceMax", attributes: { keepdims: int(1) } }) },
+  argMax: {
+    emit: ({ attributes: { axis } }) => ({
+      op: "ArgMax",
+      attributes: { axis: int(axis as number), keepdims: int(1) },
+    }),
+  },
   softmax: {
     emit: () => ({ op: "Softmax", attributes: { axis: int(-1) } }),
     gradient: ({ outputs: [y] }, [dy]) => {

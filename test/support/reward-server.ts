@@ -3,7 +3,8 @@
 import { stringify } from "yaml";
 import { parseRecipe } from "../../src/recipe/recipe.js";
 import { silent } from "../../src/run/context.js";
-import { dialects } from "../../src/serve/dialects/index.js";
+import { allDialects } from "../../src/serve/dialects/index.js";
+import { serveSockets } from "../../src/serve/dialects/openenv-socket.js";
 import { type HttpOptions, serveHttp } from "../../src/serve/http.js";
 import { RewardService } from "../../src/serve/service.js";
 import { type FlagChoice, openChoice, openRecipe, type ServedTasks } from "../../src/serve/task.js";
@@ -28,7 +29,12 @@ export async function serveTasks(
   options: Partial<HttpOptions> = {},
 ): Promise<RewardServer> {
   const service = await RewardService.open(served, silent);
-  const { url, close } = await serveHttp(service, dialects, { port: 0, version: "test", ...options });
+  const { url, close } = await serveHttp(service, allDialects(), {
+    port: 0,
+    version: "test",
+    onServer: (http, guard) => serveSockets(http, guard, service),
+    ...options,
+  });
   const ask = async (path: string, init: RequestInit): Promise<Reply> => {
     const response = await fetch(`${url}${path}`, init);
     const text = await response.text();

@@ -34,6 +34,7 @@ import type {
   StepResult,
   Stoppable,
   TokenIds,
+  TokenScores,
 } from "../contract.js";
 import { type GenerationLimits, generate } from "./generate.js";
 import { LocalModel } from "./model.js";
@@ -327,6 +328,16 @@ export class LocalLanguageModel extends LocalTrainable implements LanguageModel 
 
   logprobs(sequences: readonly Sequence[], options?: Stoppable): Promise<Float32Array[]> {
     return this.model.forward(this.jobs(sequences), options);
+  }
+
+  async mostLikely(sequences: readonly Sequence[], options?: Stoppable): Promise<TokenScores[]> {
+    const rows = await this.model.mostLikely(this.jobs(sequences), options);
+    const column = (row: Float32Array, c: number) => row.filter((_, i) => i % 3 === c);
+    return rows.map((row) => ({
+      logprobs: column(row, 0),
+      bestLogprobs: column(row, 1),
+      best: Int32Array.from(column(row, 2)),
+    }));
   }
 
   backward(sequences: readonly Sequence[], g: readonly Float32Array[]): Promise<Float32Array[]> {

@@ -176,6 +176,11 @@ export class LocalModel {
     return this.evaluate(jobs, 1, (n) => this.programs.forward(this.chunks(n), masked), options);
   }
 
+  /** Of every position of every job: log pi of its target, of the most likely token, and that token; [positions, 3] row-major. */
+  mostLikely(jobs: readonly Job[], options: ForwardOptions = {}): Promise<Float32Array[]> {
+    return this.evaluate(jobs, 3, (n) => this.programs.mostLikely(this.chunks(n)), options);
+  }
+
   /** Hidden states after the last norm at every position of every job: [positions, hidden] row-major. */
   features(jobs: readonly Job[]): Promise<Float32Array[]> {
     return this.evaluate(jobs, this.config.hiddenSize, () => this.programs.features());

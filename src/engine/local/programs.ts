@@ -8,6 +8,7 @@ import {
   type LogitShape,
   type LoraShape,
   languageHead,
+  mostLikelyTokens,
   samplingOutputs,
   scalarHead,
   scoredRows,
@@ -89,6 +90,19 @@ export class Programs {
               this.logitShape,
             ).logprobs;
       return compile({ result }, { device: this.device });
+    });
+  }
+
+  /** Output `result` [N, 3]: log pi of `targets` at `rows`, log pi of the most likely tokens, and these. */
+  mostLikely(chunks: number): Program {
+    return this.once(`most likely ${chunks}`, () => {
+      const { weights, head } = this.build();
+      const hidden = scoredRows(trunk(this.config, weights, this.lora).hidden);
+      const targets = input("targets", "int32", ["N", 1]);
+      return compile(
+        { result: mostLikelyTokens(hidden, head, targets, chunks, this.logitShape) },
+        { device: this.device },
+      );
     });
   }
 
