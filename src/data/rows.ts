@@ -60,3 +60,8 @@ export interface PreferenceRow {
 export function where(row: DataRow): string {
   return `${row.file}, row ${row.row}`;
 }
+
+/** A prompt as one text: the messages' contents line by line. */
+export function promptText(prompt: string | readonly Pick<Message, "content">[]): string {
+  return typeof prompt === "string" ? prompt : prompt.map(({ content }) => content).join("\n");
+}

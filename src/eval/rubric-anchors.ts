@@ -3,13 +3,13 @@
 import { UserError } from "../base/errors.js";
 import { loadCompletions } from "../data/index.js";
 import type { CompletionRow } from "../data/rows.js";
+import { promptText } from "../data/rows.js";
 import { openServer, type ServerModel } from "../llm/models.js";
 import { type AnchorLabel, type AnchorReport, compareWithLabels } from "../mpo/anchors.js";
 import type { TaskPrompts } from "../mpo/prompts.js";
 import type { Rubric } from "../mpo/rubric.js";
 import { RubricReward, type ScoringMode } from "../mpo/rubric-reward.js";
 import { InterruptedError, type RunContext } from "../run/context.js";
-import { promptText } from "../train/text.js";
 
 export interface RubricTest {
   rubric: Rubric;

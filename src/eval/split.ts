@@ -12,11 +12,11 @@ import { formatJson } from "../base/json.js";
 import { toPrompt } from "../data/convert.js";
 import { detectFormat } from "../data/format.js";
 import type { DataRow } from "../data/rows.js";
+import { promptText } from "../data/rows.js";
 import { render } from "../judges/llm/template.js";
 import { openServer } from "../llm/models.js";
 import { endsRun, type Message } from "../llm/types.js";
 import { InterruptedError, type RunContext } from "../run/context.js";
-import { promptText } from "../train/text.js";
 import { rowsOf } from "./rows.js";
 import { type ClassifierModel, readSplitRules, type SplitRules } from "./split-rules.js";
 

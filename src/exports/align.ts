@@ -21,5 +21,6 @@ export type {
   TaskParts,
 } from "../train/align/parts.js";
 export { runAlignRecipe } from "../train/align/stages.js";
+export type { RewardInput } from "../train/rewards/external.js";
 export { rewardFrom, rewardOfModel } from "../train/rewards/fixed.js";
-export type { RewardInput, RewardSource, Scores } from "../train/rewards/source.js";
+export type { RewardSource, ScoredResponse, Scores } from "../train/rewards/source.js";

@@ -2,16 +2,16 @@
 // needs is loaded when it is made, so that importing this costs little.
 
 import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { UserError } from "../base/errors.js";
-import { within } from "../base/requests.js";
 import { didYouMean } from "../base/suggest.js";
 import { openThoughtIn, withoutThoughts } from "../base/thoughts.js";
+import { openUserModule } from "../base/user-module.js";
+import { promptText } from "../data/rows.js";
 import { limited } from "./applicability.js";
 import type { JudgeContext, JudgeKind } from "./kind.js";
 import { createMixture, type Mixture, type MixtureMember, type MixtureOptions } from "./mixture.js";
 import type { CommonOptions } from "./options.js";
-import { errorMessage, type Judge, violated } from "./verdict.js";
+import { type Judge, type Verdict, violated } from "./verdict.js";
 
 /** Every kind that a recipe can name; its module is loaded when a judge of it is made. */
 export const judgeKinds: Record<string, () => Promise<JudgeKind>> = {
@@ -43,26 +43,22 @@ function kindNamed(name: unknown): Promise<JudgeKind> {
 async function judgeFromModule(entry: Record<string, unknown>, { baseDir }: JudgeContext) {
   const { moduleOptions, parseOptions } = await import("./options.js");
   const options = parseOptions(moduleOptions, entry, String(entry.module));
-  const path = resolve(baseDir, options.module);
-  let exported: unknown;
-  try {
-    const loaded = (await import(pathToFileURL(path).href)) as Record<string, unknown>;
-    exported = loaded[options.export];
-  } catch (error) {
-    throw new UserError(`judge module ${path} cannot be loaded: ${errorMessage(error)}`);
-  }
-  if (typeof exported !== "function") {
-    throw new UserError(`judge module ${path} has no function as its export "${options.export}"`);
-  }
   const { name = options.module, version, kind, timeoutSeconds } = options;
-  const ask = exported as Judge["judge"];
+  const module = await openUserModule({
+    path: resolve(baseDir, options.module),
+    export: options.export,
+    timeoutSeconds,
+    what: "judge module",
+  });
   const judge: Judge = {
     name,
     version,
     kind,
     isCostly: kind === "llm",
     applies: () => true,
-    judge: (input, signal) => within(timeoutSeconds, () => ask(input, signal), signal),
+    // Whatever it gives is checked by who asks (verdictFrom).
+    judge: (input, signal) =>
+      module.call({ ...input, promptText: promptText(input.prompt) }, signal) as Promise<Verdict>,
   };
   return { judge, options };
 }

@@ -15,7 +15,10 @@ export interface Verdict {
 }
 
 export interface JudgeInput {
+  /** Text, or the messages of a conversation. */
   prompt: string | readonly Message[];
+  /** The prompt as one text, the messages' contents line by line; a judge in a module of one's own always has it. */
+  promptText?: string;
   /** Text of the response, special tokens removed; for most judges the answer alone, without thoughts. */
   response: string;
   /** The response with its thoughts, where they were taken out of `response`. */

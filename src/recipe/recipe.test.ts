@@ -170,7 +170,7 @@ describe("an align recipe", () => {
       normalise: false,
     });
     expect(message("align", withReward("{ warm: ./a, model: ./b }"))).toBe(
-      `${FILE}:8: tasks[0].reward must give exactly one of warm, model, models, rubric, sum, not warm and model`,
+      `${FILE}:8: tasks[0].reward must give exactly one of warm, model, models, rubric, module, url, sum, not warm and model`,
     );
     expect(message("align", withReward("{ warm: ./a, combine: min }"))).toBe(
       `${FILE}:8: tasks[0].reward.combine only goes with models (an ensemble)`,

@@ -37,6 +37,8 @@ export type { JudgeRecipe, OptimizerRecipe, TrainerSettings };
 export { REWARD_SOURCES, trainerDefaults };
 export type RewardSourceRecipe = NonNullable<TaskRecipe["reward"]>;
 export type SingleRewardRecipe = Exclude<RewardSourceRecipe, { sum: unknown }>;
+export type ModuleRewardRecipe = Extract<SingleRewardRecipe, { module: string }>;
+export type UrlRewardRecipe = Extract<SingleRewardRecipe, { url: string }>;
 export type EnsembleRecipe = Extract<SingleRewardRecipe, { models: string[] }>;
 export type RubricRewardRecipe = Extract<SingleRewardRecipe, { rubric: string }>;
 export type MetaRewardRecipe = NonNullable<RubricRewardRecipe["meta"]>;

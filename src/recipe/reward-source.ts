@@ -1,7 +1,7 @@
 // `reward:` of a task: reward models, a rubric, or a weighted sum of them.
 
 import { z } from "zod";
-import { boolean, counting, list, number, oneOf, section, share, show, text } from "./fields.js";
+import { boolean, counting, integer, list, number, oneOf, section, share, show, text } from "./fields.js";
 
 /** When the rubric may be revised out of turn; an absent threshold is off. */
 const triggers = section({
@@ -103,6 +103,18 @@ const modelFields = {
   model: text("a reward model directory").optional(),
   /** An ensemble of predictions. */
   models: list(text("a reward model directory"), "reward model directories").optional(),
+  /** A function of your own: a JavaScript or TypeScript module. */
+  module: text("a JavaScript or TypeScript module").optional(),
+  /** Which of its exports. Default: default. */
+  export: text("the name of an export").optional(),
+  /** A server of your own: the address that is asked (POST). */
+  url: text("an http or https address").optional(),
+  /** Environment variable with the server's key. */
+  api_key_env: text("the name of an environment variable").optional(),
+  /** For the answer to one batch. Default: 60. */
+  timeout_seconds: number({ above: 0 }).optional(),
+  /** Further requests after a failed one. Default: 4. */
+  max_retries: integer({ min: 0 }).optional(),
   /** `vote`: the share of the other responses to the prompt that a response beats, mean over the members. */
   combine: oneOf("mean", "min", "uwo", "vote").optional(),
   /** Weight of the members' variance in `combine: uwo` (Coste et al.). */
@@ -118,6 +130,8 @@ type SingleReward =
   | { warm: string }
   | { model: string }
   | { models: string[]; combine: "mean" | "min" | "uwo" | "vote"; uwo_lambda: number; normalise: boolean }
+  | { module: string; export: string; timeout_seconds: number }
+  | { url: string; api_key_env?: string; timeout_seconds: number; max_retries: number }
   | (RubricRewardFields & { rubric: string; judge_model: string });
 
 /** What `reward:` resolves to: exactly one source, or a weighted sum of several. */
@@ -131,7 +145,15 @@ export const votes = (given: RewardSource | undefined): boolean =>
   ("sum" in given ? given.sum.some(votes) : "combine" in given && given.combine === "vote");
 
 /** The keys that say where a reward comes from. */
-export const REWARD_SOURCES = ["warm", "model", "models", "rubric"] as const;
+export const REWARD_SOURCES = ["warm", "model", "models", "rubric", "module", "url"] as const;
+
+/** Keys that go with some sources only. */
+const REWARD_OPTIONS = [
+  { keys: ["combine", "uwo_lambda", "normalise"], sources: ["models"], rest: "models (an ensemble)" },
+  { keys: ["export"], sources: ["module"], rest: "module" },
+  { keys: ["api_key_env", "max_retries"], sources: ["url"], rest: "url" },
+  { keys: ["timeout_seconds"], sources: ["module", "url"], rest: "module or url" },
+] as const;
 
 /** The one source that was given, without the keys of the others. */
 function singleReward(given: GivenReward, known: readonly string[], fail: Fail): SingleReward {
@@ -140,17 +162,28 @@ function singleReward(given: GivenReward, known: readonly string[], fail: Fail):
     const found = sources.length === 0 ? "" : `, not ${sources.join(" and ")}`;
     return fail(`must give exactly one of ${known.join(", ")}${found}`);
   }
-  const stray = (["combine", "uwo_lambda", "normalise"] as const).find(
-    (key) => given[key] !== undefined && !given.models,
-  );
-  if (stray) return fail("only goes with models (an ensemble)", [stray]);
-  const { warm, model, models, rubric, judge_model, ...others } = given;
-  const { combine = "mean", uwo_lambda = 0.1, normalise = false, ...rest } = others;
+  for (const { keys, sources: wanted, rest } of REWARD_OPTIONS) {
+    const stray = keys.find(
+      (key) => given[key] !== undefined && !wanted.some((source) => source === sources[0]),
+    );
+    if (stray) return fail(`only goes with ${rest}`, [stray]);
+  }
+  const { warm, model, models, rubric, judge_model, module, url, ...others } = given;
+  const { combine = "mean", uwo_lambda = 0.1, normalise = false, ...unspecific } = others;
+  const {
+    export: name = "default",
+    api_key_env,
+    timeout_seconds = 60,
+    max_retries = 4,
+    ...rest
+  } = unspecific;
   const strayRubric = [judge_model === undefined ? [] : ["judge_model"], Object.keys(rest)].flat()[0];
   if (rubric === undefined && strayRubric) return fail("only goes with rubric", [strayRubric]);
   if (warm) return { warm };
   if (model) return { model };
   if (models) return { models, combine, uwo_lambda, normalise };
+  if (module) return { module, export: name, timeout_seconds };
+  if (url) return { url, ...(api_key_env && { api_key_env }), timeout_seconds, max_retries };
   if (!judge_model) return fail("is missing; give a name listed under llm", ["judge_model"]);
   return { ...rest, rubric: rubric!, judge_model };
 }

@@ -59,7 +59,10 @@ describe("the reward of a task", () => {
       [`{ ${rubric}, scroing: plan }`, 'is not a known key (did you mean "scoring"?)'],
       ["{ sum: [{ warm: ./a }], model: ./b }", "reward.model belongs to one of the rewards in sum"],
       [`{ sum: [{ ${rubric} }, { ${rubric} }] }`, "reward.sum has two rubrics"],
-      ["{ sum: [{ weight: 2 }] }", "reward.sum[0] must give exactly one of warm, model, models, rubric"],
+      [
+        "{ sum: [{ weight: 2 }] }",
+        "reward.sum[0] must give exactly one of warm, model, models, rubric, module, url",
+      ],
     ] as const)
       expect(() => parseAlign(withReward(given)), given).toThrow(problem);
   });

@@ -2,7 +2,7 @@
 
 import { hash32 } from "../base/random.js";
 import type { PromptRow } from "../data/rows.js";
-import { promptText } from "../train/text.js";
+import { promptText } from "../data/rows.js";
 import { resultJson } from "./dialects/native.js";
 import { Problem } from "./problem.js";
 import type { ServedResult } from "./sample.js";

@@ -2,8 +2,8 @@
 
 import { join } from "node:path";
 import { makeDirectory } from "../base/files.js";
+import { promptText } from "../data/rows.js";
 import { JsonlWriter } from "../run/metrics.js";
-import { promptText } from "../train/text.js";
 import type { Answered, ServedSample } from "./sample.js";
 
 /** Where a request came from. */

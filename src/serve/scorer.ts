@@ -15,7 +15,7 @@ import {
   outcomeOf,
 } from "../objectives/index.js";
 import { answerIn, payFor } from "../train/align/baselines.js";
-import type { RewardInput, ScoredAs, Scores } from "../train/rewards/source.js";
+import type { ScoredAs, ScoredResponse, Scores } from "../train/rewards/source.js";
 import { Memo } from "./memo.js";
 import type { ServedResult, ServedSample } from "./sample.js";
 import { merged, rowFinder, type ServedTask } from "./task.js";
@@ -31,7 +31,7 @@ export interface Piece {
 
 /** A response that is ready to be scored. */
 interface Scored {
-  input: RewardInput;
+  input: ScoredResponse;
   /** Tokens of the response, and whether it ends by itself: what penalties depend on. */
   paid: { tokens: ArrayLike<number>; finishReason: "stop" | "length" };
 }

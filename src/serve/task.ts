@@ -266,7 +266,10 @@ async function averaged(
 }
 
 const usesEngine = (reward: RewardSourceRecipe | undefined): boolean =>
-  reward !== undefined && ("sum" in reward ? reward.sum.some(usesEngine) : !("rubric" in reward));
+  reward !== undefined &&
+  ("sum" in reward
+    ? reward.sum.some(usesEngine)
+    : !("rubric" in reward || "module" in reward || "url" in reward));
 
 function refuseVotes({ name, reward }: TaskRecipe): void {
   const parts = reward === undefined ? [] : "sum" in reward ? reward.sum : [reward];

@@ -307,8 +307,3 @@ export function atRow<T>(id: string, work: () => T): T {
     throw error;
   }
 }
-
-/** The last user turn or the plain prompt, for logs. */
-export function promptText(prompt: Text): string {
-  return typeof prompt === "string" ? prompt : prompt.map(({ content }) => content).join("\n");
-}

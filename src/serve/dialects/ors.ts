@@ -4,7 +4,7 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import type { PromptRow } from "../../data/rows.js";
-import { promptText } from "../../train/text.js";
+import { promptText } from "../../data/rows.js";
 import { rowAt, shown, split, toldOf } from "../environment.js";
 import { Problem } from "../problem.js";
 import {

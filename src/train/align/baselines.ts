@@ -8,7 +8,7 @@ import { judgeBatch } from "../../judges/mixture.js";
 import { type Outcome, outcomeOf } from "../../objectives/index.js";
 import { penaliseLength } from "../../reward/ensemble.js";
 import { timed } from "../../run/clock.js";
-import type { RewardInput } from "../rewards/source.js";
+import type { ScoredResponse } from "../rewards/source.js";
 import type { Codec } from "../text.js";
 import type { SampledTask, StepContext } from "./parts.js";
 import { samplingOptions } from "./passes.js";
@@ -65,7 +65,7 @@ export async function scoreBaselines(
   );
   if (stale.length === 0) return;
   const { rewards, failed, violated } = await task.reward.score(
-    stale.map((i): RewardInput => {
+    stale.map((i): ScoredResponse => {
       const { tokens } = baselineOf(i);
       const text = codec.decode(tokens);
       return { row: rows[i]!, text, tokens: [...prompts[i]!, ...tokens], seed: seedOf(task, rows[i]!) };

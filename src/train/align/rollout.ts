@@ -4,7 +4,7 @@
 import { FailureRateError, NonFiniteError } from "../../base/errors.js";
 import { percent } from "../../base/percent.js";
 import { mean } from "../../base/statistics.js";
-import type { PromptRow } from "../../data/rows.js";
+import { type PromptRow, promptText } from "../../data/rows.js";
 import type { Completion, Sequence } from "../../engine/contract.js";
 import { type BatchJudgement, judgeBatch, type SampleJudgement } from "../../judges/mixture.js";
 import type { Verdict } from "../../judges/verdict.js";
@@ -18,7 +18,7 @@ import {
 import { sideBySide, timed } from "../../run/clock.js";
 import type { Metrics, Rollout } from "../../run/metrics.js";
 import type { Scores } from "../rewards/source.js";
-import { promptText } from "../text.js";
+
 import { judgeBaselines, payFor, scoreBaselines, takeBaselines } from "./baselines.js";
 import type { Baseline, SampledTask, StepContext, TaskRollouts } from "./parts.js";
 import { logprobsNow, referenceLogprobsOf, samplingOptions, tokensOf } from "./passes.js";

@@ -9,7 +9,7 @@ import {
   worstCase,
   zScoreMembers,
 } from "../../reward/ensemble.js";
-import type { RewardFunction, RewardInput, RewardSource, ScoredAs, Scores } from "./source.js";
+import type { RewardFunction, RewardSource, ScoredAs, ScoredResponse, Scores } from "./source.js";
 
 export class EnsembleSource implements RewardSource {
   /** The members' scores of the first samples, the start policy's: the scale of each member, where it is asked for. */
@@ -24,7 +24,7 @@ export class EnsembleSource implements RewardSource {
     return "fixed";
   }
 
-  async score(responses: readonly RewardInput[], as: ScoredAs): Promise<Scores> {
+  async score(responses: readonly ScoredResponse[], as: ScoredAs): Promise<Scores> {
     const raw: Float64Array[] = [];
     for (const member of this.members) raw.push(await member(responses.map(({ tokens }) => tokens)));
     if (this.options.normalise && as === "samples")
@@ -38,7 +38,7 @@ export class EnsembleSource implements RewardSource {
     };
   }
 
-  private combine(scores: MemberScores, responses: readonly RewardInput[]): Float64Array {
+  private combine(scores: MemberScores, responses: readonly ScoredResponse[]): Float64Array {
     const { combine, uwoLambda } = this.options;
     switch (combine) {
       case "mean":

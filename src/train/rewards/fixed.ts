@@ -1,14 +1,16 @@
 // Rewards that never change: a reward model over the policy's own tokens, a function of one's own over text, or none.
 
 import type { ScalarModel, TokenIds } from "../../engine/contract.js";
-import type { RewardFunction, RewardInput, RewardSource, Scores } from "./source.js";
+import type { RewardFunction, RewardSource, ScoredResponse, Scores } from "./source.js";
 
 /**
  * A reward from a function: a number for each response, or null where it cannot be had (the sample then teaches nothing
  * and is counted as failed). A number that is not finite ends the run.
  */
 export const rewardFrom = (
-  score: (responses: readonly RewardInput[]) => Promise<ArrayLike<number | null>> | ArrayLike<number | null>,
+  score: (
+    responses: readonly ScoredResponse[],
+  ) => Promise<ArrayLike<number | null>> | ArrayLike<number | null>,
 ): RewardSource => ({
   versionFor: () => "fixed",
   async score(responses): Promise<Scores> {

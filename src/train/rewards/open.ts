@@ -1,6 +1,7 @@
 // From the `reward:` of a recipe to a source: reward models (a WARM average is one), an ensemble of them, a rubric, or a
 // weighted sum. Each model is opened once, and none that does not read the policy's tokens.
 
+import { resolve } from "node:path";
 import { UserError } from "../../base/errors.js";
 import type { PromptRow } from "../../data/rows.js";
 import type { ScalarModel } from "../../engine/contract.js";
@@ -16,6 +17,7 @@ import type { Reporter } from "../../run/context.js";
 import { openCodec, openPolicy, openRewardModel, openTokenizer } from "../models.js";
 import type { TextCodec } from "../text.js";
 import { EnsembleSource } from "./ensemble.js";
+import { openModuleReward, openUrlReward } from "./external.js";
 import { lastValues, noReward, rewardOfModel } from "./fixed.js";
 import { openRubricSource } from "./rubric.js";
 import type { RewardFunction, RewardSource } from "./source.js";
@@ -28,6 +30,8 @@ export interface RewardContext {
   replay?: string;
   /** Whether what language models say is kept in the run's directory, and in memory. Default true. */
   keepsReplies?: boolean;
+  /** Directory that a module's relative path starts from. Default: the working directory. */
+  baseDir?: string;
   /** The policy's last hidden state at the end of every prompt, before training. */
   embed(rows: readonly PromptRow[]): Promise<Float32Array[]>;
 }
@@ -123,6 +127,11 @@ export class RewardOpener {
         ),
       );
     }
+    if ("module" in source) {
+      const path = resolve(this.context.baseDir ?? ".", source.module);
+      return openModuleReward({ ...source, module: path });
+    }
+    if ("url" in source) return openUrlReward(source);
     const dir = "warm" in source ? source.warm : source.model;
     return closing(await openCodec(dir), rewardOfModel(await this.model(dir)));
   }

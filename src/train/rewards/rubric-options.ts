@@ -2,6 +2,7 @@
 // settings with `faithful`), else the library's defaults.
 
 import { loadPreferences } from "../../data/index.js";
+import { promptText } from "../../data/rows.js";
 import type { MpoOptions } from "../../mpo/hook.js";
 import type { MetaRewardModelOptions } from "../../mpo/meta-reward-model.js";
 import type { RubricRewardOptions } from "../../mpo/rubric-reward.js";
@@ -14,7 +15,6 @@ import {
 } from "../../mpo/task.js";
 import type { Anchor } from "../../mpo/validation.js";
 import type { MetaRewardRecipe, RubricRewardRecipe } from "../../recipe/recipe.js";
-import { promptText } from "../text.js";
 
 type Given<T> = { [K in keyof T]?: T[K] | undefined };
 

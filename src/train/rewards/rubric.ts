@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { UserError } from "../../base/errors.js";
 import { mean } from "../../base/statistics.js";
-import type { PromptRow } from "../../data/rows.js";
+import { type PromptRow, promptText } from "../../data/rows.js";
 import type { LlmModels } from "../../llm/models.js";
 import { type ChatMeter, type ChatUsage, usageSince } from "../../llm/recorder.js";
 import { type RoundRecord, RubricHistory } from "../../mpo/history.js";
@@ -23,14 +23,13 @@ import {
 import type { TaskPreset } from "../../mpo/task.js";
 import type { RubricRewardRecipe } from "../../recipe/recipe.js";
 import type { Metrics } from "../../run/metrics.js";
-import { promptText } from "../text.js";
 import { clustersOf } from "./prompt-clusters.js";
 import { given, revisionOptions, roundOptions, scoringOptions } from "./rubric-options.js";
 import type {
-  RewardInput,
   RewardSource,
   RubricVersions,
   ScoredAs,
+  ScoredResponse,
   ScoredRollouts,
   Scores,
 } from "./source.js";
@@ -164,7 +163,7 @@ class RubricSource implements RewardSource {
     return `${source} ${version} ${hash.slice(0, 16)}`;
   }
 
-  async score(responses: readonly RewardInput[], _: ScoredAs, signal?: AbortSignal): Promise<Scores> {
+  async score(responses: readonly ScoredResponse[], _: ScoredAs, signal?: AbortSignal): Promise<Scores> {
     const { reward, hook, history } = this.parts;
     await history.open(hook.current());
     this.asked += responses.length;
@@ -281,7 +280,7 @@ class RubricSource implements RewardSource {
   }
 }
 
-function sampleOf({ row, text }: Pick<RewardInput, "row" | "text">): RewardSample {
+function sampleOf({ row, text }: Pick<ScoredResponse, "row" | "text">): RewardSample {
   const reference = referenceOf(row);
   return {
     promptId: row.id,

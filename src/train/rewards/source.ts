@@ -8,7 +8,7 @@ import type { Metrics } from "../../run/metrics.js";
 import type { TaskRollouts } from "../align/parts.js";
 
 /** One response to score. */
-export interface RewardInput {
+export interface ScoredResponse {
   row: PromptRow;
   text: string;
   /** Prompt and response, end token included. */
@@ -51,7 +51,7 @@ export interface RewardSource {
   /** What scores the responses to a prompt now. Scores of one version are comparable with each other only. */
   versionFor(row: PromptRow): string;
   /** Scores by one version; throws the signal's reason when that aborts. */
-  score(responses: readonly RewardInput[], as: ScoredAs, signal?: AbortSignal): Promise<Scores>;
+  score(responses: readonly ScoredResponse[], as: ScoredAs, signal?: AbortSignal): Promise<Scores>;
   /** Sees the rollouts of update `step` (1 for the first) and may change its version for the next. */
   afterStep(step: number, rollouts: ScoredRollouts): Promise<Metrics>;
   /** The rubric, where the reward is one or has one in it. */

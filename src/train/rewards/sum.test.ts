@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import type { PromptRow } from "../../data/rows.js";
 import type { TaskRollouts } from "../align/parts.js";
-import type { RewardInput, RewardSource } from "./source.js";
+import type { RewardSource, ScoredResponse } from "./source.js";
 import { sumOf } from "./sum.js";
 
 const row: PromptRow = { id: "p", prompt: "?", metadata: {} };
-const inputs = (...texts: string[]): RewardInput[] =>
+const inputs = (...texts: string[]): ScoredResponse[] =>
   texts.map((text) => ({ row, text, tokens: [], seed: 0 }));
 
 /** Rewards a response with a number of its text; "-" cannot be scored, "!" violates a gate. */

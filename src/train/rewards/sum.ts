@@ -6,7 +6,7 @@
 import { type RunningState, RunningStatistics } from "../../base/statistics.js";
 import type { PromptRow } from "../../data/rows.js";
 import type { Metrics } from "../../run/metrics.js";
-import type { RewardInput, RewardSource, ScoredAs, ScoredRollouts, Scores } from "./source.js";
+import type { RewardSource, ScoredAs, ScoredResponse, ScoredRollouts, Scores } from "./source.js";
 
 export interface WeightedSource {
   /** In metrics and rollouts. */
@@ -49,7 +49,7 @@ class SumSource implements RewardSource {
       .join(", ");
   }
 
-  async score(responses: readonly RewardInput[], as: ScoredAs, signal?: AbortSignal): Promise<Scores> {
+  async score(responses: readonly ScoredResponse[], as: ScoredAs, signal?: AbortSignal): Promise<Scores> {
     const scores: Scores[] = [];
     const rewards = new Float64Array(responses.length);
     const given: Record<string, number | null>[] = responses.map(() => ({}));
