@@ -1,7 +1,7 @@
 // A run never trains on nothing: what fails on too many samples ends it at a checkpoint with the reason, before anything is
 // learned from what is left.
 
-import { readdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, readdir, rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { parseRecipe } from "../src/recipe/recipe.js";
@@ -32,7 +32,14 @@ beforeAll(async () => {
 });
 afterAll(() => shop.remove());
 
-async function align(task: object, { resume = false, ...changes }: { resume?: boolean } & object = {}) {
+async function align(
+  task: object,
+  {
+    resume = false,
+    preflight = false,
+    ...changes
+  }: { resume?: boolean; preflight?: boolean; [key: string]: unknown } = {},
+) {
   const dir = shop.path("run");
   if (!resume) await rm(dir, { recursive: true, force: true });
   const recipe = {
@@ -58,6 +65,7 @@ async function align(task: object, { resume = false, ...changes }: { resume?: bo
   await runAlignRecipe(parseRecipe("align", stringify(recipe), shop.path("recipe.yaml")), {
     reporter: { ...silent, note: (line) => notes.push(line) },
     resume,
+    preflight,
   });
   return { notes, metrics: await readJsonl<MetricsRow>(shop.path("run", "metrics.jsonl")) };
 }
@@ -88,7 +96,7 @@ describe("a run that cannot judge or reward", () => {
   it("ends when the rewards cannot be had", async () => {
     const rubric = { rubric: "essay", judge_model: "down" };
     const llm = { down: { model: "m", base_url: "http://127.0.0.1:9/v1", max_retries: 0 } };
-    await expect(align({ reward: rubric }, { llm } as object)).rejects.toThrow(
+    await expect(align({ reward: rubric }, { llm })).rejects.toThrow(
       /^task writing: 100 % of the samples had to be dropped \(max_failed_rate is 0\.2\): reward: .+; nothing was trained$/,
     );
   });
@@ -136,5 +144,61 @@ describe("a run that cannot judge or reward", () => {
       optimizer: { name: "grpo", generations: 4, batch_prompts: 2, max_new_tokens: 6 },
     });
     expect(notes.at(-1)).toBe("2 of 4 steps learned nothing (1, 3): rollouts.jsonl says why");
+  });
+});
+
+describe("before the first step", () => {
+  const preflight = true;
+
+  it("every judge, reward and model is tried, and all that fail are named", async () => {
+    const llm = { down: { model: "m", base_url: "http://127.0.0.1:9/v1", max_retries: 0 } };
+    const reward = {
+      rubric: "essay",
+      judge_model: "down",
+      meta: { model: "down", interval: 1, mode: "breadth" },
+    };
+    const judges = [...module("broken.mjs"), { kind: "safety", model: "down", name: "safe" }];
+    const tried = align({ reward, judges }, { preflight, llm });
+    await expect(tried).rejects.toThrow(
+      /^tried before the first step and failed: task writing: judge house: the database is away; task writing: judge safe: .*no answer from the server.*; task writing: reward: .*no answer from the server.*; llm down: .*no answer from the server.*; nothing was trained$/,
+    );
+    expect(await checkpoints()).toEqual([]);
+    expect(await readJsonl(shop.path("run", "metrics.jsonl"))).toEqual([]);
+  });
+
+  it("a judge that applies to nothing is said, and a judge that fails on one row only is no reason to stop", async () => {
+    const judges = [
+      { module: shop.path("rarely.mjs"), name: "often" },
+      { kind: "length", max_words: 4, applies_to: { topic: "nowhere" } },
+    ];
+    const { notes } = await align({ judges }, { preflight, steps: 1 });
+    expect(notes).toContain("task writing: judge length: applies to none of the prompts");
+  });
+
+  it("nothing is learned from a trial: the run is the same with it and without", async () => {
+    const judges = [{ kind: "length", max_words: 4 }];
+    const [without, tried] = [
+      await align({ judges }, { steps: 2 }),
+      await align({ judges }, { steps: 2, preflight }),
+    ];
+    expect(tried.metrics).toEqual(without.metrics);
+  });
+
+  it("a run that goes on is not tried again", async () => {
+    await rm(shop.path("mended"), { force: true });
+    // A module by another name has asked nobody yet.
+    await copyFile(shop.path("breaks.mjs"), shop.path("breaks-again.mjs"));
+    const judges = module("breaks-again.mjs");
+    await expect(align({ judges }, { preflight })).rejects.toThrow(
+      "quota used up; the run ended at a checkpoint",
+    );
+    await expect(align({ judges }, { preflight, resume: true })).rejects.toThrow(
+      "quota used up; the run ended at",
+    );
+  });
+
+  it("is let alone where everything may fail (max_failed_rate: 1)", async () => {
+    const task = { judges: module("broken.mjs"), max_failed_rate: 1 };
+    await expect(align(task, { preflight, steps: 1 })).rejects.toThrow("no step learned anything");
   });
 });

@@ -42,7 +42,11 @@ export const alignCommand = () =>
     run: async (recipe, context, { replay, ui }) => {
       const { runAlignRecipe } = await import("../../train/align/stages.js");
       const work = () =>
-        runAlignRecipe(recipe, { ...context, ...(typeof replay === "string" && { replay }) });
+        runAlignRecipe(recipe, {
+          ...context,
+          preflight: true,
+          ...(typeof replay === "string" && { replay }),
+        });
       return ui === true ? await withPage(recipe.outputDir, context, work) : await work();
     },
     report: ({ model }, { outputDir }) => [

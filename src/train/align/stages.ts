@@ -11,11 +11,15 @@ import { checkOutputDir, takeDirectory } from "../../run/directory.js";
 import { FINAL, isFinished } from "../../run/loop.js";
 import { type AlignOptions, type AlignResult, runAlign } from "./align.js";
 import { type OpenContext, openAlign } from "./open.js";
+import { requireTrials, tryParts } from "./preflight.js";
 
 /** What surrounds an alignment by a recipe. */
 export interface RecipeOptions
   extends OpenContext,
-    Pick<AlignOptions, "observe" | "resume" | "signal" | "allowNothingLearned"> {}
+    Pick<AlignOptions, "observe" | "resume" | "signal" | "allowNothingLearned"> {
+  /** Ask every judge, reward and model of the recipe once before the first step; a failure ends the run. Default: no. */
+  preflight?: boolean;
+}
 
 /** Aligns a model as a recipe says. */
 export function runAlignRecipe(
@@ -34,7 +38,20 @@ async function runStage(recipe: AlignRecipe, options: RecipeOptions, label: stri
   await checkOutputDir(recipe.outputDir, recipe, options);
   const parts = await openAlign(recipe, options);
   try {
-    return await runAlign(parts, recipe, { ...options, label, record: recipe });
+    const beforeFirstStep = async () => {
+      const trials = await tryParts(parts, recipe, options.signal);
+      for (const { who, said } of trials.filter(({ isNote }) => isNote))
+        options.reporter.note(`${who}: ${said}`);
+      requireTrials(trials);
+    };
+    // A replay asks nobody.
+    const isTried = options.preflight && options.replay === undefined;
+    return await runAlign(parts, recipe, {
+      ...options,
+      label,
+      record: recipe,
+      ...(isTried && { beforeFirstStep }),
+    });
   } finally {
     parts.dispose?.();
   }
