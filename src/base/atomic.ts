@@ -1,7 +1,7 @@
 // Files and directories that appear whole or not at all: written aside, flushed to disk, then renamed.
 
 import { rmSync } from "node:fs";
-import { lstat, open, readdir, rename, rm } from "node:fs/promises";
+import { type FileHandle, lstat, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "./errors.js";
 import { makeDirectory } from "./files.js";
@@ -51,8 +51,11 @@ process.once("exit", () => {
 /** The name under which `path` is written before it is whole. */
 const aside = (path: string) => join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
 
-/** Writes a whole file, or leaves what was there. */
-export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+/** Writes a whole file, given whole or written part by part, or leaves what was there. */
+export async function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array | ((handle: FileHandle) => Promise<void>),
+): Promise<void> {
   const target = resolve(path);
   const temporary = aside(target);
   unfinished.add(temporary);
@@ -60,7 +63,8 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
     await makeDirectory(dirname(target));
     const handle = await open(temporary, "w");
     try {
-      await handle.writeFile(data);
+      if (typeof data === "function") await data(handle);
+      else await handle.writeFile(data);
       await handle.sync();
     } finally {
       await handle.close();

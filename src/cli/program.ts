@@ -9,6 +9,7 @@ import { convertCommand } from "./commands/convert.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { eloCommand } from "./commands/elo.js";
 import { evalCommand } from "./commands/eval.js";
+import { exportCommand } from "./commands/export.js";
 import { helpCommand } from "./commands/help.js";
 import { initCommand } from "./commands/init.js";
 import { judgeCommand } from "./commands/judge.js";
@@ -37,6 +38,7 @@ const VERBS = [
   scoreCommand,
   logprobsCommand,
   convertCommand,
+  exportCommand,
   judgeCommand,
   evalCommand,
   eloCommand,

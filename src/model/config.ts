@@ -178,10 +178,16 @@ function readShape(raw: Json, config: ConfigFields, row: Family, head: Head) {
     fusedProjections: row.fusedProjections ?? false,
     activation,
     scales: { ...plainScales, ...row.scales?.(config) },
-    softcaps: { attention: null, logits: null, ...row.softcaps?.(config) },
+    softcaps: readSoftcaps(row.softcaps?.(config)),
     slidingWindow,
   };
 }
+
+/** An absent cap is no cap. */
+const readSoftcaps = ({ attention, logits }: ReturnType<NonNullable<Family["softcaps"]>> = {}) => ({
+  attention: attention ?? null,
+  logits: logits ?? null,
+});
 
 const plainNorms: BlockNorms = {
   attention: { before: "input_layernorm" },

@@ -199,7 +199,7 @@ function projections(context: Context, x: Value, i: number): [Value, Value, Valu
 }
 
 /** What attention makes of the queries, keys and values of layer `i`: over whole sequences, or over a cache. */
-type Attend = (query: Value, key: Value, value: Value, i: number) => Value;
+export type Attend = (query: Value, key: Value, value: Value, i: number) => Value;
 
 /** Dropout at a site of the trunk. */
 type Drop = (y: Value, site: number) => Value;
@@ -241,7 +241,7 @@ const capSlope = (y: Value, cap: number): Value => {
 };
 
 /** [B, T, kvHeads * headDim] -> [B, kvHeads, T, headDim]. */
-function splitKeys(x: Value, { kvHeads, headDim }: DecoderConfig): Value {
+export function splitKeys(x: Value, { kvHeads, headDim }: DecoderConfig): Value {
   const [b, t] = x.dims as [string, string];
   return transpose(reshape(x, [b, t, kvHeads, headDim]), [0, 2, 1, 3]);
 }
@@ -350,6 +350,24 @@ export function trunk(
   let x = drop(embed(context, input("tokens", "int32", ["B", "T"])), 0);
   for (let i = 0; i < config.layers; i++) x = block(context, x, i, attend, drop);
   return { hidden: norm(context, x, "model.norm"), keys, values };
+}
+
+export interface BodyInputs {
+  /** Token ids [B, T]. */
+  tokens: Value;
+  positions: Value;
+  /** Cosines and sines of each rotary embedding, as the `rotary` of the caller's emission wants them. */
+  ropes: readonly { cos: Value; sin: Value }[];
+  attend: Attend;
+}
+
+/** Embedding, blocks and last norm around an attention of the caller's: [B, T, hidden]. */
+export function body(config: DecoderConfig, weights: Weights, inputs: BodyInputs): Value {
+  const { tokens, positions, ropes, attend } = inputs;
+  const context: Context = { config, multiply: linear, weights, positions, ropes };
+  let x = embed(context, tokens);
+  for (let i = 0; i < config.layers; i++) x = block(context, x, i, attend);
+  return norm(context, x, "model.norm");
 }
 
 /** Hidden states of the positions that are scored: [N, hidden]. Inputs `rows` int32 [N], `inverse` int32 [B*T]. */

@@ -6,6 +6,13 @@ import { basename, dirname } from "node:path";
 import { UserError } from "../base/errors.js";
 import { families } from "./families.js";
 import { GgufHeader, type GgufTensor, readGgufTensor } from "./gguf.js";
+import {
+  type Architecture,
+  architectures,
+  commonFields,
+  layerModules,
+  wholeModules,
+} from "./gguf-architectures.js";
 import { ggufTokenizer } from "./gguf-tokenizer.js";
 
 type Json = Record<string, unknown>;
@@ -14,66 +21,6 @@ type Json = Record<string, unknown>;
 export function isGguf(path: string): boolean {
   return path.endsWith(".gguf") && statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }
-
-/** What differs between the architectures of llama.cpp that are families here. */
-interface Architecture {
-  /** The `model_type`. Default: the architecture's own name. */
-  family?: string;
-  class: string;
-  /** Query and key rows are stored in pairs, for llama.cpp's interleaved rotation. */
-  pairs?: boolean;
-  /** Fields of config.json, from keys of the metadata without the architecture's prefix. */
-  fields?: Readonly<Record<string, string>>;
-  /** query_pre_attn_scalar of the sizes that differ from the family's default, by number of layers. */
-  queryScalar?: Readonly<Record<number, number>>;
-}
-
-const architectures: Readonly<Record<string, Architecture>> = {
-  llama: { class: "LlamaForCausalLM", pairs: true },
-  qwen2: { class: "Qwen2ForCausalLM" },
-  qwen3: { class: "Qwen3ForCausalLM" },
-  gemma2: {
-    class: "Gemma2ForCausalLM",
-    fields: {
-      attn_logit_softcapping: "attn_logit_softcapping",
-      final_logit_softcapping: "final_logit_softcapping",
-      "attention.sliding_window": "sliding_window",
-    },
-    queryScalar: { 46: 144 },
-  },
-  gemma3: {
-    family: "gemma3_text",
-    class: "Gemma3ForCausalLM",
-    fields: { "attention.sliding_window": "sliding_window" },
-    queryScalar: { 62: 168 },
-  },
-  smollm3: { class: "SmolLM3ForCausalLM", pairs: true },
-  phi3: { class: "Phi3ForCausalLM", fields: { "attention.sliding_window": "sliding_window" } },
-  olmo2: { class: "Olmo2ForCausalLM" },
-  granite: {
-    class: "GraniteForCausalLM",
-    pairs: true,
-    fields: {
-      "attention.scale": "attention_multiplier",
-      embedding_scale: "embedding_multiplier",
-      residual_scale: "residual_multiplier",
-      logit_scale: "logits_scaling",
-    },
-  },
-};
-
-/** Fields of config.json that every architecture has. */
-const commonFields: Readonly<Record<string, string>> = {
-  embedding_length: "hidden_size",
-  block_count: "num_hidden_layers",
-  feed_forward_length: "intermediate_size",
-  context_length: "max_position_embeddings",
-  "attention.head_count": "num_attention_heads",
-  "attention.head_count_kv": "num_key_value_heads",
-  "attention.key_length": "head_dim",
-  "attention.layer_norm_rms_epsilon": "rms_norm_eps",
-  "rope.freq_base": "rope_theta",
-};
 
 /** A GGUF file as a model directory. */
 export class GgufModel {
@@ -152,7 +99,8 @@ function readConfig(header: GgufHeader, architecture: Architecture): Json {
   const read: Json = {};
   for (const [key, field] of Object.entries(fields)) {
     const value = header.number(`${prefix}.${key}`);
-    if (value !== undefined) read[field] = value;
+    // A window of 0 is llama.cpp's way to write that there is none.
+    if (value !== undefined && !(field === "sliding_window" && value === 0)) read[field] = value;
   }
   for (const field of ["hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"]) {
     const key = Object.keys(fields).find((name) => fields[name] === field);
@@ -163,8 +111,7 @@ function readConfig(header: GgufHeader, architecture: Architecture): Json {
   const layers = Number(read.num_hidden_layers);
   const isMistral = prefix === "llama" && header.number("llama.attention.sliding_window") !== undefined;
   if (isMistral) read.sliding_window = header.number("llama.attention.sliding_window");
-  const queryScalar = architecture.queryScalar?.[layers];
-  if (queryScalar !== undefined) read.query_pre_attn_scalar = queryScalar;
+  if (architecture.queryScalar) read.query_pre_attn_scalar = queryScalarOf(architecture, read, layers);
   return {
     architectures: [isMistral ? "MistralForCausalLM" : architecture.class],
     model_type: isMistral ? "mistral" : (architecture.family ?? prefix),
@@ -176,6 +123,12 @@ function readConfig(header: GgufHeader, architecture: Architecture): Json {
     tie_word_embeddings: !header.tensors.has("output.weight"),
     dtype: "float32",
   };
+}
+
+/** llama.cpp's rule: the head dimension, but hidden size / heads in the widest model of the family. */
+function queryScalarOf({ queryScalar }: Architecture, config: Json, layers: number): number {
+  const perHead = Number(config.hidden_size) / Number(config.num_attention_heads);
+  return layers === queryScalar!.wideLayers ? perHead : Number(config.head_dim ?? perHead);
 }
 
 /** Rotary scaling: from the metadata, or from a tensor of factors, one for each frequency. */
@@ -218,40 +171,12 @@ function readRope(header: GgufHeader, prefix: string, config: Json): Json {
   };
 }
 
-/** Modules of a layer whose names do not depend on where the norms stand. */
-const layerModules: Readonly<Record<string, string>> = {
-  attn_q: "self_attn.q_proj",
-  attn_k: "self_attn.k_proj",
-  attn_v: "self_attn.v_proj",
-  attn_qkv: "self_attn.qkv_proj",
-  attn_output: "self_attn.o_proj",
-  attn_q_norm: "self_attn.q_norm",
-  attn_k_norm: "self_attn.k_norm",
-  ffn_gate: "mlp.gate_proj",
-  ffn_up: "mlp.up_proj",
-  ffn_down: "mlp.down_proj",
-};
-
-const wholeModules: Readonly<Record<string, string>> = {
-  "token_embd.weight": "model.embed_tokens.weight",
-  "output_norm.weight": "model.norm.weight",
-  "output.weight": "lm_head.weight",
-};
-
 /** Constant tables that are no parameters. */
 const isTable = (name: string): boolean => /^rope_(freqs|factors_(long|short))\.weight$/.test(name);
 
 /** The tensors by Hugging Face name; one that has none is an error. */
 function renamed(header: GgufHeader, config: Json): Map<string, GgufTensor> {
-  const { norms, fusedProjections } = families[config.model_type as string]!;
-  const modules: Record<string, string | undefined> = {
-    ...layerModules,
-    ...(fusedProjections && { ffn_up: "mlp.gate_up_proj" }),
-    attn_norm: norms ? norms.attention.before : "input_layernorm",
-    post_attention_norm: norms?.attention.after,
-    ffn_norm: norms ? norms.feedForward.before : "post_attention_layernorm",
-    post_ffw_norm: norms?.feedForward.after,
-  };
+  const modules = layerModules(families[config.model_type as string]!);
   const named = new Map<string, GgufTensor>();
   for (const [name, tensor] of header.tensors) {
     if (isTable(name)) continue;

@@ -15,7 +15,14 @@ export interface GgufTokenizerFiles {
 }
 
 /** llama.cpp's token types. */
-const tokenType = { unknown: 2, control: 3, userDefined: 4, unused: 5 } as const;
+export const tokenType = {
+  normal: 1,
+  unknown: 2,
+  control: 3,
+  userDefined: 4,
+  unused: 5,
+  byte: 6,
+} as const;
 
 const byteLevel = (useRegex: boolean): Json => ({
   type: "ByteLevel",
@@ -37,7 +44,7 @@ const words = (digits: string) =>
 const digitsApart = sequence({ type: "Digits", individual_digits: true }, byteLevel(true));
 const threeDigits = sequence(split(words("{1,3}")), byteLevel(false));
 
-interface Splitting {
+export interface Splitting {
   preTokenizer: Json;
   normalizer?: Json;
   /** A word that is a token is that token, whatever the merges say. */
@@ -45,8 +52,13 @@ interface Splitting {
   addBos?: boolean;
 }
 
+const cased = (first: string, then: string) =>
+  `[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]${first}[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]${then}${contractions}?`;
+/** The splitting rule of o200k (GPT-4o, Phi-4-mini). */
+const casedWords = `${cased("*", "+")}|${cased("+", "*")}|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
+
 /** By `tokenizer.ggml.pre`. */
-const splittings: Readonly<Record<string, Splitting>> = {
+export const splittings: Readonly<Record<string, Splitting>> = {
   default: { preTokenizer: byteLevel(true) },
   "gpt-2": { preTokenizer: byteLevel(true) },
   smollm: { preTokenizer: digitsApart },
@@ -56,6 +68,7 @@ const splittings: Readonly<Record<string, Splitting>> = {
   llama3: { preTokenizer: threeDigits, ignoreMerges: true, addBos: true },
   "smaug-bpe": { preTokenizer: threeDigits, ignoreMerges: true },
   dbrx: { preTokenizer: threeDigits },
+  "gpt-4o": { preTokenizer: sequence(split(casedWords), byteLevel(false)) },
   qwen2: { preTokenizer: sequence(split(words("")), byteLevel(false)), normalizer: { type: "NFC" } },
 };
 
@@ -197,7 +210,7 @@ function byteLevelBpe(header: GgufHeader, tokens: readonly string[]): TokenizerP
 }
 
 /** Every pair of tokens that makes a token, the likelier token first, as SentencePiece merges them. */
-function mergesByScore(tokens: readonly string[], scores: readonly number[]): [string, string][] {
+export function mergesByScore(tokens: readonly string[], scores: readonly number[]): [string, string][] {
   const ids = new Map(tokens.map((token, i) => [token, i]));
   const merges: { pair: [string, string]; score: number; left: number; right: number }[] = [];
   tokens.forEach((token, i) => {

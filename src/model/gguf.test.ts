@@ -59,6 +59,22 @@ describe.each(["llama", "qwen2", "qwen3", "gemma2", "gemma3", "smollm3", "phi3",
       }
     });
 
+    it("samples from those logits", async () => {
+      const model = await LocalLanguageModel.load(path, { frozen: true });
+      const prompt = want.tokens.slice(0, 4);
+      const [{ tokens, logprobs } = { tokens: [], logprobs: [] }] = await model.sample([prompt], {
+        maxNewTokens: 1,
+        temperature: 0,
+        stopIds: [],
+        seeds: [0],
+      });
+      const row = want.logits[3]!;
+      const top = Math.max(...row);
+      expect(tokens[0]).toBe(row.indexOf(top));
+      const normaliser = top + Math.log(row.reduce((sum, x) => sum + Math.exp(x - top), 0));
+      expect(Math.abs(logprobs[0]! - (top - normaliser))).toBeLessThan(1e-4);
+    });
+
     it("comes with its tokenizer", async () => {
       const tokenizer = await Tokenizer.load(path);
       expect(tokenizer.encode("the<s>cat")).toEqual([31, 1, 5, 3, 22]);

@@ -488,7 +488,8 @@ async function writeFloats(
   }
 }
 
-async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+/** Writes all of `bytes`, in calls that move no more than the system allows. */
+export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
     const { bytesWritten } = await handle.write(bytes, done, Math.min(ioBytes, bytes.length - done));
     done += bytesWritten;

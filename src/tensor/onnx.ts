@@ -13,6 +13,16 @@ export interface OnnxTensor {
   data: Uint8Array;
 }
 
+/** A tensor whose bytes lie elsewhere: right behind its description, or in a file beside the model. */
+export interface OnnxWeight {
+  name: string;
+  dtype: DType;
+  dims: readonly number[];
+  bytes: number;
+  /** The file beside the model and where in it. Absent: the bytes follow in the model's own file. */
+  external?: { file: string; offset: number };
+}
+
 export type OnnxAttribute =
   | { int: number }
   | { float: number }
@@ -77,9 +87,12 @@ class Message {
   }
 
   bytes(field: number, value: Uint8Array): this {
-    return this.varint(BigInt((field << 3) | 2))
-      .varint(BigInt(value.length))
-      .push(value);
+    return this.opening(field, value.length).push(value);
+  }
+
+  /** Field number and length of bytes that follow outside this message. */
+  opening(field: number, length: number): this {
+    return this.varint(BigInt((field << 3) | 2)).varint(BigInt(length));
   }
 
   string(field: number, value: string): this {
@@ -136,8 +149,7 @@ function valueInfoProto(value: OnnxValue): Message {
   return new Message().string(1, value.name).child(2, new Message().child(1, tensorType));
 }
 
-/** Serialises a graph as an ONNX ModelProto (opset 21 and the `com.microsoft` contrib operators). */
-export function serializeOnnx(graph: OnnxGraph): Uint8Array {
+function graphProto(graph: OnnxGraph): Message {
   const body = new Message();
   graph.nodes.forEach((node, i) => {
     body.child(1, nodeProto(node, i));
@@ -146,11 +158,56 @@ export function serializeOnnx(graph: OnnxGraph): Uint8Array {
   for (const tensor of graph.initializers) body.child(5, tensorProto(tensor));
   for (const input of graph.inputs) body.child(11, valueInfoProto(input));
   for (const output of graph.outputs) body.child(12, valueInfoProto(output));
-  return new Message()
+  return body;
+}
+
+/** What stands around a graph: IR version 10, opset 21 and, where wanted, the `com.microsoft` contrib operators. */
+function modelProto(contrib: boolean): Message {
+  const model = new Message()
     .int(1, 10)
     .string(2, "touchstone")
-    .child(7, body)
-    .child(8, new Message().string(1, "").int(2, 21))
-    .child(8, new Message().string(1, "com.microsoft").int(2, 1))
-    .finish();
+    .child(8, new Message().string(1, "").int(2, 21));
+  return contrib ? model.child(8, new Message().string(1, "com.microsoft").int(2, 1)) : model;
+}
+
+/** Serialises a graph as an ONNX ModelProto. */
+export function serializeOnnx(graph: OnnxGraph): Uint8Array {
+  return modelProto(true).child(7, graphProto(graph)).finish();
+}
+
+/**
+ * A model whose weights are written by the caller: the file is `head`, then for every weight in order its `before` and,
+ * unless it is external, its bytes.
+ */
+export function serializeAround(
+  graph: OnnxGraph,
+  weights: readonly OnnxWeight[],
+): { head: Uint8Array; before: readonly Uint8Array[] } {
+  const before = weights.map((weight) => weightPrefix(weight));
+  const fixed = graphProto(graph).finish();
+  const inline = weights.reduce((sum, { bytes, external }) => sum + (external ? 0 : bytes), 0);
+  const size = before.reduce((sum, prefix) => sum + prefix.length, fixed.length + inline);
+  const model = modelProto(false).opening(7, size).finish();
+  const head = new Uint8Array(model.length + fixed.length);
+  head.set(model);
+  head.set(fixed, model.length);
+  return { head, before };
+}
+
+/** An initializer of the graph up to its bytes. */
+function weightPrefix({ name, dtype, dims, bytes, external }: OnnxWeight): Uint8Array {
+  const tensor = new Message();
+  for (const d of dims) tensor.int(1, d);
+  tensor.int(2, elementType[dtype]).string(8, name);
+  if (external) {
+    const entry = (key: string, value: string | number) =>
+      tensor.child(13, new Message().string(1, key).string(2, String(value)));
+    entry("location", external.file);
+    entry("offset", external.offset);
+    entry("length", bytes);
+    return new Message().child(5, tensor.int(14, 1)).finish();
+  }
+  const inner = tensor.opening(9, bytes).finish();
+  const outer = new Message().opening(5, inner.length + bytes).finish();
+  return Buffer.concat([outer, inner]);
 }

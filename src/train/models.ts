@@ -99,7 +99,7 @@ async function loadScalar(source: Source, options: ModelOptions): Promise<Scalar
 }
 
 /** Where a model is. */
-interface Source {
+export interface Source {
   /** The directory that the person named (or that the Hub name was fetched to). */
   dir: string;
   /** The directory of the weights: `dir`, or the base of the adapter in `dir`. */
@@ -110,7 +110,8 @@ interface Source {
   head: Head;
 }
 
-async function locate(model: string): Promise<Source> {
+/** Where the weights, the adapter and the tokenizer of a model are. */
+export async function locate(model: string): Promise<Source> {
   const dir = await resolveModel(model);
   const file = join(dir, "adapter_config.json");
   if (existsSync(join(dir, "config.json")) || !existsSync(file))

@@ -80,7 +80,8 @@ def rope(theta, **more):
     return {"rope_type": "default", "rope_theta": theta, **more}
 
 
-GEMMA = dict(head_dim=8, sliding_window=4, tie_word_embeddings=True)
+# llama.cpp takes the head dimension for query_pre_attn_scalar; files do not hold it.
+GEMMA = dict(head_dim=8, query_pre_attn_scalar=8, sliding_window=4, tie_word_embeddings=True)
 MODELS = {
     "llama": (transformers.LlamaConfig(**SIZES, **COMMON, tie_word_embeddings=False, rope_parameters=rope(5e4)), PLAIN),
     "qwen2": (transformers.Qwen2Config(**SIZES, **COMMON, tie_word_embeddings=True, rope_parameters=rope(1e6)), PLAIN),

@@ -1,7 +1,7 @@
 // Batched generation with a key-value cache. All prompts x generations decode together; a sequence that ends leaves
 // the batch at once.
 
-import { UserError } from "../../base/errors.js";
+import { NonFiniteError, UserError } from "../../base/errors.js";
 import { shortSequence } from "../../model/rope.js";
 import { type Binding, Tensor, yieldToEventLoop } from "../../tensor/runtime.js";
 import type { Completion, SampleOptions, TokenIds } from "../contract.js";
@@ -265,6 +265,10 @@ class Wave {
     const { vocabSize } = this.model.config;
     const { temperature } = this.settings;
     const position = row.tokens.length;
+    if (!Number.isFinite(this.normaliser[b]!))
+      throw new NonFiniteError(
+        `the model's logits after ${row.prompt.length + position} tokens are not finite, so nothing can be sampled`,
+      );
     const { token, samplingLogprob } =
       temperature === 0
         ? { token: argmax(this.logits, b, vocabSize), samplingLogprob: 0 }
