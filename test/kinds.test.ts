@@ -1,0 +1,267 @@
+// Every kind of silent fault of real checkpoints once through a verb, on tiny models whose right answer is known; two of
+// them against PEFT and transformers (test/oracle/kinds.py).
+
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { LocalLanguageModel, LocalScalarModel } from "../src/engine/local/index.js";
+import { run } from "./support/in-process.js";
+
+const fixtures = join(import.meta.dirname, "fixtures");
+const scratch = mkdtempSync(join(tmpdir(), "touchstone-kinds-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+beforeAll(async () => {
+  expect((await run("convert", join(fixtures, "gguf/llama.gguf"), join(scratch, "plain"))).code).toBe(0);
+});
+
+type Json = Record<string, unknown>;
+let count = 0;
+
+const template = "{% for m in messages %}{{ m.content }}{% endfor %}";
+
+/**
+ * A model whose tokenizer knows the letters, "th" (29), "he" (30), "the" (31), <s> (1) and </s> (2): `a` is 3. `files` are
+ * merged into the JSON files there, or written.
+ */
+function model(files: Record<string, Json | string> = {}, weights = "engine/llama-tied"): string {
+  const dir = join(scratch, `model-${count++}`);
+  if (weights === "plain") cpSync(join(scratch, "plain"), dir, { recursive: true });
+  else {
+    cpSync(join(fixtures, weights), dir, { recursive: true });
+    for (const file of ["tokenizer.json", "tokenizer_config.json"])
+      cpSync(join(scratch, "plain", file), join(dir, file));
+  }
+  const all = { "tokenizer_config.json": { chat_template: template }, ...files };
+  for (const [name, change] of Object.entries(all)) {
+    const file = join(dir, name);
+    const before = (): Json => {
+      try {
+        return JSON.parse(readFileSync(file, "utf8"));
+      } catch {
+        return {};
+      }
+    };
+    writeFileSync(file, typeof change === "string" ? change : JSON.stringify({ ...before(), ...change }));
+  }
+  return dir;
+}
+
+function data(rows: (Json | string)[], name = "jsonl"): string {
+  const file = join(scratch, `rows-${count++}.${name}`);
+  writeFileSync(file, rows.map((row) => (typeof row === "string" ? row : JSON.stringify(row))).join("\n"));
+  return file;
+}
+
+const said = (content: string): Json => ({ prompt: [{ role: "user", content }] });
+
+/** The rows that a verb prints. */
+async function rowsOf(verb: string, file: string, dir: string, ...flags: string[]) {
+  const { code, out, err } = await run(verb, file, "--model", dir, "--quiet", ...flags);
+  expect({ code, err }).toEqual({ code: 0, err: "" });
+  return out
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+}
+const sampled = (dir: string, rows: (Json | string)[], name?: string) =>
+  rowsOf("sample", data(rows, name), dir, "--max-new-tokens", "2", "--greedy");
+const promptIds = async (dir: string, row: Json) => (await sampled(dir, [row]))[0].prompt_ids;
+const logprobsOf = async (dir: string, row: Json) => (await rowsOf("logprobs", data([row]), dir))[0].logprobs;
+
+const kinds: Record<string, () => Promise<void>> = {
+  async "K1: a token across the boundary is the completion's"() {
+    const dir = model();
+    const joined = await logprobsOf(dir, { prompt: "xt", completion: "hea" });
+    // x, the, a and the end.
+    const ids = await logprobsOf(dir, { prompt_ids: [26], completion_ids: [31, 3, 2] });
+    expect(joined.slice(0, 2)).toEqual(ids.slice(0, 2));
+  },
+  async "K2: every end id of generation_config stops"() {
+    const dir = model();
+    const [{ completion_ids: free }] = await sampled(dir, [said("abc")]);
+    const ends = model({ "generation_config.json": { eos_token_id: [2, free[0]] } });
+    const [row] = await sampled(ends, [said("abc")]);
+    expect([row.completion_ids, row.finish_reason]).toEqual([[free[0]], "stop"]);
+  },
+  async "K3: an end that a completion has is not added again"() {
+    const dir = model();
+    const with_ = await logprobsOf(dir, { prompt: "ab", completion: "cd</s>" });
+    expect(with_).toEqual(await logprobsOf(dir, { prompt: "ab", completion: "cd" }));
+  },
+  async "K4: a stored head beside a tied embedding is used"() {
+    const rows = { prompt: "ab", completion: "cd" };
+    const tied = model({ "config.json": { tie_word_embeddings: true } }, "plain");
+    expect(await logprobsOf(tied, rows)).toEqual(await logprobsOf(model({}, "plain"), rows));
+  },
+  async "K6: templates see special_tokens_map.json"() {
+    const dir = model({
+      "special_tokens_map.json": { bos_token: { content: "</s>", lstrip: false } },
+      "tokenizer_config.json": { bos_token: null, chat_template: "{{ bos_token }}{{ messages[0].content }}" },
+    });
+    const [first] = await promptIds(dir, said("a"));
+    expect([1, 2]).toContain(first);
+  },
+  async "K7: a token that only tokenizer_config names is one id"() {
+    const dir = model({
+      "tokenizer_config.json": { chat_template: template, extra_special_tokens: { image_token: "qu" } },
+    });
+    expect(await promptIds(dir, said("aqub"))).toEqual([3, 32, 4]);
+  },
+  async "K8: single_word of an added token"() {
+    const added = {
+      id: 32,
+      content: "qu",
+      single_word: true,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: false,
+    };
+    const dir = model();
+    const tokenizer = JSON.parse(readFileSync(join(dir, "tokenizer.json"), "utf8"));
+    tokenizer.added_tokens.push(added);
+    writeFileSync(join(dir, "tokenizer.json"), JSON.stringify(tokenizer));
+    expect(await promptIds(dir, said("qu"))).toEqual([32]);
+    expect(await promptIds(dir, said("aqub"))).toEqual([3, 19, 23, 4]);
+  },
+  async "K9: line ends of a template are jinja2's"() {
+    const source = `{{ 'x' if "a\r\nb"|length == 3 else 'y' }}`;
+    expect(await promptIds(model({ "tokenizer_config.json": { chat_template: source } }), said("a"))).toEqual(
+      [26],
+    );
+  },
+  async "K10: values are jinja2's"() {
+    const source =
+      "{{ 'q' if ('x' ~ true) == 'xTrue' and [1, 2] == [1, 2] and '1' != 1 and '%s' | format('a') == 'a' else 'z' }}";
+    expect(await promptIds(model({ "tokenizer_config.json": { chat_template: source } }), said("a"))).toEqual(
+      [19],
+    );
+  },
+  async "K11: tools reach the template, as a list and as text"() {
+    const dir = model({
+      "tokenizer_config.json": { chat_template: "{{ tools[0].function.name if tools else 'z' }}" },
+    });
+    const tools = [{ type: "function", function: { name: "the" } }];
+    expect(await promptIds(dir, { ...said("a"), tools })).toEqual([31]);
+    expect(await promptIds(dir, { ...said("a"), tools: JSON.stringify(tools) })).toEqual([31]);
+    expect(await promptIds(dir, said("a"))).toEqual([28]);
+  },
+  async "K12: rows that max_length empties are left out, and none left is a sentence"() {
+    const long = { prompt: "abcdefghij", completion: "k" };
+    const train = (rows: Json[], name: string) =>
+      run(
+        ...["sft", "-o", join(scratch, name), "--model", model(), "--data", data(rows), "--steps", "1"],
+        ...["--batch-size", "1", "--set", "max_length=4"],
+      );
+    const some = await train([long, { prompt: "a", completion: "b" }], "k12");
+    expect([some.code, some.err]).toEqual([0, expect.stringContaining("1 of 2 rows left out")]);
+    const none = await train([long], "k12-none");
+    expect([none.code, none.err]).toEqual([
+      2,
+      expect.stringMatching(
+        /touchstone: \S+:1: no token of the completion is within max_length 4.*raise max_length\n$/,
+      ),
+    ]);
+  },
+  async "K13: digits survive"() {
+    const { out } = await run(
+      "sample",
+      data([`{"prompt":"ab","id":12345678901234567890}`]),
+      "--model",
+      model(),
+      "--max-new-tokens",
+      "1",
+      "--greedy",
+      "--quiet",
+    );
+    expect(out).toContain("12345678901234567890");
+  },
+  async "K14: an error of a template names the row"() {
+    const source = "{% if messages[0].content == 'bad' %}{{ raise_exception('no') }}{% endif %}a";
+    const file = data([said("ok"), said("bad")]);
+    const dir = model({ "tokenizer_config.json": { chat_template: source } });
+    const { code, err } = await run("sample", file, "--model", dir, "--quiet");
+    expect([code, err]).toEqual([2, expect.stringContaining(`${basename(file)}:2: the chat template`)]);
+  },
+  async "K15: epochs round up, and no row is left out"() {
+    const rows = Array.from({ length: 47 }, (_, i) => ({ prompt: "a", completion: "bcdefghijk"[i % 10]! }));
+    const flags = ["--epochs", "1", "--batch-size", "32", "--quiet"];
+    const { code } = await run(
+      "sft",
+      "-o",
+      join(scratch, "k15"),
+      "--model",
+      model(),
+      "--data",
+      data(rows),
+      ...flags,
+    );
+    expect(code).toBe(0);
+    const metrics = readFileSync(join(scratch, "k15/metrics.jsonl"), "utf8").trim().split("\n");
+    const steps = metrics.map((line) => JSON.parse(line)).filter((row) => row.step > 0);
+    expect(steps).toHaveLength(2);
+    // Two tokens a row: its letter and the end.
+    expect(steps.map((row) => row.num_tokens)).toEqual([64, 30]);
+  },
+  async "K16: a conversation's reward is read where the template ends"() {
+    const ends = "{% for m in messages %}{{ m.content }}</s>x{% endfor %}";
+    const dir = model({ "tokenizer_config.json": { chat_template: ends } }, "engine/llama-reward");
+    const score = async (row: Json) => (await rowsOf("score", data([row]), dir))[0].reward;
+    const conversation = { ...said("ab"), completion: [{ role: "assistant", content: "cd" }] };
+    const [prompt_ids, completion_ids] = [
+      [3, 4, 2, 26],
+      [5, 6, 2, 26],
+    ];
+    expect(await score(conversation)).toBe(await score({ prompt_ids, completion_ids }));
+    expect(await score(conversation)).not.toBe(
+      await score({ prompt_ids, completion_ids: completion_ids.slice(0, 3) }),
+    );
+  },
+  async "K17: a .json of one row"() {
+    const [row] = await sampled(model(), [JSON.stringify({ prompt: "ab" })], "json");
+    expect(row.prompt_ids).toEqual([3, 4]);
+  },
+};
+
+describe("a silent fault, through a verb", () => {
+  it.each(Object.entries(kinds))("%s", async (_, check) => check());
+});
+
+describe("against PEFT and transformers", () => {
+  const want = JSON.parse(readFileSync(join(fixtures, "kinds/expected.json"), "utf8")) as {
+    tokens: number[];
+    logits: number[][];
+    sequences: number[][];
+    scores: number[];
+  };
+
+  it("K5: an adapter's input embedding leaves a tied head as it was", async () => {
+    const policy = await LocalLanguageModel.load(join(fixtures, "engine/llama-tied"), {
+      adapter: join(fixtures, "kinds/tied-embedding"),
+      frozen: true,
+    });
+    for (let t = 1; t <= want.tokens.length; t++) {
+      const row = want.logits[t - 1]!;
+      const top = Math.max(...row);
+      const normaliser = top + Math.log(row.reduce((sum, x) => sum + Math.exp(x - top), 0));
+      const sequences = row.map((_, token) => ({
+        tokens: [...want.tokens.slice(0, t), token],
+        promptLength: t,
+      }));
+      const found = await policy.logprobs(sequences);
+      row.forEach((logit, token) => {
+        expect(Math.abs(found[token]![0]! - (logit - normaliser))).toBeLessThan(1e-4);
+      });
+    }
+  });
+
+  it("K17: pad_token_id -1 is no padding", async () => {
+    const dir = model({ "config.json": { pad_token_id: -1 } }, "engine/llama-reward");
+    const reward = await LocalScalarModel.load(dir, { frozen: true });
+    const found = await reward.values(want.sequences, "last");
+    found.forEach(([score], i) => {
+      expect(Math.abs(score! - want.scores[i]!)).toBeLessThan(1e-5);
+    });
+  });
+});
