@@ -6,6 +6,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "./errors.js";
 import { makeDirectory } from "./files.js";
 import { flushDirectory, flushFile } from "./platform.js";
+import { isAlive } from "./process.js";
 
 const MEANING: Record<string, string> = {
   ENOSPC: "the disk is full",
@@ -61,6 +62,7 @@ export async function writeFileAtomic(
   unfinished.add(temporary);
   try {
     await makeDirectory(dirname(target));
+    await removeTorn(dirname(target), basename(target));
     const handle = await open(temporary, "w");
     try {
       if (typeof data === "function") await data(handle);
@@ -97,6 +99,7 @@ export async function writeDirectoryAtomic(
   const replaced = `${aside(target)}${REPLACED}`;
   unfinished.add(temporary);
   try {
+    await removeTorn(dirname(target), basename(target));
     await rm(temporary, { recursive: true, force: true });
     await makeDirectory(temporary);
     await fill(temporary);
@@ -130,18 +133,21 @@ export async function removeDirectory(path: string): Promise<void> {
 /** End of the name of what `writeDirectoryAtomic` replaces. */
 const REPLACED = ".old";
 
+const tornName = /^\.(.+)\.(\d+)\.tmp(\.old)?$/;
+
 /** Whether a name is one that this file gives to what is not whole. */
-export const isTorn = (name: string): boolean => /^\..+\.\d+\.tmp(\.old)?$/.test(name);
+export const isTorn = (name: string): boolean => tornName.test(name);
 
 /**
- * Cleans up in `dir` after a process that was killed. What it was about to replace, when nothing is in its place yet, is
- * put back.
+ * Cleans up in `dir` after processes that were killed: what they were about to put at `only` (default: anywhere), unless
+ * they live. What such a process was about to replace, when nothing is in its place yet, is put back.
  */
-export async function removeTorn(dir: string): Promise<void> {
+export async function removeTorn(dir: string, only?: string): Promise<void> {
   const names = await readdir(dir).catch((): string[] => []);
-  for (const name of names.filter(isTorn)) {
-    const target = name.replace(/^\.(.+)\.\d+\.tmp(\.old)?$/, "$1");
-    const isOrphan = name.endsWith(REPLACED) && !names.includes(target);
+  for (const name of names) {
+    const [, target, pid, replaced] = tornName.exec(name) ?? [];
+    if (target === undefined || (only !== undefined && (target !== only || isAlive(Number(pid))))) continue;
+    const isOrphan = replaced !== undefined && !names.includes(target);
     if (isOrphan) await rename(join(dir, name), join(dir, target));
     else await rm(join(dir, name), { recursive: true, force: true });
   }

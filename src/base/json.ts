@@ -24,6 +24,15 @@ export function parseJson(text: string, { wholeFloats = false }: ParseOptions = 
   return changed.test(text) ? new Parser(text, wholeFloats).parse() : plain;
 }
 
+/** What a text says as JSON; undefined for what is none. */
+export function tryJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Reads text that is known to be JSON. */
 class Parser {
   private at = 0;

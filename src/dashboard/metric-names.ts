@@ -43,13 +43,13 @@ export function parseMetric(key: string): MetricName {
 }
 
 export function lookOf(metric: string): MetricLook {
-  const known = LOOKS[metric];
-  if (known) return known;
+  if (Object.hasOwn(LOOKS, metric)) return LOOKS[metric]!;
   const constraint = /^constraints\/(.+)\/violation_rate$/.exec(metric);
   if (constraint) return { title: `Violations: ${constraint[1]}`, format: "percent" };
   const last = metric.slice(metric.lastIndexOf("/") + 1);
   const isShare = /_rate$|accurac/.test(last) && last !== "learning_rate";
-  return { title: PLAIN_TITLES[metric] ?? metric, format: isShare ? "percent" : undefined };
+  const title = Object.hasOwn(PLAIN_TITLES, metric) ? PLAIN_TITLES[metric]! : metric;
+  return { title, format: isShare ? "percent" : undefined };
 }
 
 export function rank(metric: string): number {

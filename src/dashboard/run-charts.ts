@@ -1,7 +1,7 @@
 // Curves of training runs: which metrics belong together, what they are called, and in which order.
 
 import type { MetricsRow } from "../run/metrics.js";
-import { isHeadline, lookOf, parseMetric, rank } from "./metric-names.js";
+import { isHeadline, lookOf, type MetricName, parseMetric, rank } from "./metric-names.js";
 import { format } from "./numbers.js";
 import type { Highlight, LineChartSection, Point, Series } from "./sections.js";
 
@@ -22,18 +22,36 @@ function keysOf(rows: readonly MetricsRow[]): string[] {
 const pointsOf = (rows: readonly MetricsRow[], key: string): Point[] =>
   rows.flatMap((row) => (typeof row[key] === "number" ? [{ x: row.step, y: row[key] }] : []));
 
+/** Of the values; divided first, because a sum of large ones is not finite. */
+const mean = (points: readonly Point[]): number => points.reduce((sum, { y }) => sum + y / points.length, 0);
+
 /** The points' centred moving average, as wide as 5 % of the run. */
 export function smooth(points: readonly Point[]): Point[] {
   const half = Math.floor(points.length / 40);
   return points.map(({ x }, i) => {
     const window = points.slice(Math.max(0, i - half), i + half + 1);
-    return { x, y: window.reduce((sum, point) => sum + point.y, 0) / window.length };
+    return { x, y: mean(window) };
+  });
+}
+
+/** Points of a curve: no screen shows more, and no reader of a page waits for more. */
+const MAX_POINTS = 2000;
+
+/** At most `MAX_POINTS` points, each the mean of as many neighbours. */
+function thinned(points: readonly Point[]): readonly Point[] {
+  const every = Math.ceil(points.length / MAX_POINTS);
+  if (every <= 1) return points;
+  return Array.from({ length: Math.ceil(points.length / every) }, (_, i) => {
+    const part = points.slice(i * every, (i + 1) * every);
+    return { x: part.at(-1)!.x, y: mean(part) };
   });
 }
 
 /** Many noisy points become a smooth curve before a faint one. */
-const series = (name: string, points: readonly Point[], isNoisy: boolean): Series =>
-  points.length < 60 || !isNoisy ? { name, points } : { name, points: smooth(points), raw: points };
+function series(name: string, all: readonly Point[], isNoisy: boolean): Series {
+  const points = thinned(all);
+  return points.length < 60 || !isNoisy ? { name, points } : { name, points: smooth(points), raw: points };
+}
 
 function chart(metric: string, title: string, curves: readonly Series[]): LineChartSection {
   const look = lookOf(metric);
@@ -53,10 +71,16 @@ function chart(metric: string, title: string, curves: readonly Series[]): LineCh
  */
 export function metricCharts(runs: readonly RunMetrics[]): Record<"headline" | "others", LineChartSection[]> {
   const keys = [...new Set(runs.flatMap(({ rows }) => keysOf(rows)))];
-  const named = keys.map((key) => ({ key, ...parseMetric(key) }));
-  const metrics = [...new Set(named.map(({ metric }) => metric))].sort((a, b) => rank(a) - rank(b));
+  const named = new Map<string, (MetricName & { key: string })[]>();
+  for (const key of keys) {
+    const name = { key, ...parseMetric(key) };
+    const group = named.get(name.metric);
+    if (group) group.push(name);
+    else named.set(name.metric, [name]);
+  }
+  const metrics = [...named.keys()].sort((a, b) => rank(a) - rank(b));
   const chartsOf = (metric: string): LineChartSection[] => {
-    const of = named.filter((name) => name.metric === metric);
+    const of = named.get(metric)!;
     const { title } = lookOf(metric);
     if (runs.length === 1) {
       const curves = of.map(({ key, task }) =>
@@ -94,12 +118,14 @@ export function frontierCharts(runs: readonly RunMetrics[]): LineChartSection[] 
       );
       return [...tasks].flatMap((task, place): Series[] => {
         const prefix = task === "" ? "" : `tasks/${task}/`;
-        const points = rows.flatMap((row): Point[] => {
+        const all = rows.flatMap((row): Point[] => {
           const x = row[`${prefix}kl`] ?? row[`${prefix}log_ratio`];
           const y = row[`${prefix}${metric}`];
           return typeof x === "number" && typeof y === "number" ? [{ x: Math.max(0, x), y }] : [];
         });
-        if (points.length < 2) return [];
+        if (all.length < 2) return [];
+        const every = Math.ceil(all.length / MAX_POINTS);
+        const points = all.filter((_, i) => i % every === 0);
         const label = [runs.length > 1 && name, task].filter(Boolean).join(", ") || name;
         const smoothed = smooth(points.map((point, i) => ({ x: i, y: point.y })));
         const kls = smooth(points.map((point, i) => ({ x: i, y: point.x })));
@@ -134,7 +160,6 @@ export function highlights(runs: readonly RunMetrics[]): Highlight[] {
       const points = pointsOf(rows, key);
       if (points.length === 0) continue;
       const part = Math.max(1, Math.floor(points.length / 10));
-      const mean = (some: readonly Point[]) => some.reduce((sum, { y }) => sum + y, 0) / some.length;
       const { task, metric } = parseMetric(key);
       const look = lookOf(metric);
       found.push({

@@ -5,10 +5,10 @@ import { basename, join, resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../base/errors.js";
 import { isRunDirectory, runDirectories } from "../run/directory.js";
-import { type Rollout, readJsonl } from "../run/metrics.js";
+import { type Rollout, readMetrics, readRollouts } from "../run/metrics.js";
 import { renderReport } from "./report.js";
 import { frontierCharts, highlights, metricCharts, type RunMetrics } from "./run-charts.js";
-import type { SampleAnswer, Section } from "./sections.js";
+import type { LineChartSection, SampleAnswer, Section } from "./sections.js";
 
 /** evaluation.json beside a run's metrics, or given to `touchstone report --evaluation`. */
 const evaluationSchema = z.object({
@@ -166,8 +166,8 @@ async function readRun(dir: string): Promise<Run> {
   return {
     name: basename(resolve(dir)),
     recipe: await readFile(join(dir, "recipe.yaml"), "utf8"),
-    rows: await readJsonl(join(dir, "metrics.jsonl")),
-    rollouts: await readJsonl<Rollout>(join(dir, "rollouts.jsonl")),
+    rows: await readMetrics(join(dir, "metrics.jsonl")),
+    rollouts: await readRollouts(join(dir, "rollouts.jsonl")),
     winRates: await readEvaluation(join(dir, "evaluation.json"), true),
   };
 }
@@ -205,6 +205,14 @@ function describeSteps(steps: readonly number[]): string {
   return `${steps.length === 1 ? "One run" : `${steps.length} runs`} of ${range} steps.`;
 }
 
+/** Charts of metrics that nobody looks for first; a page with more is too long to open. */
+const MAX_FURTHER = 200;
+
+function furtherMetrics(charts: readonly LineChartSection[]): Section {
+  const caption = charts.length > MAX_FURTHER ? `The first ${MAX_FURTHER} of ${charts.length}.` : undefined;
+  return { kind: "panels", title: "Further metrics", caption, sections: charts.slice(0, MAX_FURTHER) };
+}
+
 /** The page about one run, or comparing several. */
 export async function reportFromRuns(
   given: readonly string[],
@@ -221,8 +229,7 @@ export async function reportFromRuns(
   const sections: Section[] = [...winRateSections(runs)];
   if (headline.length > 0) sections.push({ kind: "panels", title: "Curves", sections: headline });
   if (samplesSection) sections.push(samplesSection);
-  if (charts.others.length > 0)
-    sections.push({ kind: "panels", title: "Further metrics", sections: charts.others });
+  if (charts.others.length > 0) sections.push(furtherMetrics(charts.others));
   for (const { name, recipe } of runs) {
     sections.push({ kind: "code", title: `Recipe of ${name}`, text: recipe, folded: true });
   }

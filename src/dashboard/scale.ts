@@ -55,15 +55,26 @@ export interface ScaleOptions {
   whole?: boolean;
 }
 
+/** Beyond these, differences of two numbers overflow, or are nothing. */
+const [LARGEST, SMALLEST] = [1e300, 1e-290];
+
+/** A domain whose ends are far enough apart to have ticks between them, and not too far to be subtracted. */
+function apart([low, high]: readonly [number, number]): [number, number] {
+  const [from, to] = [Math.max(low, -LARGEST), Math.min(high, LARGEST)];
+  const size = Math.max(Math.abs(from), Math.abs(to));
+  if (to - from > SMALLEST && to - from > 1e-9 * size) return [from, to];
+  const margin = (size > SMALLEST ? size : 1) / 2;
+  return [from - margin, from + margin];
+}
+
 /** Maps [low, high] to [start, end]. */
 export function makeScale(
-  [low, high]: readonly [number, number],
+  domain: readonly [number, number],
   [start, end]: readonly [number, number],
   { kind = "linear", count = 5, round = false, whole = false }: ScaleOptions = {},
 ): Scale {
-  let [from, to] =
-    low === high ? [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2] : [low, high];
-  if (kind !== "linear") from = Math.max(kind === "log" ? Number.MIN_VALUE : 0, low);
+  let [from, to] = apart(domain);
+  if (kind !== "linear") from = Math.max(kind === "log" ? Number.MIN_VALUE : 0, domain[0]);
   let step = whole && kind === "linear" ? roundStep(to - from, count, true) : undefined;
   if (round && kind === "linear") {
     step = roundStep(to - from, count, whole);

@@ -5,7 +5,7 @@ import { pipeline } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { UserError } from "../base/errors.js";
 import { checkFile } from "../base/files.js";
-import { parseJson, WholeFloat } from "../base/json.js";
+import { parseJson, tryJson, WholeFloat } from "../base/json.js";
 import { readCsv } from "./csv.js";
 import { readParquetRows } from "./parquet.js";
 import type { DataRow } from "./rows.js";
@@ -114,7 +114,7 @@ async function* readJson(file: DataFile): AsyncGenerator<DataRow> {
   try {
     value = parseJson(text, { wholeFloats: true });
   } catch (error) {
-    if (isObject(tryParse(firstLine(text)))) return yield* readJsonl(file);
+    if (isObject(tryJson(firstLine(text)))) return yield* readJsonl(file);
     throw new UserError(`${file.label}: not valid JSON: ${(error as Error).message}.`);
   }
   const inside = isObject(value) ? (value.data ?? value.train) : undefined;
@@ -258,14 +258,6 @@ function decodeUtf8(bytes: Uint8Array, file: DataFile, row?: number): string {
 
 function firstLine(text: string): string {
   return text.trimStart().split("\n", 1)[0]!;
-}
-
-function tryParse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -15,7 +15,7 @@ import { parseRecipe, type Verb } from "../recipe/recipe.js";
 import { averageCheckpoints } from "../reward/average.js";
 import { InterruptedError, type RunContext } from "../run/context.js";
 import type { MetricsRow } from "../run/metrics.js";
-import { readJsonl } from "../run/metrics.js";
+import { readMetrics } from "../run/metrics.js";
 import { runAlignRecipe } from "../train/align/stages.js";
 import { openPolicy, openScalarModel } from "../train/models.js";
 import { runReward } from "../train/reward-model/runs.js";
@@ -271,7 +271,7 @@ async function alignOne(
     name,
     title,
     model,
-    metrics: await readJsonl(join(resolved.outputDir, "metrics.jsonl")),
+    metrics: await readMetrics(join(resolved.outputDir, "metrics.jsonl")),
     answers,
     trueReward: goldInterval(answers),
   };

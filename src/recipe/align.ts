@@ -199,7 +199,7 @@ const stage = section(
   },
   { aliases: ALIGN_ALIASES },
 );
-const STAGE_NAMES_TAKEN = new Set(["final", "lock", "recipe.yaml"]);
+const STAGE_NAMES_TAKEN = new Set(["final", "final.manifest.json", "lock", "recipe.yaml"]);
 
 const BELONGS_TO_STAGE = "belongs to each of the stages";
 

@@ -14,6 +14,7 @@ import {
 } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
 import { makeDirectory, readText } from "../base/files.js";
+import { tryJson } from "../base/json.js";
 import { parseYaml } from "../base/yaml.js";
 import { firstDifference } from "../recipe/file.js";
 import { toYaml } from "../recipe/recipe.js";
@@ -247,7 +248,8 @@ export async function readCheckpoint<State = unknown>(
 ): Promise<Checkpoint<State>> {
   const dir = join(root, "checkpoints", `step-${step}`);
   await checkManifest(dir);
-  const result = checkpointState.safeParse(JSON.parse(await readText(join(dir, "state.json"))));
+  const text = await readText(join(dir, "state.json"));
+  const result = checkpointState.safeParse(tryJson(text));
   if (!result.success || result.data.step !== step)
     throw new UserError(`${join(dir, "state.json")} is not the state of a checkpoint of step ${step}`);
   return { ...(result.data as CheckpointState<State>), dir };

@@ -92,9 +92,14 @@ export const examine = (): Promise<Finding[]> => runChecks(CHECKS);
 
 /** Checks the run that `dir` holds: its recipe, its logs and every byte of its checkpoints, those of its parts too. */
 export async function examineRun(dir: string): Promise<Finding[]> {
-  const [{ parseYaml }, { readText }, { checkpointSteps, readCheckpoint }, { readJsonl }] = await Promise.all(
-    [import("../base/yaml.js"), import("../base/files.js"), import("./directory.js"), import("./metrics.js")],
-  );
+  const [{ parseYaml }, { readText }, { checkpointSteps, readCheckpoint }, metrics, final] =
+    await Promise.all([
+      import("../base/yaml.js"),
+      import("../base/files.js"),
+      import("./directory.js"),
+      import("./metrics.js"),
+      import("./final.js"),
+    ]);
   const findings: Finding[] = [];
   for (const part of await runsBelow(dir)) {
     const checks: Record<string, Check> = {
@@ -104,19 +109,34 @@ export async function examineRun(dir: string): Promise<Finding[]> {
         return ok("readable");
       },
     };
-    for (const log of ["metrics.jsonl", "rollouts.jsonl"])
+    const readers = { "metrics.jsonl": metrics.readMetrics, "rollouts.jsonl": metrics.readRollouts };
+    for (const [log, read] of Object.entries(readers))
       if (existsSync(join(part, log)))
-        checks[log] = async () => ok(`${(await readJsonl(join(part, log))).length} lines`);
+        checks[log] = async () => ok(`${(await read(join(part, log))).length} lines`);
     for (const step of await checkpointSteps(part))
       checks[`checkpoints/step-${step}`] = async () => {
         await readCheckpoint(part, step);
         return ok("every file is what it was when it was saved");
       };
+    const parts = await final.finalParts(part);
+    if (parts.model || parts.manifest) checks.final = () => finalFinding(part, parts, final);
     const where = relative(dir, part);
     for (const finding of await runChecks(checks))
       findings.push({ ...finding, name: where === "" ? finding.name : `${where}/${finding.name}` });
   }
   return findings;
+}
+
+/** A final model without its manifest is one of an earlier version, or was about to be saved when the run was killed. */
+async function finalFinding(
+  run: string,
+  { model, manifest }: { model: boolean; manifest: boolean },
+  { checkFinal, FINAL_MANIFEST }: typeof import("./final.js"),
+) {
+  if (!manifest) return warning(`there is no ${FINAL_MANIFEST}: nothing says whether it is what was saved`);
+  if (!model) return warning("was saved and is gone; the run with --resume saves it again");
+  await checkFinal(run);
+  return ok("every file is what it was when it was saved");
 }
 
 /** The run directories at and right below `dir`: an alignment in stages and several reward models have theirs there. */

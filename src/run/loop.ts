@@ -1,6 +1,5 @@
 // The skeleton that every training loop shares: run directory, resume, schedule, checkpoints, evaluation, interruption.
 
-import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { FailureRateError, NonFiniteError, UserError } from "../base/errors.js";
 import type { AdamOptions, Trainable } from "../engine/contract.js";
@@ -8,7 +7,8 @@ import type { TrainerSettings } from "../recipe/recipe.js";
 import { endsItself, InterruptedError, isInterruption, type RunContext } from "./context.js";
 import { type Checkpoint, type Offsets, RunDirectory } from "./directory.js";
 import { clearEnding, writeEnding } from "./ending.js";
-import { type Metrics, type MetricsRow, readJsonl } from "./metrics.js";
+import { FINAL, isFinished, saveFinal } from "./final.js";
+import { type Metrics, type MetricsRow, readMetrics } from "./metrics.js";
 import { learningRateAt } from "./schedule.js";
 
 /** Cursors, random streams, caches: whatever a loop needs to go on as if it had not stopped. JSON. */
@@ -44,16 +44,6 @@ export interface Loop {
   evaluate?(step: number): Promise<Metrics>;
 }
 
-/** Whether the run in a directory is over: its final model is there. */
-export const isFinished = (dir: string): Promise<boolean> =>
-  access(join(dir, FINAL)).then(
-    () => true,
-    () => false,
-  );
-
-/** Name of the final model inside the directory of its run. */
-export const FINAL = "final";
-
 export interface LoopResult {
   /** Directory of the final model. */
   model: string;
@@ -83,9 +73,13 @@ async function runSteps(
       context.reporter.note(`${outputDir} is finished already`);
     } else {
       await runToEnd({ run, loop, context, done: 0 });
-      await loop.final.save(final);
+      await saveFinal(run.dir, (dir) => loop.final.save(dir));
     }
-    return { model: final, last: (await readJsonl(run.path("metrics.jsonl"))).at(-1)! };
+    const log = run.path("metrics.jsonl");
+    const last = (await readMetrics(log)).at(-1);
+    if (last === undefined)
+      throw new UserError(`${log} is empty, though the run is finished; was it edited?`);
+    return { model: final, last };
   } catch (error) {
     await writeEnding(run.dir, error);
     throw error;

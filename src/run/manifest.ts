@@ -1,11 +1,13 @@
-// manifest.json of a checkpoint: size and SHA-256 of each of its files, so that a byte that changed since is noticed
-// before it changes a result. It is written last: a checkpoint that has it is whole.
+// The manifest of a checkpoint or of a final model: size and SHA-256 of each of its files, so that a byte that changed
+// since is noticed before it changes a result. It is written last: what has it is whole. A checkpoint's lies in it, as
+// manifest.json; a final model is a Hugging Face directory without it, and its manifest lies beside it.
 
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join, relative } from "node:path";
 import { z } from "zod";
+import { writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
 import { digestFile, filesBelow, readText } from "../base/files.js";
+import { tryJson } from "../base/json.js";
 
 const NAME = "manifest.json";
 
@@ -19,49 +21,39 @@ type Manifest = z.output<typeof manifest>;
 const format = ({ files }: Manifest): string =>
   `${JSON.stringify({ files: Object.fromEntries(Object.entries(files).sort()) }, undefined, 1)}\n`;
 
-/** Writes down what the files below `dir` hold. */
-export async function writeManifest(dir: string): Promise<void> {
+/** Writes down in `manifestPath` what the files below `dir` hold. */
+export async function writeManifest(dir: string, manifestPath = join(dir, NAME)): Promise<void> {
   const files: Manifest["files"] = {};
   for (const name of await filesBelow(dir)) files[name] = await digestFile(join(dir, name));
-  await writeFile(join(dir, NAME), format({ files }));
+  await writeFileAtomic(manifestPath, format({ files }));
 }
 
 /** Throws a UserError that names the first file that is missing, new or not what it was. */
-export async function checkManifest(dir: string): Promise<void> {
-  const { files } = await readManifest(dir);
-  const found = (await filesBelow(dir)).filter((name) => name !== NAME);
+export async function checkManifest(dir: string, manifestPath = join(dir, NAME)): Promise<void> {
+  const { files } = await readManifest(manifestPath);
+  const found = (await filesBelow(dir)).filter((name) => name !== relative(dir, manifestPath));
+  const what = `${basename(dir)} was saved`;
   for (const name of new Set([...Object.keys(files), ...found])) {
     const path = join(dir, name);
     const wanted = Object.hasOwn(files, name) ? files[name] : undefined;
-    if (!found.includes(name)) throw new UserError(`${path} is missing; the checkpoint is damaged`);
-    if (!wanted) throw new UserError(`${path} was not there when the checkpoint was saved`);
+    if (!found.includes(name)) throw new UserError(`${path} is missing; ${basename(dir)} is damaged`);
+    if (!wanted) throw new UserError(`${path} was not there when ${what}`);
     const { bytes, sha256 } = await digestFile(path);
     if (bytes !== wanted.bytes)
-      throw new UserError(
-        `${path} has ${bytes} bytes, and had ${wanted.bytes} when the checkpoint was saved`,
-      );
+      throw new UserError(`${path} has ${bytes} bytes, and had ${wanted.bytes} when ${what}`);
     if (sha256 !== wanted.sha256)
-      throw new UserError(
-        `${path} does not hold what it held when the checkpoint was saved (its SHA-256 differs)`,
-      );
+      throw new UserError(`${path} does not hold what it held when ${what} (its SHA-256 differs)`);
   }
 }
 
-async function readManifest(dir: string): Promise<Manifest> {
-  const path = join(dir, NAME);
+async function readManifest(path: string): Promise<Manifest> {
   const text = await readText(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw error;
-    throw new UserError(`${path} is missing; the checkpoint is not whole`);
+    throw new UserError(
+      `${path} is missing, so nothing says whether its files are what was saved (an earlier version of Touchstone wrote none)`,
+    );
   });
-  const result = manifest.safeParse(parsed(text));
+  const result = manifest.safeParse(tryJson(text));
   if (result.success && format(result.data) === text) return result.data;
-  throw new UserError(`${path} is damaged; nothing says whether the checkpoint is whole`);
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  throw new UserError(`${path} is damaged, so nothing says whether its files are what was saved`);
 }

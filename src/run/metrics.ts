@@ -3,6 +3,8 @@
 
 import {
   closeSync,
+  createReadStream,
+  existsSync,
   fstatSync,
   fsyncSync,
   ftruncateSync,
@@ -10,9 +12,10 @@ import {
   readFileSync,
   writeFileSync,
 } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { z } from "zod";
 import { explainDiskError } from "../base/atomic.js";
 import { NonFiniteError, UserError } from "../base/errors.js";
+import { checkFile } from "../base/files.js";
 import { jsonl } from "../base/jsonl.js";
 import { redact } from "../base/secrets.js";
 
@@ -147,20 +150,89 @@ export class MetricsSink {
   }
 }
 
-/** The rows of a JSONL file that a run wrote; a torn last line (a killed run) is left out, no file is no rows. */
-export async function readJsonl<Row = MetricsRow>(path: string): Promise<Row[]> {
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return "";
-    throw error;
-  });
-  const lines = text.split("\n");
-  if (!text.endsWith("\n")) lines.pop();
-  return lines.flatMap((line, index) => {
-    if (line.trim() === "") return [];
+const metricsRow = z
+  .looseObject({ step: z.int().min(0) })
+  .catchall(z.union([z.number(), z.string(), z.null()]));
+
+const number = z.number().nullish();
+const verdict = z.looseObject({
+  verdict: z.enum(["satisfied", "violated", "failed"]),
+  reason: z.string().default(""),
+});
+const rollout = z.looseObject({
+  step: z.int().min(0),
+  task: z.string(),
+  prompt_id: z.string().optional(),
+  prompt: z.string(),
+  response: z.string(),
+  finish_reason: z.enum(["stop", "length"]),
+  tokens: z.number(),
+  reward: number,
+  baseline_reward: number,
+  calibrated_reward: number,
+  log_ratio: number,
+  advantage: number,
+  verdicts: z.record(z.string(), verdict),
+});
+
+/** The lines of metrics.jsonl or timings.jsonl, each checked. */
+export const readMetrics = (path: string) => readJsonl<MetricsRow>(path, metricsRow);
+
+/** The lines of rollouts.jsonl, each checked. */
+export const readRollouts = (path: string) => readJsonl<Rollout>(path, rollout);
+
+/** A line of a log: nothing that a run writes is longer. */
+const MAX_LINE_BYTES = 64 * 2 ** 20;
+
+/**
+ * The rows of a JSONL file that a run wrote; a torn last line (a killed run) is left out, no file is no rows. Others may
+ * have edited it: what is no such row is a UserError with its line.
+ */
+export async function readJsonl<Row = MetricsRow>(
+  path: string,
+  schema: z.ZodType = z.looseObject({}),
+): Promise<Row[]> {
+  const rows: Row[] = [];
+  let number = 0;
+  for await (const line of wholeLines(path)) {
+    number++;
+    if (line.length > MAX_LINE_BYTES)
+      throw new UserError(`${path}:${number}: the line is longer than any of a run`);
+    const text = line.toString("utf8");
+    if (text.trim() === "") continue;
+    let value: unknown;
     try {
-      return [JSON.parse(line) as Row];
+      value = JSON.parse(text);
     } catch {
-      throw new UserError(`${path}:${index + 1}: not valid JSON`);
+      throw new UserError(`${path}:${number}: not valid JSON`);
     }
-  });
+    const result = schema.safeParse(value);
+    if (!result.success) {
+      const { path: at, message } = result.error.issues[0]!;
+      throw new UserError(
+        `${path}:${number}: no line of a run's log: ${[...at.map(String), message].join(": ")}`,
+      );
+    }
+    rows.push(result.data as Row);
+  }
+  return rows;
+}
+
+/** Everything up to the last line feed, in lines. */
+async function* wholeLines(path: string): AsyncGenerator<Buffer> {
+  if (!existsSync(path)) return;
+  await checkFile(path);
+  let rest: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 }) as AsyncIterable<Buffer>) {
+    let start = 0;
+    for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, start)) {
+      yield Buffer.concat([...rest, chunk.subarray(start, end)]);
+      [rest, length, start] = [[], 0, end + 1];
+    }
+    rest.push(chunk.subarray(start));
+    length += chunk.length - start;
+    // Said by the caller, who counts lines.
+    if (length > MAX_LINE_BYTES) return yield Buffer.concat(rest);
+  }
 }

@@ -6,8 +6,8 @@ import { basename, join, relative, resolve, sep } from "node:path";
 import { UserError } from "../base/errors.js";
 import { parseYaml } from "../base/yaml.js";
 import { readEnding } from "../run/ending.js";
+import { finalParts } from "../run/final.js";
 import { isHeld } from "../run/lock.js";
-import { isFinished } from "../run/loop.js";
 import { type MetricsRow, readJsonl } from "../run/metrics.js";
 import { Tail } from "./tail.js";
 
@@ -151,7 +151,8 @@ export async function summarize(root: string, id: string): Promise<RunSummary> {
 }
 
 async function stateOf(dir: string, changed: number): Promise<{ state: RunState; reason?: string }> {
-  if (await isFinished(dir)) return { state: "finished" };
+  // Not read through, as `--resume` does: a list is looked at often.
+  if ((await finalParts(dir)).model) return { state: "finished" };
   const held = await isHeld(join(dir, "lock"));
   if (held === "here") return { state: "running" };
   if (held === "elsewhere" && Date.now() - changed < QUIET_MS) return { state: "running" };

@@ -7,7 +7,7 @@ import { stringify } from "yaml";
 import { snakeCase } from "../../base/case.js";
 import type { Verb } from "../../recipe/recipe.js";
 import { InterruptedError, type RunContext } from "../../run/context.js";
-import { type Metrics, readJsonl } from "../../run/metrics.js";
+import { type Metrics, readMetrics } from "../../run/metrics.js";
 import { runAlignRecipe } from "../../train/align/stages.js";
 import { openPolicy, openRewardModel } from "../../train/models.js";
 import { runReward } from "../../train/reward-model/runs.js";
@@ -181,7 +181,7 @@ async function alignAndMeasure(bench: Bench, name: RunName, meter: Meter): Promi
     const { policy } = await openPolicy(model, { engine: engineOf(bench), frozen: true });
     const { scores, answers } = await measure(policy, heldOut(world, settings.heldout.final), meter);
     policy.dispose();
-    const curve = isStart ? [] : readCurve(await readJsonl(join(dir, name, "metrics.jsonl")));
+    const curve = isStart ? [] : readCurve(await readMetrics(join(dir, name, "metrics.jsonl")));
     return { curve, final: rounded(scores), answers: answers.map(({ text }) => text) };
   });
 }

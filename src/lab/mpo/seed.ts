@@ -7,7 +7,7 @@ import { writeFileAtomic } from "../../base/atomic.js";
 import { taskToYaml } from "../../mpo/task.js";
 import { parseRecipe } from "../../recipe/recipe.js";
 import { InterruptedError, silent } from "../../run/context.js";
-import { type Metrics, type MetricsRow, readJsonl } from "../../run/metrics.js";
+import { type Metrics, type MetricsRow, readMetrics } from "../../run/metrics.js";
 import { runAlignRecipe } from "../../train/align/stages.js";
 import { openPolicy } from "../../train/models.js";
 import { baseModelDir } from "../quickstart.js";
@@ -95,7 +95,7 @@ export async function runSeed(seed: number, context: SeedContext): Promise<SeedR
         policy.dispose();
         return result;
       });
-      const rows = await readJsonl<MetricsRow>(join(runDir(dir, run), "metrics.jsonl"));
+      const rows = await readMetrics(join(runDir(dir, run), "metrics.jsonl"));
       runs[run] = {
         curve: rows.flatMap(curvePoint),
         training: rows.flatMap(trainPoint),

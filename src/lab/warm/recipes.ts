@@ -2,7 +2,7 @@
 // for the members, `touchstone align` for the policies.
 
 import { join } from "node:path";
-import { FINAL } from "../../run/loop.js";
+import { FINAL } from "../../run/final.js";
 import { pathFrom } from "../reproduce/recipe-file.js";
 import { maxAnswer } from "./keys-world.js";
 import type { LanguageSettings, MemberSettings, RlSettings } from "./settings.js";

@@ -10,7 +10,7 @@ import { type TrainerSettings, trainerDefaults } from "../../recipe/recipe.js";
 import { addClock, describeRates, newClock, rates, timed } from "../../run/clock.js";
 import type { RunContext } from "../../run/context.js";
 import { nameRows, runLoop } from "../../run/loop.js";
-import { type Metrics, type MetricsRow, readJsonl } from "../../run/metrics.js";
+import { type Metrics, type MetricsRow, readMetrics } from "../../run/metrics.js";
 import { learningRateAt } from "../../run/schedule.js";
 import type { Codec } from "../text.js";
 import { Critic } from "./critic.js";
@@ -119,7 +119,7 @@ export async function runAlign(
     },
   });
   if (total.sample.tokens > 0) options.reporter.note(`tokens per second: ${describeRates(total)}`);
-  sayWhatLearnedNothing(await readJsonl(join(outputDir, "metrics.jsonl")), steps, options);
+  sayWhatLearnedNothing(await readMetrics(join(outputDir, "metrics.jsonl")), steps, options);
   return { model };
 }
 

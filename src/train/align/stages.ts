@@ -8,7 +8,7 @@ import { writeDirectoryAtomic } from "../../base/atomic.js";
 import type { AlignRecipe, StagedRecipe } from "../../recipe/recipe.js";
 import type { RunContext } from "../../run/context.js";
 import { checkOutputDir, takeDirectory } from "../../run/directory.js";
-import { FINAL, isFinished } from "../../run/loop.js";
+import { FINAL, isFinished, saveFinal } from "../../run/final.js";
 import { type AlignOptions, type AlignResult, runAlign } from "./align.js";
 import { type OpenContext, openAlign } from "./open.js";
 import { requireTrials, tryParts } from "./preflight.js";
@@ -77,9 +77,9 @@ async function runStages<Context extends RunContext>(
       if (await isFinished(stage.outputDir)) context.reporter.note(`stage ${name} is finished already`);
       else await runStage(stage, context, `${name} (stage ${i + 1} of ${stages.length})`);
     }
-    const final = join(outputDir, FINAL);
-    if (!(await isFinished(outputDir))) await writeDirectoryAtomic(final, (dir) => linkFiles(model, dir));
-    return { model: final };
+    const copy = (final: string) => writeDirectoryAtomic(final, (dir) => linkFiles(model, dir));
+    if (!(await isFinished(outputDir))) await saveFinal(outputDir, copy);
+    return { model: join(outputDir, FINAL) };
   } finally {
     await lock.release();
   }
