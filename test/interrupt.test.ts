@@ -24,9 +24,12 @@ beforeAll(async () => {
   });
   await writeFile(
     shop.path("slow.js"),
-    `export default async function slow({ response }) {
-      globalThis.touchstoneBegins?.("judge");
-      await new Promise((resolve) => setTimeout(resolve, globalThis.touchstoneBegins ? 30 : 1));
+    `// In a thread of its own, so that it reads for itself what test/support/signal-at.ts reads.
+    const [signal, what, count] = (process.env.TOUCHSTONE_TEST_SIGNAL ?? "").split(" ");
+    let left = Number(count?.slice(1) ?? 1);
+    export default async function slow({ response }) {
+      if (what === "judge" && --left === 0) process.kill(process.pid, signal);
+      await new Promise((resolve) => setTimeout(resolve, signal ? 30 : 1));
       return { verdict: response.length % 3 === 0 ? "violated" : "satisfied", reason: "by its length" };
     }`,
   );

@@ -305,9 +305,10 @@ describe("a killed run", () => {
     const dir = shop.path("killed");
     let child: ChildProcess | undefined;
     let rounds = 0;
-    // In the second round, one analysis and its refinement are answered and logged.
+    // In the second round, one analysis and its refinement are answered and logged; the first request of all asks whether
+    // the model is there.
     const fault = ({ model }: { model: string }): Fault | undefined => {
-      if (model === "mrm" && ++rounds === 25 + 4) child?.kill("SIGKILL");
+      if (model === "mrm" && ++rounds === 1 + 25 + 4) child?.kill("SIGKILL");
       return undefined;
     };
     await start({ fault, latencyMs: 5 });

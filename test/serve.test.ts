@@ -229,8 +229,11 @@ describe("requests together", () => {
   it("equal ones are answered once", async () => {
     await writeFile(
       shop.path("counting.mjs"),
-      `globalThis.asked = 0;
-       export default async () => ({ verdict: "satisfied", reason: String(++globalThis.asked) });`,
+      `import { appendFileSync } from "node:fs";
+       export default async () => {
+         appendFileSync(${JSON.stringify(shop.path("asked"))}, "x");
+         return { verdict: "satisfied", reason: "" };
+       };`,
     );
     const judge = { module: shop.path("counting.mjs"), name: "counting" };
     server = await serveChoice({ judges: [judge], outputDir: shop.path("out") });
@@ -238,7 +241,7 @@ describe("requests together", () => {
     const replies = await Promise.all(Array.from({ length: 8 }, () => server!.post("/v1/reward", sample)));
     await server.post("/v1/reward", sample);
     expect(replies.map(({ body }) => body.value)).toEqual(Array(8).fill(1));
-    expect((globalThis as { asked?: number }).asked).toBe(1);
+    expect(await readFile(shop.path("asked"), "utf8")).toBe("x");
     expect(server.service.meter.get("repeated_total", { task: "default" })).toBe(8);
   });
 
@@ -510,7 +513,7 @@ it("touchstone serve finishes what runs when it is stopped", { timeout: 60_000 }
 });
 
 it.each([
-  [["serve"], /nothing to serve: give a recipe, --reward or --judge/],
+  [["serve"], /nothing to serve: give a recipe, --reward, --judge or --policy/],
   [["serve", "--judge", "lenght"], /no judge "lenght".*length/],
   [["serve", "--judge", "math", "--token", "short"], /a token has 8 characters or more/],
   [["serve", "--judge", "math", "--host", "0.0.0.0"], /give a token/],

@@ -4,6 +4,9 @@ import { register } from "node:module";
 import { pathToFileURL } from "node:url";
 import { parentPort, workerData } from "node:worker_threads";
 
+// Standard output is the result's. (Reading it in the main thread instead would keep the process alive.)
+process.stdout.write = process.stderr.write.bind(process.stderr);
+
 const { path, export: name } = workerData;
 const messageOf = (error) => (error instanceof Error ? error.message : String(error));
 const say = (message) => parentPort.postMessage(message);

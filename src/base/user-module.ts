@@ -77,10 +77,9 @@ class ModuleHost implements UserFunction {
     const { path, export: name, loadSeconds = 30, what } = this.options;
     const worker = new Worker(new URL("./user-module-worker.js", import.meta.url), {
       workerData: { path, export: name },
-      // Standard output is the result's.
-      stdout: true,
+      // What this process was started with (loaders, preloaded modules) is not for the user's module.
+      execArgv: [],
     });
-    worker.stdout.on("data", (chunk) => process.stderr.write(chunk));
     this.worker = worker;
     return new Promise((resolve, reject) => {
       const refuse = (why: string) => {

@@ -58,6 +58,8 @@ export class LlmModels {
     private readonly options: LlmOptions = {},
   ) {}
 
+  private isAside = false;
+
   has(name: string): boolean {
     return Object.hasOwn(this.endpoints, name);
   }
@@ -102,6 +104,7 @@ export class LlmModels {
           }) as RecordedOptions,
         );
         entry.client.restore(this.positions[name] ?? 0);
+        entry.client.isAside = this.isAside;
         return { client: entry.client, model };
       }),
     };
@@ -118,6 +121,21 @@ export class LlmModels {
     let checkpoint = this.checkpoints.get(model);
     if (!checkpoint) this.checkpoints.set(model, (checkpoint = openCheckpoint(model)));
     return checkpoint;
+  }
+
+  /** Runs `work`, whose requests are no part of the run: a trial before it, which a resumed or replayed run does not repeat. */
+  async aside<T>(work: () => Promise<T>): Promise<T> {
+    this.setAside(true);
+    try {
+      return await work();
+    } finally {
+      this.setAside(false);
+    }
+  }
+
+  private setAside(isAside: boolean): void {
+    this.isAside = isAside;
+    for (const { client } of this.opened.values()) if (client) client.isAside = isAside;
   }
 
   /** Where the logs stand, for a checkpoint; no call may be under way. */

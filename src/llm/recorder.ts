@@ -88,6 +88,8 @@ export class RecordedClient implements ChatClient {
   /** Outcomes that a log holds and this run has not asked for yet, by request in their order. */
   private readonly recorded = new Map<string, Outcome[]>();
   private isOpen = false;
+  /** While true, requests are no part of the run: neither logged, nor counted, nor remembered. */
+  isAside = false;
   private entries = 0;
   private entriesBefore = 0;
   private readonly limit: ReturnType<typeof limiter>;
@@ -135,6 +137,11 @@ export class RecordedClient implements ChatClient {
 
   private send(request: ChatRequest, meter: Count, signal?: AbortSignal): Promise<ChatReply> {
     const { log, replay } = this.options;
+    if (this.isAside)
+      return this.limit(async () => {
+        signal?.throwIfAborted();
+        return await this.inner.chat(request, signal);
+      });
     if (log === undefined && replay === undefined) return this.ask(request, meter, signal);
     this.open();
     const key = requestKey(request);

@@ -84,7 +84,7 @@ describe("RunDirectory", () => {
     await rm(join(newest, "state.json"));
     const open = () => RunDirectory.open(dir, recipe(), { resume: true });
     await expect(open()).rejects.toThrow(
-      /step-4.state\.json is missing; the checkpoint is damaged; delete .*step-4 to continue from step 2$/,
+      /step-4.state\.json is missing; step-4 is damaged; delete .*step-4 to continue from step 2$/,
     );
     await rm(newest, { recursive: true });
     const run = await open();

@@ -165,14 +165,14 @@ const rollout = z.looseObject({
   prompt_id: z.string().optional(),
   prompt: z.string(),
   response: z.string(),
-  finish_reason: z.enum(["stop", "length"]),
-  tokens: z.number(),
+  finish_reason: z.enum(["stop", "length"]).optional(),
+  tokens: z.number().optional(),
   reward: number,
   baseline_reward: number,
   calibrated_reward: number,
   log_ratio: number,
   advantage: number,
-  verdicts: z.record(z.string(), verdict),
+  verdicts: z.record(z.string(), verdict).default({}),
 });
 
 /** The lines of metrics.jsonl or timings.jsonl, each checked. */

@@ -89,6 +89,10 @@ async function readBody(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
+/** What every model says to the question whether it is there, which a run asks before its first step. */
+const greeting = (messages: ScriptedRequest["messages"]): string | undefined =>
+  messages.at(-1)?.content === "Reply with the word ready." ? "ready" : undefined;
+
 /** Starts the server on the loopback interface. */
 export async function startScriptedServer({
   port: wanted = 0,
@@ -112,7 +116,7 @@ export async function startScriptedServer({
     if (chosen === "500") return send(response, 500, apiError("the scripted server fails on request"));
     if (chosen === "429") return send(response, 429, apiError("too many requests"), { "retry-after": "2" });
     if (chosen === "invalid-json") return send(response, 200, '{"choices": [{"message": ');
-    const reply = scriptedReply(model, messages, reviewer);
+    const reply = scriptedReply(model, messages, reviewer) ?? greeting(messages);
     if (reply === undefined) return send(response, 400, apiError(`${model} has no reply to this question`));
     const isContentFault = chosen !== undefined && chosen in contentFaults;
     const content = isContentFault ? contentFaults[chosen as keyof typeof contentFaults](reply) : reply;

@@ -127,8 +127,7 @@ async function tryReward(
   let said = "could not be had";
   for (const [seed, { row, text, tokens }] of samples.entries()) {
     const response: ScoredResponse = { row, text, tokens, seed };
-    // As baselines: what is learned from samples (scales) is not learned from a trial.
-    const { rewards, failed, reasons } = await reward!.score([response], "baselines", signal);
+    const { rewards, failed, reasons } = await reward!.score([response], "trial", signal);
     if (!failed[0] && Number.isFinite(rewards[0]!))
       return { who, ok: true, said: rewards[0]!.toPrecision(4) };
     const before = said;
@@ -172,7 +171,17 @@ export function requireTrials(trials: readonly Trial[]): void {
 }
 
 /** Every trial of an alignment's parts. */
-export async function tryParts(
+export function tryParts(
+  parts: AlignParts,
+  recipe: { seed: number; tasks: readonly TaskRecipe[] },
+  signal?: AbortSignal,
+): Promise<Trial[]> {
+  const { llm } = parts;
+  const trying = () => tryEverything(parts, recipe, signal);
+  return llm && "aside" in llm ? (llm as LlmModels).aside(trying) : trying();
+}
+
+async function tryEverything(
   parts: AlignParts,
   recipe: { seed: number; tasks: readonly TaskRecipe[] },
   signal?: AbortSignal,

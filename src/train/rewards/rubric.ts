@@ -163,10 +163,10 @@ class RubricSource implements RewardSource {
     return `${source} ${version} ${hash.slice(0, 16)}`;
   }
 
-  async score(responses: readonly ScoredResponse[], _: ScoredAs, signal?: AbortSignal): Promise<Scores> {
+  async score(responses: readonly ScoredResponse[], as: ScoredAs, signal?: AbortSignal): Promise<Scores> {
     const { reward, hook, history } = this.parts;
     await history.open(hook.current());
-    this.asked += responses.length;
+    if (as !== "trial") this.asked += responses.length;
     const scores = await Promise.all(
       responses.map((response) =>
         reward.score(sampleOf(response), this.rubricFor(response.row), this.update, signal),

@@ -41,8 +41,11 @@ export type ScoredRollouts = Pick<
   completions: readonly { promptIndex: number }[];
 };
 
-/** Samples of the policy, of which a step has one batch, or after them the baseline responses of their prompts. */
-export type ScoredAs = "samples" | "baselines";
+/**
+ * Samples of the policy, of which a step has one batch, or after them the baseline responses of their prompts; a trial
+ * before the first step leaves no trace.
+ */
+export type ScoredAs = "samples" | "baselines" | "trial";
 
 /** Where a task's reward comes from. */
 export interface RewardSource {
