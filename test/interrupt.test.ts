@@ -33,7 +33,12 @@ beforeAll(async () => {
       return { verdict: response.length % 3 === 0 ? "violated" : "satisfied", reason: "by its length" };
     }`,
   );
-  await writeFile(shop.path("stuck.js"), "export default () => new Promise(() => {});");
+  // It answers the trial before the first step, and never again.
+  await writeFile(
+    shop.path("stuck.js"),
+    `let asked = 0;
+    export default () => (asked++ === 0 ? { verdict: "satisfied", reason: "" } : new Promise(() => {}));`,
+  );
 });
 afterAll(async () => {
   await server?.close();
@@ -118,7 +123,7 @@ describe("a signal in the middle of", () => {
     content.tasks[0]!.judges = [{ module: shop.path("stuck.js") }];
     const recipe = await shop.recipe("stuck.yaml", { output_dir: dir, ...content });
     const ended = await runCli(["align", recipe, "--quiet"], {
-      env: { TOUCHSTONE_TEST_SIGNAL: "SIGTERM values #1" },
+      env: { TOUCHSTONE_TEST_SIGNAL: "SIGTERM values #2" },
     });
     expect(ended).toMatchObject({ code: 130 });
     expect(ended.stderr).toMatch(/^touchstone: stopped before the first of 6 steps was done/);
