@@ -5,10 +5,12 @@ import { type Context, Hono } from "hono";
 import { getCookie, setCookie } from "hono/cookie";
 import { streamSSE } from "hono/streaming";
 import { UserError } from "../base/errors.js";
+import { readJsonl } from "../run/metrics.js";
+import { metricsTable } from "./metrics-table.js";
 import { parseRolloutQuery } from "./queries.js";
 import { RolloutIndex, type RolloutQuery } from "./rollout-index.js";
 import { rubricsOf } from "./rubrics.js";
-import { findRuns, metricsTable, pathInside, type RunSummary, readInside, summarize } from "./run-list.js";
+import { findRuns, pathInside, type RunSummary, readInside, summarize } from "./run-list.js";
 import { Tail } from "./tail.js";
 
 export interface UiOptions {
@@ -66,7 +68,8 @@ export function uiApp(options: UiOptions): Hono {
   });
   app.get("/api/metrics", async (c) => {
     const id = await runs.require(c.req.query("run"));
-    return c.json(await metricsTable(options.root, id));
+    // A torn last line is left out.
+    return c.json(metricsTable(await readJsonl(await pathInside(options.root, id, "metrics.jsonl"))));
   });
   app.get("/api/rubrics", async (c) =>
     c.json(await rubricsOf(options.root, await runs.require(c.req.query("run")))),

@@ -4,11 +4,12 @@
 import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { basename, join, relative, resolve, sep } from "node:path";
 import { UserError } from "../base/errors.js";
+import { mean } from "../base/statistics.js";
 import { parseYaml } from "../base/yaml.js";
 import { readEnding } from "../run/ending.js";
 import { finalParts } from "../run/final.js";
 import { isHeld } from "../run/lock.js";
-import { type MetricsRow, readJsonl } from "../run/metrics.js";
+import type { MetricsRow } from "../run/metrics.js";
 import { Tail } from "./tail.js";
 
 /** `running`: a living process holds it, or, where that cannot be seen, its files have changed in the last two minutes. */
@@ -93,7 +94,20 @@ export function leavesOf(
   return leaves;
 }
 
-function recipeOf(text: string, path: string): Record<string, string> {
+/** Recipes by their path: a page that follows runs asks for them every second, and they are written once. */
+const recipes = new Map<string, { written: number; leaves: Record<string, string> }>();
+
+async function recipeOf(root: string, id: string): Promise<Record<string, string>> {
+  const path = await pathInside(root, id, "recipe.yaml");
+  const written = (await stat(path).catch(() => undefined))?.mtimeMs ?? 0;
+  const known = recipes.get(path);
+  if (known?.written === written) return known.leaves;
+  const leaves = leavesOfText(await readInside(root, id, "recipe.yaml"), path);
+  recipes.set(path, { written, leaves });
+  return leaves;
+}
+
+function leavesOfText(text: string, path: string): Record<string, string> {
   try {
     return leavesOf(parseYaml(text, path) ?? {});
   } catch {
@@ -115,13 +129,13 @@ const numberOr = <T>(value: string | undefined, other: T): number | T =>
 /** Mean of the last twenty steps' wall clock, seconds. */
 function paceOf(timings: readonly MetricsRow[]): number | undefined {
   const times = timings.slice(-20).flatMap(({ step_time: time }) => (typeof time === "number" ? [time] : []));
-  return times.length === 0 ? undefined : times.reduce((sum, time) => sum + time, 0) / times.length;
+  return times.length === 0 ? undefined : mean(times);
 }
 
 /** What the files of one run say of it. `metrics` may be known already. */
 export async function summarize(root: string, id: string): Promise<RunSummary> {
   const dir = await pathInside(root, id);
-  const recipe = recipeOf(await readInside(root, id, "recipe.yaml"), join(dir, "recipe.yaml"));
+  const recipe = await recipeOf(root, id);
   const logs = await Promise.all(
     ["metrics.jsonl", "timings.jsonl", "rollouts.jsonl"].map((name) =>
       stat(join(dir, name)).catch(() => undefined),
@@ -159,20 +173,4 @@ async function stateOf(dir: string, changed: number): Promise<{ state: RunState;
   const ending = await readEnding(dir);
   if (ending) return { state: ending.how, reason: ending.reason };
   return { state: "interrupted", reason: "its process is gone and left no word" };
-}
-
-/** A table of one run's metrics: the steps, and each metric's values at them. */
-export interface MetricsTable {
-  steps: number[];
-  values: Record<string, (number | string | null)[]>;
-}
-
-/** metrics.jsonl by columns; a torn last line is left out. */
-export async function metricsTable(root: string, id: string): Promise<MetricsTable> {
-  const rows = await readJsonl(await pathInside(root, id, "metrics.jsonl"));
-  const keys = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((key) => key !== "step").sort();
-  return {
-    steps: rows.map(({ step }) => step),
-    values: Object.fromEntries(keys.map((key) => [key, rows.map((row) => row[key] ?? null)])),
-  };
 }

@@ -2,8 +2,9 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { MetricsRow, Rollout } from "../../src/run/metrics.js";
+import { type MetricsTable, metricsTable } from "../../src/ui/metrics-table.js";
 import type { RubricTimeline } from "../../src/ui/rubrics.js";
-import type { MetricsTable, RunSummary } from "../../src/ui/run-list.js";
+import type { RunSummary } from "../../src/ui/run-list.js";
 
 export type { MetricsTable, Rollout, RubricTimeline, RunSummary };
 
@@ -116,16 +117,8 @@ export function useFollowed(ids: readonly string[]): Following {
   }, [key]);
   const [metrics, setMetrics] = useState<ReadonlyMap<string, MetricsTable>>(new Map());
   useEffect(
-    () => setMetrics(new Map([...rows.current].map(([id, of]) => [id, tableOf(of)]))),
+    () => setMetrics(new Map([...rows.current].map(([id, of]) => [id, metricsTable(of)]))),
     [version, key],
   );
   return { root: list?.root ?? "", runs: list?.runs, metrics, isConnected };
-}
-
-function tableOf(rows: readonly MetricsRow[]): MetricsTable {
-  const keys = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((key) => key !== "step").sort();
-  return {
-    steps: rows.map(({ step }) => step),
-    values: Object.fromEntries(keys.map((key) => [key, rows.map((row) => row[key] ?? null)])),
-  };
 }
