@@ -99,6 +99,14 @@ for (const { source: file } of source.modules)
 for (const place of stale)
   problems.push(`${place} is no longer over ${longestFunction} lines; allow it no more`);
 
+// Packages -----------------------------------------------------------------------------------------------------
+
+// npm 10 runs the install scripts that the lockfile mentions, and this one downloads CUDA libraries from a host of its own;
+// npm 11 asks package.json's allowScripts. `npm install` puts the line back when it updates the package.
+const { packages } = JSON.parse(readFileSync("package-lock.json", "utf8"));
+if (packages["node_modules/onnxruntime-node"].hasInstallScript)
+  problems.push("package-lock.json: take hasInstallScript out of node_modules/onnxruntime-node");
+
 for (const problem of problems) console.error(problem);
 console.log(`structure: ${source.summary.totalCruised} files, ${problems.length} problems`);
 process.exitCode = problems.length > 0 ? 1 : 0;

@@ -3,6 +3,7 @@
 // post-install script downloads CUDA libraries from another host, which fails where only the npm registry is reached.
 //
 //   node scripts/pack-runtime.js           before packing
+//   node scripts/pack-runtime.js --here    for this system only: a quick tarball to try
 //   node scripts/pack-runtime.js --remove  after it
 
 import { createHash } from "node:crypto";
@@ -30,8 +31,11 @@ if (!process.argv.includes("--remove")) await pack();
 async function pack() {
   const source = dirname(createRequire(import.meta.url).resolve("onnxruntime-node/package.json"));
   const { version } = JSON.parse(await readFile(join(source, "package.json"), "utf8"));
+  const here = `${process.platform}-${process.arch}`;
+  const isWanted = process.argv.includes("--here") ? (platform) => platform === here : () => true;
+  const chosen = Object.entries(platforms).filter(([platform]) => isWanted(platform));
   const entries = await Promise.all(
-    Object.entries(platforms).map(async ([platform, wanted]) => {
+    chosen.map(async ([platform, wanted]) => {
       const dir = join(source, "bin", "napi-v6", ...platform.split("-"));
       const names = (await readdir(dir)).filter((name) => wanted.test(name)).sort();
       if (names.length === 0) throw new Error(`${dir} holds no file like ${wanted}`);

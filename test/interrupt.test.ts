@@ -24,7 +24,7 @@ beforeAll(async () => {
   });
   await writeFile(
     shop.path("slow.js"),
-    `// In a thread of its own, so that it reads for itself what test/support/signal-at.ts reads.
+    `// In a thread of its own, so that it reads for itself what test/support/signal-at.js reads.
     const [signal, what, count] = (process.env.TOUCHSTONE_TEST_SIGNAL ?? "").split(" ");
     let left = Number(count?.slice(1) ?? 1);
     export default async function slow({ response }) {

@@ -3,21 +3,24 @@
 
 import fsp from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
-import { LocalLanguageModel, LocalScalarModel } from "../../src/engine/local/index.js";
-import { SandboxPool } from "../../src/judges/sandbox/pool.js";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 
-const [signal, what, count] = process.env.TOUCHSTONE_TEST_SIGNAL!.split(" ") as [
-  NodeJS.Signals,
-  string,
-  string?,
-];
+/** A module of the code under test: the build, or the source. */
+const of = (name) => {
+  const code = process.env.TOUCHSTONE_TEST_CODE;
+  return import(pathToFileURL(join(code, `${name}.${code.endsWith("dist") ? "js" : "ts"}`)).href);
+};
+const { LocalLanguageModel, LocalScalarModel } = await of("engine/local/index");
+const { SandboxPool } = await of("judges/sandbox/pool");
+
+const [signal, what, count] = process.env.TOUCHSTONE_TEST_SIGNAL.split(" ");
 let left = Number(count?.slice(1) ?? 1);
 
-function begins(phase: string): void {
+function begins(phase) {
   if (phase === what && --left === 0) process.kill(process.pid, signal);
 }
 
-type Methods = Record<string, (...args: unknown[]) => unknown>;
 for (const [prototype, names] of [
   [
     LocalLanguageModel.prototype,
@@ -25,9 +28,9 @@ for (const [prototype, names] of [
   ],
   [LocalScalarModel.prototype, ["values", "backward", "step", "save", "saveState", "loadState"]],
   [SandboxPool.prototype, ["run"]],
-] as unknown as [Methods, string[]][])
+])
   for (const name of names) {
-    const original = prototype[name]!;
+    const original = prototype[name];
     prototype[name] = function (...args) {
       begins(name);
       return original.apply(this, args);

@@ -6,10 +6,10 @@ import fs from "node:fs";
 import fsp from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
 
-const [verb, name, count] = process.env.TOUCHSTONE_TEST_KILL!.split(" ") as [string, string, string?];
+const [verb, name, count] = process.env.TOUCHSTONE_TEST_KILL.split(" ");
 let left = Number(count?.slice(1) ?? 1);
 
-function about(operation: string, path: unknown): void {
+function about(operation, path) {
   if (operation === verb && String(path).includes(name) && --left === 0) process.kill(process.pid, "SIGKILL");
 }
 
@@ -24,15 +24,15 @@ fsp.rm = async (path, options) => {
 };
 fsp.open = async (path, ...rest) => {
   const handle = await open(path, ...rest);
-  const write = handle.write.bind(handle) as (...args: unknown[]) => unknown;
-  handle.write = ((...args: unknown[]) => {
+  const write = handle.write.bind(handle);
+  handle.write = (...args) => {
     about("write", path);
     return write(...args);
-  }) as typeof handle.write;
+  };
   return handle;
 };
 
-const paths = new Map<number, fs.PathLike>();
+const paths = new Map();
 const { openSync, writeFileSync } = fs;
 fs.openSync = (path, ...rest) => {
   const fd = openSync(path, ...rest);
