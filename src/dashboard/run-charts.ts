@@ -3,6 +3,7 @@
 import type { MetricsRow } from "../run/metrics.js";
 import { isHeadline, lookOf, type MetricName, parseMetric, rank } from "./metric-names.js";
 import { format } from "./numbers.js";
+import { MAX_POINTS, MAX_TASKS, mean, smoothed, thinned } from "./points.js";
 import type { Highlight, LineChartSection, Point, Series } from "./sections.js";
 
 export interface RunMetrics {
@@ -10,47 +11,44 @@ export interface RunMetrics {
   rows: readonly MetricsRow[];
 }
 
-/** The metrics of a run; with a single task, its mean over the tasks would only repeat it. */
+/** Of each run, found once: a long one has millions. */
+const known = new WeakMap<readonly MetricsRow[], string[]>();
+
 function keysOf(rows: readonly MetricsRow[]): string[] {
-  const keys = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((key) => key !== "step");
+  let keys = known.get(rows);
+  if (!keys) known.set(rows, (keys = readKeys(rows)));
+  return keys;
+}
+
+/** The metrics of a run; with a single task, its mean over the tasks would only repeat it. */
+function readKeys(rows: readonly MetricsRow[]): string[] {
+  const found = new Set<string>();
+  for (const row of rows) for (const key in row) found.add(key);
+  found.delete("step");
+  const keys = [...found];
   const tasks = new Set(keys.flatMap((key) => parseMetric(key).task ?? []));
   if (tasks.size !== 1) return keys;
   const [task] = tasks;
   return keys.filter((key) => !keys.includes(`tasks/${task}/${key}`));
 }
 
-const pointsOf = (rows: readonly MetricsRow[], key: string): Point[] =>
-  rows.flatMap((row) => (typeof row[key] === "number" ? [{ x: row.step, y: row[key] }] : []));
-
-/** Of the values; divided first, because a sum of large ones is not finite. */
-const mean = (points: readonly Point[]): number => points.reduce((sum, { y }) => sum + y / points.length, 0);
-
-/** The points' centred moving average, as wide as 5 % of the run. */
-export function smooth(points: readonly Point[]): Point[] {
-  const half = Math.floor(points.length / 40);
-  return points.map(({ x }, i) => {
-    const window = points.slice(Math.max(0, i - half), i + half + 1);
-    return { x, y: mean(window) };
-  });
+function pointsOf(rows: readonly MetricsRow[], key: string): Point[] {
+  const points: Point[] = [];
+  for (const row of rows) {
+    const y = row[key];
+    if (typeof y === "number") points.push({ x: row.step, y });
+  }
+  return points;
 }
 
-/** Points of a curve: no screen shows more, and no reader of a page waits for more. */
-const MAX_POINTS = 2000;
-
-/** At most `MAX_POINTS` points, each the mean of as many neighbours. */
-function thinned(points: readonly Point[]): readonly Point[] {
-  const every = Math.ceil(points.length / MAX_POINTS);
-  if (every <= 1) return points;
-  return Array.from({ length: Math.ceil(points.length / every) }, (_, i) => {
-    const part = points.slice(i * every, (i + 1) * every);
-    return { x: part.at(-1)!.x, y: mean(part) };
-  });
-}
+/** Half the width of the moving average, as a share of the run. */
+const SMOOTHING = 1 / 40;
 
 /** Many noisy points become a smooth curve before a faint one. */
 function series(name: string, all: readonly Point[], isNoisy: boolean): Series {
   const points = thinned(all);
-  return points.length < 60 || !isNoisy ? { name, points } : { name, points: smooth(points), raw: points };
+  if (points.length < 60 || !isNoisy) return { name, points };
+  return { name, points: smoothed(points, SMOOTHING), raw: points };
 }
 
 function chart(metric: string, title: string, curves: readonly Series[]): LineChartSection {
@@ -80,8 +78,10 @@ export function metricCharts(runs: readonly RunMetrics[]): Record<"headline" | "
   }
   const metrics = [...named.keys()].sort((a, b) => rank(a) - rank(b));
   const chartsOf = (metric: string): LineChartSection[] => {
-    const of = named.get(metric)!;
-    const { title } = lookOf(metric);
+    const all = named.get(metric)!;
+    const of = all.slice(0, MAX_TASKS);
+    const left = all.length - of.length;
+    const title = `${lookOf(metric).title}${left > 0 ? ` (${of.length} of ${all.length} tasks)` : ""}`;
     if (runs.length === 1) {
       const curves = of.map(({ key, task }) =>
         series(task ?? runs[0]!.name, pointsOf(runs[0]!.rows, key), metric !== "learning_rate"),
@@ -116,7 +116,7 @@ export function frontierCharts(runs: readonly RunMetrics[]): LineChartSection[] 
           .map(parseMetric)
           .flatMap((parsed) => (parsed.metric === metric ? [parsed.task ?? ""] : [])),
       );
-      return [...tasks].flatMap((task, place): Series[] => {
+      return [...tasks].slice(0, MAX_TASKS).flatMap((task, place): Series[] => {
         const prefix = task === "" ? "" : `tasks/${task}/`;
         const all = rows.flatMap((row): Point[] => {
           const x = row[`${prefix}kl`] ?? row[`${prefix}log_ratio`];
@@ -127,9 +127,12 @@ export function frontierCharts(runs: readonly RunMetrics[]): LineChartSection[] 
         const every = Math.ceil(all.length / MAX_POINTS);
         const points = all.filter((_, i) => i % every === 0);
         const label = [runs.length > 1 && name, task].filter(Boolean).join(", ") || name;
-        const smoothed = smooth(points.map((point, i) => ({ x: i, y: point.y })));
-        const kls = smooth(points.map((point, i) => ({ x: i, y: point.x })));
-        const path = smoothed.map(({ y }, i) => ({ x: kls[i]!.y, y }));
+        const rewards = smoothed(points, SMOOTHING);
+        const kls = smoothed(
+          points.map(({ x }) => ({ x, y: x })),
+          SMOOTHING,
+        );
+        const path = rewards.map(({ y }, i) => ({ x: kls[i]!.y, y }));
         return [
           { name: label, points: path, ...(runs.length > 1 && { color: run, style: STYLES[place % 3] }) },
         ];
@@ -149,6 +152,8 @@ export function frontierCharts(runs: readonly RunMetrics[]): LineChartSection[] 
   });
 }
 
+const meanOf = (points: readonly Point[]): number => mean(points.map(({ y }) => y));
+
 /** From the first tenth of a run to its last: where each headline metric went. */
 export function highlights(runs: readonly RunMetrics[]): Highlight[] {
   const found: Highlight[] = [];
@@ -164,8 +169,8 @@ export function highlights(runs: readonly RunMetrics[]): Highlight[] {
       const look = lookOf(metric);
       found.push({
         label: [runs.length > 1 && name, task, look.title].filter(Boolean).join(" · "),
-        value: format(mean(points.slice(-part)), look.format),
-        detail: `from ${format(mean(points.slice(0, part)), look.format)} at the start`,
+        value: format(meanOf(points.slice(-part)), look.format),
+        detail: `from ${format(meanOf(points.slice(0, part)), look.format)} at the start`,
       });
     }
   }

@@ -2,6 +2,7 @@
 
 import { tInterval } from "../../src/base/statistics.js";
 import { isHeadline, lookOf, parseMetric, rank } from "../../src/dashboard/metric-names.js";
+import { MAX_TASKS, smoothed, thinned } from "../../src/dashboard/points.js";
 import type { LineChartSection, Point, Series } from "../../src/dashboard/sections.js";
 import type { MetricsTable, RunSummary } from "./api.js";
 
@@ -24,24 +25,13 @@ const pointsOf = ({ steps, values }: MetricsTable, key: string): Point[] =>
     return typeof y === "number" ? [{ x, y }] : [];
   });
 
-/** The centred moving average over `share` of the points to either side. */
-export function smoothed(points: readonly Point[], share: number): Point[] {
-  const half = Math.floor(points.length * share);
-  const sums = [0];
-  for (const { y } of points) sums.push(sums.at(-1)! + y);
-  return points.map((point, i) => {
-    const [from, to] = [Math.max(0, i - half), Math.min(points.length, i + half + 1)];
-    return { ...point, y: (sums[to]! - sums[from]!) / (to - from) };
-  });
-}
-
 function curve(
   name: string,
   points: Point[],
   color: number,
   { smoothing, logarithmic }: ChartSettings,
 ): Series {
-  const drawn = logarithmic ? points.filter(({ y }) => y > 0) : points;
+  const drawn = thinned(logarithmic ? points.filter(({ y }) => y > 0) : points);
   if (smoothing === 0 || drawn.length < 8) return { name, points: drawn, color };
   return { name, points: smoothed(drawn, smoothing), raw: drawn, color };
 }
@@ -99,8 +89,10 @@ export function charts(
     (a, b) => (isHeadline(a) || isHeadline(b) ? rank(a) - rank(b) : 0) || a.localeCompare(b),
   );
   const chartsOf = (metric: string): LineChartSection[] => {
-    const of = named.filter((name) => name.metric === metric);
-    const { title, caption, format } = lookOf(metric);
+    const all = named.filter((name) => name.metric === metric);
+    const of = all.slice(0, MAX_TASKS);
+    const { title: called, caption, format } = lookOf(metric);
+    const title = of.length < all.length ? `${called} (${of.length} of ${all.length} tasks)` : called;
     const make = (name: string, series: Series[]): LineChartSection[] =>
       series.some(({ points }) => points.length > 0)
         ? [
