@@ -7,12 +7,15 @@ export interface ChatBody {
   model: string;
   messages: { role: string; content: string }[];
   response_format?: { type: string };
+  logprobs?: boolean;
   temperature?: number;
   max_tokens?: number;
 }
 
-/** The content of the reply, or the status of a refusal. */
-export type Script = (body: ChatBody, count: number) => string | { status: number };
+/** The content of the reply, also with probabilities, or the status of a refusal. */
+export type Reply = string | { content: string; logprobs: object[] } | { status: number };
+
+export type Script = (body: ChatBody, count: number) => Reply;
 
 export interface ChatServer {
   /** Up to and including `/v1`. */
@@ -35,11 +38,20 @@ export async function chatServer(script: Script): Promise<ChatServer> {
     const body = JSON.parse(text) as ChatBody;
     bodies.push(body);
     const reply = script(body, bodies.length);
-    if (typeof reply !== "string") return send(reply.status, { error: { message: "scripted" } });
+    if (typeof reply !== "string" && "status" in reply)
+      return send(reply.status, { error: { message: "scripted" } });
+    const { content, logprobs } = typeof reply === "string" ? { content: reply, logprobs: undefined } : reply;
     send(200, {
       id: "x",
       object: "chat.completion",
-      choices: [{ index: 0, message: { role: "assistant", content: reply }, finish_reason: "stop" }],
+      choices: [
+        {
+          index: 0,
+          message: { role: "assistant", content },
+          finish_reason: "stop",
+          ...(logprobs && { logprobs: { content: logprobs } }),
+        },
+      ],
       usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 },
     });
   });

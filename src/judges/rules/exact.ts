@@ -18,8 +18,12 @@ const article =
 /** Commas and the like between groups of three digits. */
 const thousands = /(?<![\d.,])\d{1,3}(?:[,'’]\d{3})+(?!\d|[,'’]\d)/gu;
 
-/** Punctuation but signs, decimal points and whatever else stands between digits (1/2, 12:30, 10-20). */
-const punctuation = /(?<!\d)(?!\.\d|(?<![\p{L}\p{N}])[-–]\.?\d)\p{P}|(?<=\d)\p{P}(?!\d)/gu;
+/**
+ * Punctuation but signs (-5, -x, C#, 50%), decimal points and whatever else stands between digits (1/2, 12:30, 10-20). A dash
+ * between letters is no sign.
+ */
+const punctuation =
+  /(?<!\d)(?!\.\d|(?<![\p{L}\p{N}])[-–]\.?\d|(?<![^\s(=])-\p{L}|(?<=\p{L})#)\p{P}|(?<=\d)(?![%‰#])\p{P}(?!\d)/gu;
 
 /** Unicode-composed, white space collapsed and trimmed, and whatever else is asked for. */
 export function normalise(
@@ -53,11 +57,12 @@ const wordCharacter =
 const isWordAt = (text: string, at: number) => wordCharacter.test(text[at] ?? "");
 const isDigitAt = (text: string, at: number) => /\d/.test(text[at] ?? "");
 
-/** Whether the stretch is no part of a longer word or number: 5 is not in 15, 5.2, -5 or 1/5. */
+/** Whether the stretch is no part of a longer word or number: 5 is not in 15, 5.2, -5 or 1/5, and -5 is not in 3-5. */
 function standsAlone(text: string, start: number, end: number): boolean {
   if (isWordAt(text, start) && isWordAt(text, start - 1)) return false;
   if (isWordAt(text, end - 1) && isWordAt(text, end)) return false;
   if (isDigitAt(text, end - 1) && /[.,:/]/.test(text[end] ?? "") && isDigitAt(text, end + 1)) return false;
+  if (/^[-–]\.?\d/.test(text.slice(start, start + 3))) return !isWordAt(text, start - 1);
   if (!isDigitAt(text, start)) return true;
   const before = text[start - 1] ?? "";
   if (/[.,:/]/.test(before) && isDigitAt(text, start - 2)) return false;
@@ -74,7 +79,7 @@ function contains(text: string, part: string): boolean {
 }
 
 export const exact = judgeKind({
-  version: "2",
+  version: "3",
   kind: "rule",
   truncated: "judge",
   options: z.strictObject({

@@ -5,19 +5,19 @@ import { z } from "zod";
 import { hasColumn, judgeKind } from "../kind.js";
 import { failed, satisfied, violated } from "../verdict.js";
 import { equivalent } from "./math/equivalent.js";
-import { finalAnswerSentence, lastBoxed, referenceAnswer } from "./math/extract.js";
+import { finalAnswerSentence, isPlaceholderBox, lastBoxed, referenceAnswer } from "./math/extract.js";
 
 /** The reference as text; undefined for what is no answer: an object, an empty text, a worked solution without its end. */
 function readReference(value: unknown): string | undefined {
   const isText = typeof value === "string" || typeof value === "number" || typeof value === "bigint";
   const reference = isText ? referenceAnswer(String(value)) : "";
-  return /[^\s$]/.test(reference) ? reference : undefined;
+  return /[^\s$]/.test(reference) && !isPlaceholderBox(reference) ? reference : undefined;
 }
 
 const extractors = { final_answer: finalAnswerSentence, boxed: lastBoxed };
 
 export const math = judgeKind({
-  version: "3",
+  version: "4",
   kind: "rule",
   truncated: "violated",
   options: z.strictObject({

@@ -450,8 +450,13 @@ def is_of_the_test(error, source, traces):
     line = next((t.tb_lineno for t in traces if t.tb_frame.f_code.co_filename == source), None)
     statement = next((s for s in ast.parse(row.sources[source]).body if line is not None and s.lineno <= line <= s.end_lineno), None)
     if statement is None: return False
-    used = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)}
-    return not used & touched(row.wanted)
+    return not names_used(statement) & touched(row.wanted)
+
+def names_used(statement):
+    """Names whose values a statement needs: not those that it gives a value only."""
+    nodes = list(ast.walk(statement))
+    changed = {n.target.id for n in nodes if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)}
+    return changed | {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Store)}
 
 def is_unexpected(name):
     """Whether a name that the program lacks is something that the tests should have brought along themselves."""

@@ -9,6 +9,12 @@ const boxes = (text: string) =>
 /** No answer, but a place for one: `\boxed{}`, `\boxed{...}`. */
 const isPlaceholder = (content: string) => /^(?:\\(?:ldots|dots|cdots|quad|,|;| )|[\s.…_?~])*$/.test(content);
 
+/** A box without an answer, and nothing else. */
+export const isPlaceholderBox = (text: string) => {
+  const content = /^\s*\$*\s*\\(?:boxed|fbox)\s*\{([^{}]*)\}[\s$.]*$/.exec(text)?.[1];
+  return content !== undefined && isPlaceholder(content);
+};
+
 /**
  * Contents of the last `\boxed{...}` (or `\fbox{...}`) with balanced braces, or of `\boxed 2` to its formula's end. A box
  * that holds nothing only mentions boxes.

@@ -111,6 +111,8 @@ export function undressed(text: string): string {
 function withoutStops(text: string): string {
   if (/(\d)\1\1\.\.\.$|(\d{2,6})\2\.\.\.$/.test(text.slice(-40))) return text;
   let end = text.length;
+  // After an emphasis or a quotation it is no factorial.
+  if (/[*_`"”’]!$/.test(text.slice(-2))) end--;
   while (end > 0 && ".:;, \n\r\t".includes(text[end - 1]!) && !(end > 1 && text[end - 2] === "\\")) end--;
   return /\\left$|\\right$/.test(text.slice(0, end)) ? text : text.slice(0, end);
 }
