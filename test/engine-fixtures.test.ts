@@ -109,6 +109,25 @@ describe.each(folders.filter((name) => expected(name).kind === "causal-lm"))("%s
       ]).toEqual([parameter, expect.toSatisfy((error: number) => error < 1e-5 * rounding(name))]);
   });
 
+  it("says the reference's most likely token and entropy, with and without a gradient", async () => {
+    const model = await load();
+    const { tokens } = want.sequences[want.logits.sequence];
+    const sequence = { tokens, promptLength: 1 };
+    const [scored] = await model.statistics([sequence]);
+    const [learned] = await model.backwardWithStatistics([sequence], [new Float32Array(tokens.length - 1)]);
+    expect(learned).toEqual(scored);
+    for (let t = 0; t + 1 < tokens.length; t++) {
+      const values = want.logits.values[t] as number[];
+      const top = Math.max(...values);
+      const total = values.reduce((sum, v) => sum + Math.exp(v - top), 0);
+      const logs = values.map((v) => v - top - Math.log(total));
+      const entropy = -logs.reduce((sum, log) => sum + Math.exp(log) * log, 0);
+      const { logprobs, bestLogprobs, entropies } = scored!;
+      expect(Math.abs(entropies[t]! - entropy)).toBeLessThan(1e-4 * rounding(name));
+      expect(logprobs[t] === bestLogprobs[t]).toBe(tokens[t + 1] === values.indexOf(top));
+    }
+  });
+
   it("accumulates the same gradient from one-sequence batches", async () => {
     const model = await load();
     model.tokenBudget.backward = 1;

@@ -160,7 +160,7 @@ const kinds: Record<string, () => Promise<void>> = {
     expect([none.code, none.err]).toEqual([
       2,
       expect.stringMatching(
-        /touchstone: \S+:1: no token of the completion is within max_length 4.*raise max_length\n$/,
+        /touchstone: \S+: the only row is longer than max_length 4, and overlong: truncate_right leaves nothing of it \(\S+:1 has \d+ tokens\); set overlong: skip or truncate_left, or raise max_length\n$/,
       ),
     ]);
   },
@@ -201,8 +201,9 @@ const kinds: Record<string, () => Promise<void>> = {
     const metrics = readFileSync(join(scratch, "k15/metrics.jsonl"), "utf8").trim().split("\n");
     const steps = metrics.map((line) => JSON.parse(line)).filter((row) => row.step > 0);
     expect(steps).toHaveLength(2);
-    // Two tokens a row: its letter and the end.
-    expect(steps.map((row) => row.num_tokens)).toEqual([64, 30]);
+    // Three tokens a row: one of the prompt, its letter and the end.
+    expect(steps.map((row) => row.num_tokens)).toEqual([3 * 32, 3 * 47]);
+    expect(steps.map((row) => row.epoch)).toEqual([32 / 47, 1]);
   },
   async "K16: a conversation's reward is read where the template ends"() {
     const ends = "{% for m in messages %}{{ m.content }}</s>x{% endfor %}";

@@ -19,6 +19,15 @@ const LOOKS: Record<string, MetricLook> = {
   violation_rate: { title: "Violation rate", format: "percent" },
   accuracy: { title: "Accuracy", format: "percent" },
   margin: { title: "Reward margin" },
+  "eval/accuracy": { title: "Accuracy on held-out pairs", format: "percent" },
+  mean_token_accuracy: {
+    title: "Token accuracy",
+    format: "percent",
+    caption: "Share of the learned tokens that were the model's first choice.",
+  },
+  "eval/mean_token_accuracy": { title: "Token accuracy on held-out rows", format: "percent" },
+  entropy: { title: "Entropy of the predictions, nats a token" },
+  "eval/loss": { title: "Loss on held-out rows" },
 };
 
 /** Metrics of interest when something is wrong. */
@@ -28,6 +37,12 @@ const PLAIN_TITLES: Record<string, string> = {
   grad_norm: "Gradient norm",
   learning_rate: "Learning rate",
   "completions/mean_length": "Length of the responses, tokens",
+  epoch: "Epochs",
+  num_tokens: "Tokens seen, prompts included",
+  "eval/entropy": "Entropy of the predictions on held-out rows, nats a token",
+  "data/skipped_rows": "Rows left out for their length",
+  "data/truncated_prompts": "Prompts cut at their beginning",
+  "data/truncated_completions": "Completions cut at their end",
 };
 
 export interface MetricName {

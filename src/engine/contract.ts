@@ -60,6 +60,16 @@ export interface TokenScores {
   bestLogprobs: Float32Array;
 }
 
+/** What the distribution over the vocabulary was at every completion token of a sequence. */
+export interface TokenStatistics {
+  /** log pi(token | prefix), nats. */
+  logprobs: Float32Array;
+  /** log pi of the most likely token: the very same number where that is the token itself. */
+  bestLogprobs: Float32Array;
+  /** Entropy of pi(. | prefix), nats. */
+  entropies: Float32Array;
+}
+
 export interface AdamOptions {
   learningRate: number;
   /** Default 0.9. */
@@ -129,6 +139,13 @@ export interface LanguageModel extends Trainable {
    * DESCENDS: pass g = dLoss/dlogprob. Returns the log-probabilities that the pass computed.
    */
   backward(sequences: readonly Sequence[], g: readonly Float32Array[]): Promise<Float32Array[]>;
+  /** What `logprobs` says and how sure the model is, from the same pass, where the engine can. */
+  statistics?(sequences: readonly Sequence[], options?: Stoppable): Promise<TokenStatistics[]>;
+  /** `backward` that also says how sure the model was, from the same pass, where the engine can. */
+  backwardWithStatistics?(
+    sequences: readonly Sequence[],
+    g: readonly Float32Array[],
+  ): Promise<TokenStatistics[]>;
   /** A frozen copy (weights as they are now) that can sample and score but not train. */
   snapshot(): Promise<LanguageModel>;
 }

@@ -392,8 +392,12 @@ function logSumExp(logits: Value, probabilities: Value): Value {
   return sub(rowMax(logits), log(rowMax(probabilities)));
 }
 
+/** -sum_v p_v log p_v of every row, from log p_v = z_v - logsumexp(z): [N, 1]. */
+const entropy = (logits: Value, probabilities: Value, normaliser: Value): Value =>
+  sub(normaliser, reduceSum(mul(probabilities, logits), [logits.dims.length - 1], true));
+
 export interface TokenLogprobs {
-  /** log p(target) [N, 1]. */
+  /** log p(target) [N, 1]; with statistics also log p of the most likely token, and the entropy: [N, 3]. */
   logprobs: Value;
   /** Gradients of sum_n g_n log p(target_n), where asked for. */
   gradient?: {
@@ -422,7 +426,12 @@ export function tokenLogprobs(
   targets: Value,
   chunks: number,
   g?: Value,
-  { wantHead = true, scale: by = 1, cap = null }: { wantHead?: boolean } & LogitShape = {},
+  {
+    wantHead = true,
+    statistics = false,
+    scale: by = 1,
+    cap = null,
+  }: { wantHead?: boolean; statistics?: boolean } & LogitShape = {},
 ): TokenLogprobs {
   const scaled = times(hidden, by);
   const hs = split(scaled, chunks);
@@ -437,9 +446,13 @@ export function tokenLogprobs(
     const h = done ? barrier(hs[i]!, done) : hs[i]!;
     const logits = capped(linear(h, head), cap);
     const p = softmax(logits);
-    const logprob = sub(pick(logits, ts[i]!), logSumExp(logits, p));
-    logprobs.push(logprob);
-    done = logprob;
+    const normaliser = logSumExp(logits, p);
+    const logprob = sub(pick(logits, ts[i]!), normaliser);
+    const said = statistics
+      ? concat([logprob, sub(rowMax(logits), normaliser), entropy(logits, p, normaliser)], 1, 3)
+      : logprob;
+    logprobs.push(said);
+    done = said;
     if (!g) continue;
     const slope = cap === null ? undefined : capSlope(logits, cap);
     const sloped = slope ? mul(p, slope) : p;

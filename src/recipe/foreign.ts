@@ -107,7 +107,6 @@ export const FOREIGN_HINTS: Record<string, string> = {
     "beta",
     "num_generations",
     "max_completion_length",
-    "max_prompt_length",
     "temperature",
     "top_p",
     "top_k",
@@ -126,6 +125,9 @@ export const FOREIGN_HINTS: Record<string, string> = {
     "reward_weights",
     "reward_model_path",
   ]),
+  truncation_mode: "is overlong: truncate_left (keep_end) or truncate_right (keep_start)",
+  max_prompt_length:
+    "belongs to the optimizer of a task of touchstone align: tasks: [{ optimizer: { ... } }]",
   val_set_size: "is eval_split of touchstone reward; touchstone sft takes eval_data",
   train_on_inputs: "is completion_only_loss, turned round",
   assistant_only_loss: "is completion_only_loss",
@@ -176,6 +178,14 @@ export function takeForeign(verb: "sft" | "reward" | "align", given: Record<stri
       const said = remark(take(key));
       if (said !== undefined) remarks.push(`${key}: ${said}`);
     }
+  if (verb !== "align" && Object.hasOwn(given, "truncation_mode") && !Object.hasOwn(given, "overlong")) {
+    const mode = given.truncation_mode;
+    const overlong = { keep_end: "truncate_left", keep_start: "truncate_right" }[String(mode)];
+    if (overlong) {
+      take("truncation_mode");
+      given.overlong = overlong;
+    }
+  }
   if (Object.hasOwn(given, "lora_dropout")) {
     const rate = take("lora_dropout");
     if (verb === "reward" && typeof rate === "number" && !Object.hasOwn(given, "dropout")) {

@@ -25,6 +25,8 @@ export const rewardSchema = section(
     eval_split: number({ min: 0, below: 1 }).default(0.05),
     /** Share of the training labels that is turned round on purpose, the same ones for all runs; `train.jsonl` says which. */
     flip_labels: number({ min: 0, below: 1 }).default(0),
+    /** What becomes of a pair of which a sequence does not fit; TRL leaves it out (`skip`). */
+    overlong: oneOf("stop", "skip", "truncate_left").default("stop"),
     /** M: how many members to train; they differ in data order, and in what the lists below offer. */
     runs: counting().default(1),
     /** One value, or values that each run draws from. */

@@ -23,6 +23,8 @@ export const sftSchema = section(
     eval_data: dataSource("a file of rows to evaluate on").optional(),
     /** Absent: 1e-5, or 1e-4 with LoRA. */
     learning_rate: number({ min: 0 }).optional(),
+    /** What becomes of a row that does not fit: TRL cuts its end, too (`truncation_mode: keep_start`). */
+    overlong: oneOf("stop", "skip", "truncate_left", "truncate_right").default("truncate_right"),
     /** Train on completions and assistant turns only. */
     completion_only_loss: boolean().default(true),
   },

@@ -152,6 +152,8 @@ export const durationFields = {
   /** Wins over `epochs`. */
   steps: counting().optional(),
   batch_size: counting().default(32),
-  /** Longer rows are cut (language models) or refused (preferences). */
+  /** Tokens of a row; `overlong` says what becomes of a longer one. */
   max_length: integer({ min: 2 }).default(1024),
+  /** Tokens of the prompt alone. */
+  max_prompt_length: counting().optional(),
 };

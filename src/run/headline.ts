@@ -15,6 +15,8 @@ const SHOWN = [
   "constraints/satisfied_rate",
   "eval/loss",
   "loss",
+  "mean_token_accuracy",
+  "entropy",
 ];
 
 /** Up to `count` of the metrics that matter most, as "reward 1.2". */

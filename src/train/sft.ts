@@ -1,15 +1,24 @@
 // Supervised fine-tuning: L = -mean over learned tokens of log pi(token | prefix).
 
-import { UserError } from "../base/errors.js";
+import { mean } from "../base/statistics.js";
 import { loadCompletions, PromptCursor } from "../data/index.js";
 import type { CompletionRow } from "../data/rows.js";
-import type { LanguageModel, Sequence } from "../engine/contract.js";
+import type { LanguageModel, Sequence, Stoppable, TokenStatistics } from "../engine/contract.js";
 import { sft } from "../objectives/sft.js";
 import type { SftRecipe } from "../recipe/recipe.js";
 import type { RunContext } from "../run/context.js";
 import { checkOutputDir } from "../run/directory.js";
 import { type LoopState, nameRows, runLoop } from "../run/loop.js";
+import type { Metrics } from "../run/metrics.js";
 import { epochSteps } from "../run/schedule.js";
+import {
+  type LengthCounts,
+  type LengthLimits,
+  LengthTally,
+  lengthLimit,
+  lengthMetrics,
+  lengthSentences,
+} from "./lengths.js";
 import { openPolicy } from "./models.js";
 import { atRow, type EncodedRow, type TextCodec } from "./text.js";
 
@@ -17,6 +26,10 @@ export interface SftResult {
   /** Directory of the trained model. */
   model: string;
   evalLoss?: number;
+  /** How the training rows fitted. */
+  lengths: LengthCounts;
+  /** What was left out and cut, in sentences. */
+  remarks: string[];
 }
 
 /** A row as tokens. */
@@ -28,38 +41,50 @@ interface Row {
 export async function runSft(recipe: SftRecipe, context: RunContext): Promise<SftResult> {
   await checkOutputDir(recipe.outputDir, recipe, context);
   const { policy, codec } = await openPolicy(recipe.model, recipe);
-  const load = async (source: NonNullable<SftRecipe["evalData"]>): Promise<Row[]> => {
+  const load = async (source: NonNullable<SftRecipe["evalData"]>): Promise<EncodedRows> => {
     const { rows, description } = await loadCompletions(source.path, source);
     context.reporter.note(`${source.path}: ${description}`);
-    return encodeRows(rows, { codec, recipe, source: source.path, reporter: context.reporter });
+    const encoded = encodeRows(rows, { codec, recipe, source: source.path, window: policy.limits.maxTokens });
+    for (const remark of encoded.remarks) context.reporter.note(remark);
+    return encoded;
   };
-  const rows = await load(recipe.data);
-  const held = recipe.evalData ? await load(recipe.evalData) : undefined;
+  const { rows, lengths, remarks } = await load(recipe.data);
+  const held = recipe.evalData ? (await load(recipe.evalData)).rows : undefined;
   const steps = recipe.steps ?? epochSteps(recipe, rows.length);
 
   let batch: Row[] = [];
   let cursor = PromptCursor.start(rows, { seed: recipe.seed, name: "sft" });
+  let tokensSeen = 0;
   const { model, last } = await runLoop(recipe.outputDir, recipe, context, {
     label: "sft",
     steps,
     trainer: recipe,
     models: { policy },
     final: policy,
-    state: (): LoopState => ({ cursor: cursor.state() }),
+    state: (): LoopState => ({ cursor: cursor.state(), tokensSeen }),
     restore: (state) => {
       cursor = PromptCursor.restore(rows, state.cursor);
+      tokensSeen = state.tokensSeen ?? 0;
     },
     batch: () => nameRows(batch),
     step: async (adam) => {
       batch = cursor.next(recipe.batchSize, { untilEpochEnd: recipe.steps === undefined });
-      const { loss, tokens } = await accumulate(policy, batch);
+      const { epoch, position, size } = cursor.state();
+      const learned = await accumulate(policy, batch);
       const { gradNorm } = await policy.step(adam);
-      return { loss, num_tokens: tokens, grad_norm: gradNorm };
+      tokensSeen += batch.reduce((sum, { sequence }) => sum + sequence.tokens.length, 0);
+      return {
+        ...learned,
+        epoch: epoch + position / size,
+        num_tokens: tokensSeen,
+        grad_norm: gradNorm,
+        ...lengthMetrics(lengths),
+      };
     },
-    evaluate: async () => (held ? { "eval/loss": await meanLoss(policy, held, context) } : {}),
+    evaluate: async () => (held ? await evaluate(policy, held, context) : {}),
   });
   policy.dispose();
-  return { model, evalLoss: last["eval/loss"] as number | undefined };
+  return { model, evalLoss: last["eval/loss"] as number | undefined, lengths, remarks };
 }
 
 interface Encoding {
@@ -67,60 +92,96 @@ interface Encoding {
   recipe: SftRecipe;
   /** The file, for what is said of its rows. */
   source: string;
-  reporter: RunContext["reporter"];
+  /** Tokens that the model reads. */
+  window: number;
 }
 
-/** The rows as tokens; those of which nothing is left to learn are left out and counted. */
-function encodeRows(rows: readonly CompletionRow[], { codec, recipe, source, reporter }: Encoding): Row[] {
-  const { maxLength } = recipe;
+export interface EncodedRows {
+  rows: Row[];
+  lengths: LengthCounts;
+  remarks: string[];
+}
+
+const CHOICES = ["skip", "truncate_left", "truncate_right"] as const;
+
+export const sftLimits = (
+  { maxLength, maxPromptLength, overlong }: SftRecipe,
+  window: number,
+): LengthLimits => ({
+  ...lengthLimit(maxLength, window),
+  maxPromptLength,
+  overlong,
+  choices: CHOICES,
+});
+
+/** The rows as tokens; what does not fit is counted, and cut or left out as the recipe says. */
+export function encodeRows(
+  rows: readonly CompletionRow[],
+  { codec, recipe, source, window }: Encoding,
+): EncodedRows {
+  const limits = sftLimits(recipe, window);
+  const tally = new LengthTally(limits, source);
   const encoded: Row[] = [];
-  const empty: string[] = [];
-  let [cut, spanning] = [0, 0];
+  let spanning = 0;
   for (const row of rows) {
-    const { spansBoundary, ...sequence } = atRow(row.id, () => encode(codec, row, recipe));
+    const { spansBoundary, tokens, promptLength } = atRow(row.id, () => encode(codec, row));
+    const kept = tally.keep(row.id, { promptLength, length: tokens.length });
     if (spansBoundary) spanning++;
-    if (sequence.tokens.length > maxLength) cut++;
-    const tokens = sequence.tokens.slice(0, maxLength);
-    if (tokens.length > sequence.promptLength)
-      encoded.push({ id: row.id, sequence: { ...sequence, tokens } });
-    else empty.push(row.id);
+    if (!kept) continue;
+    // The whole text is learned unless only completions are.
+    const learnedFrom = recipe.completionOnlyLoss ? promptLength - kept.from : 1;
+    const sequence = { tokens: tokens.slice(kept.from, kept.to), promptLength: learnedFrom };
+    encoded.push({ id: row.id, sequence });
   }
-  const say = (count: number, what: string) => {
-    if (count > 0) reporter.note(`${source}: ${count} of ${rows.length} rows ${what}`);
-  };
-  if (encoded.length === 0)
-    throw new UserError(
-      `${empty[0]}: no token of the completion is within max_length ${maxLength}, nor of any other row of ${source}; raise max_length`,
+  const lengths = tally.end();
+  const remarks = lengthSentences(source, lengths, limits);
+  if (spanning > 0)
+    remarks.push(
+      `${source}: ${spanning} of ${rows.length} rows have a token that spans prompt and completion; it is learned`,
     );
-  say(empty.length, `left out, for max_length ${maxLength} leaves no token to learn, the first ${empty[0]}`);
-  say(cut - empty.length, `cut to max_length ${maxLength}`);
-  say(spanning, "have a token that spans prompt and completion; it is learned");
-  return encoded;
+  return { rows: encoded, lengths, remarks };
 }
 
-/** Tokens of a row; the whole text is learned unless only completions are. */
-function encode(codec: TextCodec, row: CompletionRow, { completionOnlyLoss }: SftRecipe): EncodedRow {
-  if (row.prompt === "" && typeof row.completion === "string") return codec.text(row.completion);
-  const sequence = codec.sequence(row.prompt, row.completion, row.metadata);
-  return completionOnlyLoss ? sequence : { ...sequence, promptLength: 1 };
-}
+const encode = (codec: TextCodec, row: CompletionRow): EncodedRow =>
+  row.prompt === "" && typeof row.completion === "string"
+    ? codec.text(row.completion)
+    : codec.sequence(row.prompt, row.completion, row.metadata);
 
 const noLogprobs = (sequences: readonly Sequence[]): Float32Array[] =>
   sequences.map(({ tokens, promptLength }) => new Float32Array(tokens.length - promptLength));
 
-async function accumulate(policy: LanguageModel, batch: readonly Row[]) {
+async function accumulate(policy: LanguageModel, batch: readonly Row[]): Promise<Metrics> {
   const sequences = batch.map(({ sequence }) => sequence);
   // The gradient does not depend on the log-probabilities, so one pass gives both.
   const { g } = sft({ logprobs: noLogprobs(sequences) });
-  const { loss, metrics } = sft({ logprobs: await policy.backward(sequences, g) });
-  return { loss, tokens: metrics.tokens };
+  const statistics = await policy.backwardWithStatistics?.(sequences, g);
+  const logprobs = statistics?.map((row) => row.logprobs) ?? (await policy.backward(sequences, g));
+  return { loss: sft({ logprobs }).loss, ...sureness(statistics) };
 }
 
-async function meanLoss(
+async function evaluate(
   policy: LanguageModel,
   rows: readonly Row[],
-  { signal }: RunContext,
-): Promise<number> {
+  { signal }: Stoppable,
+): Promise<Metrics> {
   const sequences = rows.map(({ sequence }) => sequence);
-  return sft({ logprobs: await policy.logprobs(sequences, { signal }) }).loss;
+  const statistics = await policy.statistics?.(sequences, { signal });
+  const logprobs = statistics?.map((row) => row.logprobs) ?? (await policy.logprobs(sequences, { signal }));
+  const metrics = { loss: sft({ logprobs }).loss, ...sureness(statistics) };
+  return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`eval/${name}`, value]));
+}
+
+/**
+ * Over the learned tokens: the share that was the most likely one, and the mean entropy of what the model predicted in their
+ * place, nats; by TRL's names. Empty where the engine does not say.
+ */
+export function sureness(statistics: readonly TokenStatistics[] | undefined): Metrics {
+  if (!statistics) return {};
+  const tokens = statistics.flatMap(({ logprobs, bestLogprobs, entropies }) =>
+    Array.from(entropies, (entropy, t) => ({ entropy, isBest: logprobs[t] === bestLogprobs[t] })),
+  );
+  return {
+    mean_token_accuracy: mean(tokens.map(({ isBest }) => Number(isBest))),
+    entropy: mean(tokens.map(({ entropy }) => entropy)),
+  };
 }

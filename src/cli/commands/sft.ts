@@ -12,7 +12,8 @@ export const sftCommand = () =>
       "touchstone sft recipe.yaml --resume",
     ],
     run: async (recipe, context) => (await import("../../train/sft.js")).runSft(recipe, context),
-    report: ({ model, evalLoss }) => [
+    report: ({ model, evalLoss, remarks }) => [
+      ...remarks,
       ...(evalLoss === undefined ? [] : [`evaluation loss ${evalLoss.toFixed(4)}`]),
       `model: ${model}`,
     ],

@@ -35,6 +35,7 @@ import type {
   Stoppable,
   TokenIds,
   TokenScores,
+  TokenStatistics,
 } from "../contract.js";
 import { type GenerationLimits, generate } from "./generate.js";
 import { LocalModel } from "./model.js";
@@ -291,6 +292,16 @@ abstract class LocalTrainable {
   }
 }
 
+/** One of three columns, row-major. */
+const column = (rows: Float32Array, c: number): Float32Array => rows.filter((_, i) => i % 3 === c);
+
+const statisticsIn = (rows: readonly Float32Array[]): TokenStatistics[] =>
+  rows.map((row) => ({
+    logprobs: column(row, 0),
+    bestLogprobs: column(row, 1),
+    entropies: column(row, 2),
+  }));
+
 const scoredPositions = ({ tokens, promptLength }: Sequence): { rows: number[]; targets: number[] } => {
   const rows: number[] = [];
   const targets: number[] = [];
@@ -332,7 +343,6 @@ export class LocalLanguageModel extends LocalTrainable implements LanguageModel 
 
   async mostLikely(sequences: readonly Sequence[], options?: Stoppable): Promise<TokenScores[]> {
     const rows = await this.model.mostLikely(this.jobs(sequences), options);
-    const column = (row: Float32Array, c: number) => row.filter((_, i) => i % 3 === c);
     return rows.map((row) => ({
       logprobs: column(row, 0),
       bestLogprobs: column(row, 1),
@@ -342,6 +352,17 @@ export class LocalLanguageModel extends LocalTrainable implements LanguageModel 
 
   backward(sequences: readonly Sequence[], g: readonly Float32Array[]): Promise<Float32Array[]> {
     return this.model.backward(this.jobs(sequences), g);
+  }
+
+  async backwardWithStatistics(
+    sequences: readonly Sequence[],
+    g: readonly Float32Array[],
+  ): Promise<TokenStatistics[]> {
+    return statisticsIn(await this.model.backward(this.jobs(sequences), g, { statistics: true }));
+  }
+
+  async statistics(sequences: readonly Sequence[], options?: Stoppable): Promise<TokenStatistics[]> {
+    return statisticsIn(await this.model.statistics(this.jobs(sequences), options));
   }
 
   async snapshot(): Promise<LocalLanguageModel> {
@@ -385,7 +406,7 @@ export class LocalScalarModel extends LocalTrainable implements ScalarModel {
     { dropout }: { dropout?: Dropout } = {},
   ): Promise<Float32Array[]> {
     const jobs = sequences.map((tokens, i) => this.job(tokens, g[i]!.length > 1));
-    return this.model.backward(jobs, g, dropout);
+    return this.model.backward(jobs, g, { dropout });
   }
 
   get hiddenSize(): number {

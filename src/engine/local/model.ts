@@ -173,7 +173,17 @@ export class LocalModel {
   /** Results of every job, in order: one number per position. With `dropout`, those of `backward`. */
   forward(jobs: readonly Job[], options: ForwardOptions = {}): Promise<Float32Array[]> {
     const masked = isOn(options.dropout);
-    return this.evaluate(jobs, 1, (n) => this.programs.forward(this.chunks(n), masked), options);
+    return this.evaluate(jobs, 1, (n) => this.programs.forward(this.chunks(n), { dropout: masked }), options);
+  }
+
+  /** Of every position of every job: log pi of its target, of the most likely token, and the entropy; [positions, 3] row-major. */
+  statistics(jobs: readonly Job[], options: ForwardOptions = {}): Promise<Float32Array[]> {
+    return this.evaluate(
+      jobs,
+      3,
+      (n) => this.programs.forward(this.chunks(n), { statistics: true }),
+      options,
+    );
   }
 
   /** Of every position of every job: log pi of its target, of the most likely token, and that token; [positions, 3] row-major. */
@@ -211,23 +221,23 @@ export class LocalModel {
     return results;
   }
 
-  /** Accumulates the gradient of sum g * result and returns the results. */
+  /** Accumulates the gradient of sum g * result and returns the results, with statistics [positions, 3] row-major. */
   async backward(
     jobs: readonly Job[],
     g: readonly Float32Array[],
-    dropout?: Dropout,
+    { dropout, statistics = false }: { dropout?: Dropout | undefined; statistics?: boolean } = {},
   ): Promise<Float32Array[]> {
+    const columns = statistics ? 3 : 1;
     const results: Float32Array[] = new Array(jobs.length);
     for (const batch of this.batches(jobs, this.tokenBudget.backward)) {
       const chosen = batch.map((i) => jobs[i]!);
       const n = chosen.reduce((sum, job) => sum + job.rows.length, 0);
-      const { program, dense, rows } = this.programs.backward(
-        this.chunks(n),
-        this.accumulated,
-        isOn(dropout),
-      );
+      const { program, dense, rows } = this.programs.backward(this.chunks(n), this.accumulated, {
+        dropout: isOn(dropout),
+        statistics,
+      });
       const binding = this.bind(program);
-      const bound = this.bindJobs(binding, chosen);
+      const bound = this.bindJobs(binding, chosen, columns);
       const masks = this.bindDropout(binding, batch, chosen, bound.width, dropout);
       const weights = new Float32Array(n);
       let at = 0;
@@ -259,7 +269,7 @@ export class LocalModel {
       binding.dispose();
       for (const mask of masks) mask.dispose();
       for (const { row, indices, values } of scratch) this.addRows(row, indices, values, dense);
-      scatterResults(bound.result.floats, 1, batch, chosen, results);
+      scatterResults(bound.result.floats, columns, batch, chosen, results);
       this.accumulated = true;
     }
     fillEmpty(results, jobs);

@@ -39,6 +39,12 @@ export interface BackwardProgram {
   rows: readonly RowOutput[];
 }
 
+/** What a pass has beside its numbers: masks of dropout, or (language models) how sure the model is. */
+export interface PassOptions {
+  dropout?: boolean;
+  statistics?: boolean;
+}
+
 export const gradientOutput = (parameter: string): string => `gradient:${parameter}`;
 /** Input that holds what has been accumulated before. */
 export const gradientInput = (parameter: string): string => `accumulated:${parameter}`;
@@ -73,22 +79,21 @@ export class Programs {
     return { weights, head: weights.get(headName(this.config))! };
   }
 
-  /** Output `result` [N, 1]: log-probabilities of `targets` at `rows`, or scalar values at `rows`. */
-  forward(chunks: number, dropout = false): Program {
-    return this.once(`forward ${chunks} ${dropout}`, () => {
+  /**
+   * Output `result` [N, 1]: log-probabilities of `targets` at `rows`, or scalar values at `rows`; with `statistics` [N, 3], as
+   * of `backward`.
+   */
+  forward(chunks: number, { dropout = false, statistics = false }: PassOptions = {}): Program {
+    return this.once(`forward ${chunks} ${dropout} ${statistics}`, () => {
       const { weights, head } = this.build();
       const hidden = scoredRows(trunk(this.config, weights, this.lora, { dropout }).hidden);
       const result =
         this.config.head === "scalar"
           ? scalarHead(hidden, head)
-          : tokenLogprobs(
-              hidden,
-              head,
-              input("targets", "int32", ["N", 1]),
-              chunks,
-              undefined,
-              this.logitShape,
-            ).logprobs;
+          : tokenLogprobs(hidden, head, input("targets", "int32", ["N", 1]), chunks, undefined, {
+              statistics,
+              ...this.logitShape,
+            }).logprobs;
       return compile({ result }, { device: this.device });
     });
   }
@@ -117,9 +122,16 @@ export class Programs {
     });
   }
 
-  /** `forward` and the gradient of sum_n g_n result_n with respect to every trainable parameter. */
-  backward(chunks: number, accumulate: boolean, dropout = false): BackwardProgram {
-    return this.once(`backward ${chunks} ${accumulate} ${dropout}`, () => {
+  /**
+   * `forward` and the gradient of sum_n g_n result_n with respect to every trainable parameter. With `statistics` (language
+   * models) `result` is [N, 3]: beside the log-probability that of the most likely token, and the entropy.
+   */
+  backward(
+    chunks: number,
+    accumulate: boolean,
+    { dropout = false, statistics = false }: PassOptions = {},
+  ): BackwardProgram {
+    return this.once(`backward ${chunks} ${accumulate} ${dropout} ${statistics}`, () => {
       const { weights, head } = this.build();
       const hidden = scoredRows(trunk(this.config, weights, this.lora, { dropout }).hidden);
       const g = input("g", "float32", ["N", 1]);
@@ -134,6 +146,7 @@ export class Programs {
         const trainsHead = parameters.includes(head);
         const scored = tokenLogprobs(hidden, head, targets, chunks, g, {
           wantHead: trainsHead,
+          statistics,
           ...this.logitShape,
         });
         result = scored.logprobs;
