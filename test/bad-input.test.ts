@@ -230,7 +230,7 @@ describe("data", () => {
         "--set",
         "max_length=10",
       ],
-      /preferences\.jsonl:\d+: prompt and completion have \d+ tokens, more than max_length 10/,
+      /preferences\.jsonl: all 23 rows are longer than max_length 10 \(preferences\.jsonl:\d+ has \d+ tokens\); set overlong: skip or truncate_left, or raise max_length$/m,
     );
   });
 

@@ -46,7 +46,7 @@ async function byHand(tokens: readonly number[], promptLength: number) {
 
 it("logs token accuracy, entropy, epochs and tokens seen", async () => {
   const data = shop.data("sft.jsonl");
-  const { code } = await sft(data, "--batch-size", "3", "--epochs", "1.2", "--eval-data", data, "--json");
+  const { code } = await sft(data, "--batch-size", "2", "--epochs", "1.2", "--eval-data", data, "--json");
   expect(code).toBe(0);
   const rows = await metrics();
 
@@ -57,7 +57,7 @@ it("logs token accuracy, entropy, epochs and tokens seen", async () => {
   }));
   const n = encoded.length;
   const cursor = PromptCursor.start(encoded, { seed: 0, name: "sft" });
-  const batches = rows.map(() => cursor.next(3, { untilEpochEnd: true }));
+  const batches = rows.map(() => cursor.next(2, { untilEpochEnd: true }));
   const seen = batches.map((_, i) => batches.slice(0, i + 1).flat());
   expect(rows.map(({ num_tokens }) => num_tokens)).toEqual(
     seen.map((all) => all.reduce((sum, { tokens }) => sum + tokens.length, 0)),

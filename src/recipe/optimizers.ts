@@ -75,12 +75,18 @@ export interface OptimizerRow<S extends z.ZodRawShape = z.ZodRawShape> {
 
 const row = <S extends z.ZodRawShape>(given: OptimizerRow<S>): OptimizerRow<S> => given;
 
+const overlong = () => oneOf("stop", "skip", "truncate_left").default("stop");
+
 const samplingFields = (generations: number) => ({
   /** K: completions for each prompt. */
   generations: counting().default(generations),
   /** B: prompts of this task in one step. */
   batch_prompts: counting().default(16),
   max_new_tokens: counting().default(256),
+  /** Tokens of a prompt; absent: as many as the models' windows leave beside max_new_tokens. */
+  max_prompt_length: counting().optional(),
+  /** What becomes of a longer prompt: the run does not start, the prompt is left out, or it loses its beginning. */
+  overlong: overlong(),
   /** The constrained optimizers assume the raw distribution: 1. */
   temperature: number({ above: 0 }).default(1),
   top_p: number({ above: 0, max: 1 }).default(1),
@@ -202,8 +208,11 @@ const table = {
       /** Preference pairs in one step. */
       batch_prompts: counting().default(16),
       beta: number({ above: 0 }).default(0.1),
-      /** Tokens of prompt and completion; longer rows are refused. */
+      /** Tokens of prompt and completion; `overlong` says what becomes of a longer pair. */
       max_length: integer({ min: 2 }).default(1024),
+      /** Tokens of the prompt alone. */
+      max_prompt_length: counting().optional(),
+      overlong: overlong(),
     },
     needsReward: false,
     learns: "pairs",

@@ -65,6 +65,11 @@ export async function openCodec(
 const tokenIds = (value: unknown): number[] =>
   [value].flat().filter((id): id is number => Number.isSafeInteger(id) && (id as number) >= 0);
 
+/** How many tokens a model reads, by its configuration. */
+export async function windowOf(model: string): Promise<number> {
+  return (await readDecoderConfig((await locate(model)).base)).maxPositionEmbeddings;
+}
+
 export async function openTokenizer(model: string): Promise<Tokenizer> {
   return Tokenizer.load((await locate(model)).tokenizerDir);
 }

@@ -49,7 +49,8 @@ export const alignCommand = () =>
         });
       return ui === true ? await withPage(recipe.outputDir, context, work) : await work();
     },
-    report: ({ model }, { outputDir }) => [
+    report: ({ model, remarks }, { outputDir }) => [
+      ...remarks,
       `model: ${model}`,
       `see the curves: touchstone report ${outputDir}`,
     ],

@@ -19,7 +19,8 @@ export function rewardCommand() {
       const { runReward } = await import("../../train/reward-model/runs.js");
       return runReward(recipe, context, command.opts<{ jobs?: number }>());
     },
-    report: ({ members }, { outputDir }) => [
+    report: ({ members, remarks }, { outputDir }) => [
+      ...remarks,
       ...members.map(({ model, accuracy }) =>
         accuracy === undefined ? model : `${model}: accuracy ${percent(accuracy)}`,
       ),

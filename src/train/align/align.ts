@@ -21,6 +21,8 @@ import { startTask } from "./task.js";
 export interface AlignResult {
   /** Directory of the aligned model (or of its adapter). */
   model: string;
+  /** What of the data was left out or cut, in sentences. */
+  remarks: string[];
 }
 
 export interface ObservedModels {
@@ -67,7 +69,10 @@ export async function runAlign(
   const { seed = 0, outputDir, steps } = settings;
   const trainer = { ...trainerDefaults, ...settings };
   const critic = parts.critic && new Critic(parts.critic.model, parts.critic.learningRate);
-  const tasks = parts.tasks.map((task) => startTask(task, seed, codec));
+  const window = Math.min(policy.limits.maxTokens, reference.limits.maxTokens);
+  const tasks = parts.tasks.map((task) => startTask(task, seed, codec, window));
+  const remarks = tasks.flatMap(({ fit }) => fit?.remarks ?? []);
+  for (const remark of remarks) options.reporter.note(remark);
   const total = newClock();
   const { model } = await runLoop(outputDir, options.record ?? settings, options, {
     label: options.label ?? "align",
@@ -120,7 +125,7 @@ export async function runAlign(
   });
   if (total.sample.tokens > 0) options.reporter.note(`tokens per second: ${describeRates(total)}`);
   sayWhatLearnedNothing(await readMetrics(join(outputDir, "metrics.jsonl")), steps, options);
-  return { model };
+  return { model, remarks };
 }
 
 /** Names the steps in which no sample entered a gradient; a run of nothing else is an error. */

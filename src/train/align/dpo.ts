@@ -1,13 +1,12 @@
 // Offline DPO as a task of align: pairs of a better and a worse completion from a file. Nothing is sampled, scored or
 // judged.
 
-import { UserError } from "../../base/errors.js";
 import { PromptCursor } from "../../data/index.js";
-import type { PreferenceRow } from "../../data/rows.js";
 import type { Sequence } from "../../engine/contract.js";
 import { alternatingPairs, dpo } from "../../objectives/index.js";
+import { type LengthLimits, LengthTally, lengthLimit, lengthMetrics, lengthSentences } from "../lengths.js";
 import { atRow, type Codec } from "../text.js";
-import type { PreferenceTask, RunningTask } from "./parts.js";
+import type { Fit, PreferenceTask, RunningTask } from "./parts.js";
 import { accumulate, logprobsNow, referenceLogprobsOf } from "./passes.js";
 
 interface Pair {
@@ -16,17 +15,24 @@ interface Pair {
   rejected: Sequence;
 }
 
-export function preferenceTask(
-  { name, weight: rho = 1, pairs: rows, beta, batchPairs, maxLength }: PreferenceTask,
-  seed: number,
-  codec: Codec,
-): RunningTask {
-  const pairs = rows.map((row) => encode(codec, row, maxLength));
+/** What a task's pairs are encoded with. */
+interface Surroundings {
+  seed: number;
+  codec: Codec;
+  /** Tokens that policy and reference read. */
+  window: number;
+}
+
+export function preferenceTask(task: PreferenceTask, { seed, codec, window }: Surroundings): RunningTask {
+  const { name, weight: rho = 1, beta, batchPairs } = task;
+  const { pairs, fit } = fitPairs(task, codec, window);
+  const lengths = lengthMetrics(fit.lengths);
   let cursor = PromptCursor.start(pairs, { seed, name: `prompts of ${name}` });
   let batch: Pair[] = [];
   return {
     name,
     weight: rho,
+    fit,
     batch: () => batch,
     state: () => ({ cursor: cursor.state() }),
     restore: (state) => {
@@ -44,21 +50,41 @@ export function preferenceTask(
           const learned = await accumulate(rho, result, { sequences }, context);
           return { metrics: { ...result.metrics, loss: result.loss }, learned };
         },
-        finish: async () => ({ metrics: {}, rollouts: [] }),
+        finish: async () => ({ metrics: lengths, rollouts: [] }),
       };
     },
   };
 }
 
-function encode(codec: Codec, { id, prompt, metadata, ...row }: PreferenceRow, maxLength: number): Pair {
-  const [chosen, rejected] = [row.chosen, row.rejected].map((completion) => {
-    const sequence = atRow(id, () => codec.sequence(prompt, completion, metadata));
-    const { length } = sequence.tokens;
-    if (length > maxLength)
-      throw new UserError(
-        `${id}: prompt and completion have ${length} tokens, more than optimizer.max_length ${maxLength}; raise it or remove the row`,
-      );
-    return sequence;
-  }) as [Sequence, Sequence];
-  return { id, chosen, rejected };
+/** The pairs as tokens; both sequences of one that does not fit lose the same beginning, and no completion its end. */
+export function fitPairs(
+  { name, pairs: rows, maxLength, maxPromptLength, overlong = "stop" }: PreferenceTask,
+  codec: Codec,
+  window: number,
+): { pairs: Pair[]; fit: Fit } {
+  const source = `task ${name}`;
+  const limits: LengthLimits = {
+    ...lengthLimit(maxLength, window),
+    maxPromptLength,
+    overlong,
+    choices: ["skip", "truncate_left"],
+  };
+  const tally = new LengthTally(limits, source);
+  const pairs: Pair[] = [];
+  for (const { id, prompt, metadata, ...row } of rows) {
+    const both = [row.chosen, row.rejected].map((completion) =>
+      atRow(id, () => codec.sequence(prompt, completion, metadata)),
+    );
+    const length = Math.max(...both.map(({ tokens }) => tokens.length));
+    const promptLength = Math.min(...both.map((sequence) => sequence.promptLength));
+    const kept = tally.keep(id, { promptLength, length }, { isWhole: true });
+    if (!kept) continue;
+    const [chosen, rejected] = both.map((sequence) => ({
+      tokens: sequence.tokens.slice(kept.from),
+      promptLength: sequence.promptLength - kept.from,
+    })) as [Sequence, Sequence];
+    pairs.push({ id, chosen, rejected });
+  }
+  const lengths = tally.end();
+  return { pairs, fit: { lengths, remarks: lengthSentences(source, lengths, limits) } };
 }

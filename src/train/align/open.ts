@@ -18,7 +18,8 @@ import type { AlignRecipe, TaskRecipe } from "../../recipe/recipe.js";
 import type { RunContext } from "../../run/context.js";
 import { openPolicy, openScalarModel, openTokenizer } from "../models.js";
 import { RewardOpener } from "../rewards/open.js";
-import { atRow, type TextCodec } from "../text.js";
+import type { TextCodec } from "../text.js";
+import { fitPrompts, type Windows } from "./fit.js";
 import type { AlignParts, PpoObjective, PreferenceTask, SamplingTask, TaskParts } from "./parts.js";
 
 export interface OpenContext extends Pick<RunContext, "reporter"> {
@@ -42,12 +43,17 @@ export async function openAlign(recipe: AlignRecipe, context: OpenContext): Prom
     ...context,
     embed: (rows) => policy.features(rows.map(({ prompt, metadata }) => codec.prompt(prompt, metadata))),
   });
+  const windows = {
+    policy: policy.limits.maxTokens,
+    reference: reference.limits.maxTokens,
+    critic: critic?.model.limits.maxTokens,
+  };
   const tasks: TaskParts[] = [];
   for (const task of recipe.tasks)
     tasks.push(
       optimizerRow(task.optimizer).learns === "pairs"
         ? await openPairs(task, context)
-        : await openTask(task, { rewards, codec, context }),
+        : await openTask(task, { rewards, codec, context, windows }),
     );
   return {
     policy,
@@ -63,32 +69,43 @@ export async function openAlign(recipe: AlignRecipe, context: OpenContext): Prom
 }
 
 interface Opened {
+  /** The tokens that each model beside the reward's reads. */
+  windows: Windows;
   rewards: RewardOpener;
   codec: TextCodec;
   context: OpenContext;
 }
 
-async function openTask(recipe: TaskRecipe, { rewards, codec, context }: Opened): Promise<SamplingTask> {
+async function openTask(
+  recipe: TaskRecipe,
+  { rewards, codec, context, windows }: Opened,
+): Promise<SamplingTask> {
   const { name, weight, baselineResponse, judgeGate, missingEosPenalty, lengthPenalty, maxFailedRate } =
     recipe;
   const optimizer = recipe.optimizer as SamplingOptimizer;
   const rows = await openPrompts(recipe, context);
-  // What a template refuses is said before the first step.
-  for (const { id, prompt, metadata } of rows) atRow(id, () => codec.prompt(prompt, metadata));
   const judges = await openJudges(recipe, { codec, baseDir: context.baseDir, llm: rewards.llm });
   checkNamedJudges(
     rows,
     judges.members.map(({ judge }) => judge),
   );
   const { batchPrompts, generations, maxNewTokens, temperature, topP, topK } = optimizer;
+  const reward = await rewards.open(recipe.reward, { name, rows, hasJudges: recipe.judges.length > 0 });
+  const { prompts, maxPromptTokens, fit } = fitPrompts(rows, {
+    source: `task ${name}`,
+    codec,
+    optimizer,
+    windows: { ...windows, "reward model": reward.maxTokens },
+  });
   return {
     name,
     weight,
-    prompts: rows,
-    reward: await rewards.open(recipe.reward, { name, rows, hasJudges: recipe.judges.length > 0 }),
+    prompts,
+    fit,
+    reward,
     judges,
     objective: objectiveOf(optimizer) ?? ppoObjective(optimizer as PpoOptions),
-    limits: { batchPrompts, generations, maxNewTokens, temperature, topP, topK },
+    limits: { batchPrompts, generations, maxNewTokens, maxPromptTokens, temperature, topP, topK },
     baselineResponse,
     judgeGate,
     missingEosPenalty,
@@ -124,14 +141,14 @@ async function openPairs(
   { name, weight, prompts, reward, judges, optimizer }: TaskRecipe,
   { reporter }: OpenContext,
 ): Promise<PreferenceTask> {
-  const { beta, batchPrompts, maxLength } = optimizer as DpoOptions;
+  const { beta, batchPrompts, maxLength, maxPromptLength, overlong } = optimizer as DpoOptions;
   const { rows, description } = await loadPreferences(prompts.path, prompts);
   reporter.note(`task ${name}: ${description}`);
   if (reward || judges.length > 0)
     reporter.note(
       `task ${name}: ${optimizer.name} learns from the pairs as they are; reward and judges are not asked`,
     );
-  return { name, weight, pairs: rows, beta, batchPairs: batchPrompts, maxLength };
+  return { name, weight, pairs: rows, beta, batchPairs: batchPrompts, maxLength, maxPromptLength, overlong };
 }
 
 /**

@@ -10,6 +10,7 @@ import type { Objective, Outcome, SampleFinding, TaskBatch } from "../../objecti
 import type { TaskRecipe } from "../../recipe/recipe.js";
 import type { Clock } from "../../run/clock.js";
 import type { Metrics, Rollout } from "../../run/metrics.js";
+import type { LengthCounts } from "../lengths.js";
 import type { RewardSource, Scores } from "../rewards/source.js";
 import type { Codec } from "../text.js";
 import type { Critic } from "./critic.js";
@@ -31,6 +32,12 @@ export interface AlignParts {
 
 export type TaskParts = SamplingTask | PreferenceTask;
 
+/** How the rows of a task fitted its limits, and what was left out and cut, in sentences. */
+export interface Fit {
+  lengths: LengthCounts;
+  remarks: readonly string[];
+}
+
 /** How a task samples from the policy. */
 export interface SamplingLimits {
   /** B: prompts of a step. */
@@ -38,6 +45,8 @@ export interface SamplingLimits {
   /** K: responses to each. */
   generations: number;
   maxNewTokens: number;
+  /** A longer prompt loses its beginning. Absent: none is cut. */
+  maxPromptTokens?: number | undefined;
   /** Default 1, which the constrained optimizers assume. */
   temperature?: number;
   /** Default 1 (off). */
@@ -52,6 +61,7 @@ export interface SamplingTask {
   /** rho_l: weight of the task's gradient in the shared step. Default 1. */
   weight?: number;
   prompts: readonly PromptRow[];
+  fit?: Fit;
   /** r_pair. Absent: 0 for every response. */
   reward?: RewardSource;
   /** y = AND_h J_h(s, a). Absent: every response is feasible. */
@@ -104,8 +114,12 @@ export interface PreferenceTask {
   beta: number;
   /** Pairs of a step. */
   batchPairs: number;
-  /** Tokens of prompt and completion; a longer row is refused. */
+  /** Tokens of prompt and completion. */
   maxLength: number;
+  /** Tokens of the prompt alone. */
+  maxPromptLength?: number | undefined;
+  /** What becomes of a pair of which a sequence does not fit. Default: the run does not start. */
+  overlong?: "stop" | "skip" | "truncate_left";
 }
 
 /** A task that samples, with every default filled in. */
@@ -142,6 +156,7 @@ export interface RunningTask {
   name: string;
   /** rho_l. */
   weight: number;
+  fit?: Fit | undefined;
   /** Rows of the step at hand. */
   batch(): readonly { id: string }[];
   /** Begins step `step` (1 for the first) at the weights as they are now. */

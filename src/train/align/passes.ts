@@ -1,9 +1,11 @@
 // The passes through policy and reference that a step is made of, on the clock of their phase.
 
+import type { PromptRow } from "../../data/rows.js";
 import type { Sequence } from "../../engine/contract.js";
 import { type PolicyGradient, rowsWithGradient } from "../../objectives/index.js";
 import { timed } from "../../run/clock.js";
 import type { Metrics } from "../../run/metrics.js";
+import type { Codec } from "../text.js";
 import type { SamplingLimits, StepContext } from "./parts.js";
 
 /** What of a task's limits concerns the engine. */
@@ -13,6 +15,16 @@ export const samplingOptions = ({ maxNewTokens, temperature, topK, topP }: Sampl
   topK,
   topP,
 });
+
+/** What the policy sees of a prompt. */
+export function promptTokens(
+  { prompt, metadata }: PromptRow,
+  codec: Pick<Codec, "prompt">,
+  { maxPromptTokens = Number.POSITIVE_INFINITY }: Pick<SamplingLimits, "maxPromptTokens">,
+): number[] {
+  const tokens = codec.prompt(prompt, metadata);
+  return tokens.length > maxPromptTokens ? tokens.slice(-maxPromptTokens) : tokens;
+}
 
 /** log pi_w as the weights are now. */
 export const logprobsNow = (sequences: readonly Sequence[], { policy, clock }: StepContext) =>

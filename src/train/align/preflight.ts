@@ -11,7 +11,7 @@ import type { LlmModels } from "../../llm/models.js";
 import type { TaskRecipe } from "../../recipe/recipe.js";
 import type { ScoredResponse } from "../rewards/source.js";
 import type { AlignParts, SamplingTask } from "./parts.js";
-import { samplingOptions } from "./passes.js";
+import { promptTokens, samplingOptions } from "./passes.js";
 
 /** What came of asking. */
 export interface Trial {
@@ -68,7 +68,7 @@ async function samplesOf(
   { policy, codec, seed, signal }: Asking,
 ): Promise<TrialSample[]> {
   if (rows.length === 0) return [];
-  const prompts = rows.map(({ prompt, metadata }) => codec.prompt(prompt, metadata));
+  const prompts = rows.map((row) => promptTokens(row, codec, task.limits));
   const random = new RandomStream(seed, `trial of ${task.name}`);
   const limits = { ...task.limits, maxNewTokens: Math.min(trialTokens, task.limits.maxNewTokens) };
   const completions = await policy.sample(prompts, {

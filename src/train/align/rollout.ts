@@ -21,14 +21,14 @@ import type { Scores } from "../rewards/source.js";
 
 import { judgeBaselines, payFor, scoreBaselines, takeBaselines } from "./baselines.js";
 import type { Baseline, SampledTask, StepContext, TaskRollouts } from "./parts.js";
-import { logprobsNow, referenceLogprobsOf, samplingOptions, tokensOf } from "./passes.js";
+import { logprobsNow, promptTokens, referenceLogprobsOf, samplingOptions, tokensOf } from "./passes.js";
 
 /** Samples, judges and scores the next prompts of a task with the policy and the reward as they are now. */
 export async function rollOut(task: SampledTask, context: StepContext): Promise<TaskRollouts> {
   const { codec, clock, signal } = context;
   // Step 1: a batch of B prompts.
   const rows = task.nextPrompts();
-  const prompts = rows.map((row) => codec.prompt(row.prompt, row.metadata));
+  const prompts = rows.map((row) => promptTokens(row, codec, task.limits));
 
   // Step 2: K responses to each prompt from the current policy.
   const { completions, seeds } = await sample(task, rows, prompts, context);

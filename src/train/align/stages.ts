@@ -64,22 +64,26 @@ type RunStage<Context, Result> = (recipe: AlignRecipe, context: Context, label: 
 async function runStages<Context extends RunContext>(
   recipe: StagedRecipe,
   context: Context,
-  runStage: RunStage<Context, { model: string }>,
-): Promise<{ model: string }> {
+  runStage: RunStage<Context, AlignResult>,
+): Promise<AlignResult> {
   const { outputDir, stages } = recipe;
   await checkOutputDir(outputDir, recipe, context);
   const lock = await takeDirectory(outputDir, recipe, context);
   try {
     let model = recipe.policy.model;
+    const remarks: string[] = [];
     for (const [i, { name }] of stages.entries()) {
       const stage = stageRecipe(recipe, i, model);
       model = join(stage.outputDir, FINAL);
       if (await isFinished(stage.outputDir)) context.reporter.note(`stage ${name} is finished already`);
-      else await runStage(stage, context, `${name} (stage ${i + 1} of ${stages.length})`);
+      else {
+        const ran = await runStage(stage, context, `${name} (stage ${i + 1} of ${stages.length})`);
+        remarks.push(...ran.remarks.map((remark) => `stage ${name}: ${remark}`));
+      }
     }
     const copy = (final: string) => writeDirectoryAtomic(final, (dir) => linkFiles(model, dir));
     if (!(await isFinished(outputDir))) await saveFinal(outputDir, copy);
-    return { model: join(outputDir, FINAL) };
+    return { model: join(outputDir, FINAL), remarks };
   } finally {
     await lock.release();
   }

@@ -5,6 +5,7 @@ import { RandomStream } from "../../base/random.js";
 import { PromptCursor } from "../../data/index.js";
 import type { PromptRow } from "../../data/rows.js";
 import { createMixture } from "../../judges/mixture.js";
+import { lengthMetrics } from "../lengths.js";
 import { noReward } from "../rewards/fixed.js";
 import type { Codec } from "../text.js";
 import { preferenceTask } from "./dpo.js";
@@ -12,12 +13,13 @@ import { learnFrom } from "./learn.js";
 import type { RunningTask, SampledTask, SamplingTask, TaskParts } from "./parts.js";
 import { rollOut, rolloutRows } from "./rollout.js";
 
-/** A task at its beginning. `seed` is the run's. */
-export const startTask = (parts: TaskParts, seed: number, codec: Codec): RunningTask =>
-  "pairs" in parts ? preferenceTask(parts, seed, codec) : samplingTask(parts, seed);
+/** A task at its beginning. `seed` is the run's, `window` the tokens that its models read. */
+export const startTask = (parts: TaskParts, seed: number, codec: Codec, window: number): RunningTask =>
+  "pairs" in parts ? preferenceTask(parts, { seed, codec, window }) : samplingTask(parts, seed);
 
 function samplingTask(parts: SamplingTask, seed: number): RunningTask {
-  const { name, prompts } = parts;
+  const { name, prompts, fit } = parts;
+  const lengths = fit ? lengthMetrics(fit.lengths) : {};
   let cursor = PromptCursor.start(prompts, { seed, name: `prompts of ${name}` });
   let batch: readonly PromptRow[] = [];
   const task: SampledTask = {
@@ -39,6 +41,7 @@ function samplingTask(parts: SamplingTask, seed: number): RunningTask {
   return {
     name,
     weight: task.weight,
+    fit,
     batch: () => batch,
     state: () => ({
       cursor: cursor.state(),
@@ -62,7 +65,7 @@ function samplingTask(parts: SamplingTask, seed: number): RunningTask {
         async finish() {
           const changes = await task.reward.afterStep(step, rollouts);
           return {
-            metrics: { ...rollouts.metrics, ...changes },
+            metrics: { ...rollouts.metrics, ...changes, ...lengths },
             rollouts: rolloutRows(task, step, rollouts, findings(), columns),
           };
         },

@@ -7,22 +7,17 @@ import { UserError } from "../../base/errors.js";
 import { RandomStream } from "../../base/random.js";
 import { flipLabels, loadPreferences, PromptCursor, partition } from "../../data/index.js";
 import type { PreferenceRow } from "../../data/rows.js";
-import type { Dropout, ScalarModel, Stoppable, TokenIds } from "../../engine/contract.js";
+import type { Dropout, ScalarModel, Stoppable } from "../../engine/contract.js";
 import { formatJson } from "../../model/json.js";
 import { bradleyTerry } from "../../objectives/bradley-terry.js";
 import type { EngineRecipe, RewardRecipe } from "../../recipe/recipe.js";
 import type { RunContext } from "../../run/context.js";
 import { type LoopState, nameRows, runLoop } from "../../run/loop.js";
 import { epochSteps } from "../../run/schedule.js";
-import { openCodec, openScalarModel } from "../models.js";
-import { atRow, rewardFile, type TextCodec } from "../text.js";
-
-export interface Pair {
-  id: string;
-  chosen: TokenIds;
-  rejected: TokenIds;
-  margin: number;
-}
+import { lengthMetrics } from "../lengths.js";
+import { openCodec, openScalarModel, windowOf } from "../models.js";
+import { rewardFile } from "../text.js";
+import { encodePairs, type Pair, pairLimits } from "./pairs.js";
 
 export interface Member {
   /** Directory of the trained model. */
@@ -68,6 +63,9 @@ async function readPairs(recipe: RewardRecipe): Promise<{ rows: Rows; notes: str
   return { rows: partition(rows, { fraction: recipe.evalSplit, seed: recipe.seed }), notes };
 }
 
+/** What the held-out rows are called. */
+export const heldOutOf = ({ data, evalData }: RewardRecipe): string => evalData?.path ?? data.path;
+
 export interface MemberOptions {
   index: number;
   engine: EngineRecipe;
@@ -84,10 +82,9 @@ export async function trainMember(
 ): Promise<Member> {
   const base = recipe.model[index % recipe.model.length]!;
   const codec = await openCodec(base, recipe);
-  const encode = (pairs: readonly PreferenceRow[]) =>
-    pairs.map((row) => encodePair(codec, row, recipe.maxLength));
-  const train = encode(rows.train);
-  const validation = encode(rows.validation);
+  const limits = pairLimits(recipe, await windowOf(base));
+  const { pairs: train, lengths } = encodePairs(codec, rows.train, { limits, source: recipe.data.path });
+  const { pairs: validation } = encodePairs(codec, rows.validation, { limits, source: heldOutOf(recipe) });
   const choices = new RandomStream(recipe.seed, `member ${index}`);
   const learningRate = choices.choice(recipe.learningRate);
   const rate = choices.choice(recipe.dropout);
@@ -123,7 +120,7 @@ export async function trainMember(
       const g = batch.flatMap((_, i) => [gChosen.slice(i, i + 1), gRejected.slice(i, i + 1)]);
       await member.backward(sequences, g, { dropout });
       const { gradNorm } = await member.step(adam);
-      return { loss, ...metrics, grad_norm: gradNorm };
+      return { loss, ...metrics, grad_norm: gradNorm, ...lengthMetrics(lengths) };
     },
     evaluate: async () => {
       if (validation.length === 0) return {};
@@ -154,16 +151,4 @@ async function score(model: ScalarModel, pairs: readonly Pair[], options: { drop
     rejected: pairs.map((_, i) => values[2 * i + 1]![0]!),
     margins: pairs.map(({ margin }) => margin),
   };
-}
-
-export function encodePair(codec: TextCodec, row: PreferenceRow, maxLength: number): Pair {
-  const [chosen, rejected] = [row.chosen, row.rejected].map((completion) => {
-    const tokens: TokenIds = atRow(row.id, () => codec.scored(row.prompt, completion, row.metadata));
-    if (tokens.length > maxLength)
-      throw new UserError(
-        `${row.id}: prompt and completion have ${tokens.length} tokens, more than max_length ${maxLength}; raise max_length or remove the row`,
-      );
-    return tokens;
-  }) as [TokenIds, TokenIds];
-  return { id: row.id, chosen, rejected, margin: row.margin ?? 0 };
 }

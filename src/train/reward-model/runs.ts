@@ -10,14 +10,15 @@ import type { EngineRecipe, RewardRecipe } from "../../recipe/recipe.js";
 import { linearProbe } from "../../reward/probe.js";
 import type { RunContext } from "../../run/context.js";
 import { checkOutputDir, checkpointSteps } from "../../run/directory.js";
-import { openCodec, openScalarModel } from "../models.js";
+import type { LengthCounts } from "../lengths.js";
+import { openCodec, openScalarModel, windowOf } from "../models.js";
 import { trainSideBySide } from "./jobs.js";
+import { type EncodedPairs, encodePairs, type Pair, pairLimits } from "./pairs.js";
 import {
-  encodePair,
+  heldOutOf,
   loadPairs,
   type Member,
   memberDir,
-  type Pair,
   type Rows,
   stepsOf,
   trainMember,
@@ -26,6 +27,10 @@ import {
 export interface RewardModelResult {
   /** In order. */
   members: Member[];
+  /** How the training pairs fitted. */
+  lengths: LengthCounts;
+  /** What was left out and cut, in sentences. */
+  remarks: string[];
 }
 
 export interface RewardOptions {
@@ -43,6 +48,8 @@ export async function runReward(
   for (const index of indices) await checkOutputDir(memberDir(recipe, index), recipe, context);
   const { rows, notes } = await loadPairs(recipe);
   for (const note of notes) context.reporter.note(note);
+  const { pairs, lengths, remarks } = await fitPairs(recipe, rows);
+  for (const remark of remarks) context.reporter.note(remark);
   if (recipe.flipLabels > 0) {
     const file = join(recipe.outputDir, "train.jsonl");
     await writeFileAtomic(file, preferencesJsonl(rows.train));
@@ -52,16 +59,26 @@ export async function runReward(
   const processes = Math.min(jobs, recipe.runs);
   const threads = processes > 1 ? Math.max(1, Math.floor(availableParallelism() / processes)) : undefined;
   const engine = onThreads(recipe.engine, threads);
-  const head = await sharedHead(recipe, { engine, rows, context });
+  const head = await sharedHead(recipe, { engine, pairs, context });
+  const members: Member[] = [];
   if (processes > 1) {
     const work = indices.map((index) => ({ recipe, resume: context.resume, index, engine, head }));
-    const steps = stepsOf(recipe, rows.train.length);
-    return { members: await trainSideBySide(work, { processes, steps }, context) };
-  }
-  const members: Member[] = [];
-  for (const index of indices)
-    members.push(await trainMember(recipe, { index, engine, head, rows }, context));
-  return { members };
+    const steps = stepsOf(recipe, pairs.length);
+    members.push(...(await trainSideBySide(work, { processes, steps }, context)));
+  } else
+    for (const index of indices)
+      members.push(await trainMember(recipe, { index, engine, head, rows }, context));
+  return { members, lengths, remarks };
+}
+
+/** The pairs as the last of the recipe's models reads them, and how they and the held-out ones fit. */
+export async function fitPairs(recipe: RewardRecipe, rows: Rows): Promise<EncodedPairs> {
+  const base = recipe.model.at(-1)!;
+  const codec = await openCodec(base, recipe);
+  const limits = pairLimits(recipe, await windowOf(base));
+  const train = encodePairs(codec, rows.train, { limits, source: recipe.data.path });
+  const validation = encodePairs(codec, rows.validation, { limits, source: heldOutOf(recipe) });
+  return { ...train, remarks: [...train.remarks, ...validation.remarks] };
 }
 
 /** The threads that the recipe asks for, else `threads`. */
@@ -75,13 +92,10 @@ const onThreads = (engine: EngineRecipe, threads: number | undefined): EngineRec
  */
 async function sharedHead(
   recipe: RewardRecipe,
-  { engine, rows, context }: { engine: EngineRecipe; rows: Rows; context: RunContext },
+  { engine, pairs, context }: { engine: EngineRecipe; pairs: readonly Pair[]; context: RunContext },
 ): Promise<Float64Array | undefined> {
   if (recipe.head !== "probe" || !(await startsFresh(recipe))) return undefined;
-  const base = recipe.model.at(-1)!;
-  const codec = await openCodec(base, recipe);
-  const pairs = rows.train.map((row) => encodePair(codec, row, recipe.maxLength));
-  const model = await openScalarModel(base, { ...recipe, engine, frozen: true });
+  const model = await openScalarModel(recipe.model.at(-1)!, { ...recipe, engine, frozen: true });
   const head = await probe(model, pairs, recipe.probeL2, context);
   model.dispose();
   return head;

@@ -49,7 +49,12 @@ export interface RewardedTask {
 }
 
 /** A reward model reads conversations to where its own template ends them, beyond the token that ends a sample. */
-const closing = (codec: Pick<TextCodec, "closed">, source: RewardSource): RewardSource => ({
+const closing = (
+  codec: Pick<TextCodec, "closed">,
+  source: RewardSource,
+  models: readonly ScalarModel[],
+): RewardSource => ({
+  maxTokens: Math.min(...models.map(({ limits }) => limits.maxTokens)),
   versionFor: (row) => source.versionFor(row),
   score: (responses, as) =>
     source.score(
@@ -125,6 +130,7 @@ export class RewardOpener {
           ),
           source,
         ),
+        members,
       );
     }
     if ("module" in source) {
@@ -133,7 +139,8 @@ export class RewardOpener {
     }
     if ("url" in source) return openUrlReward(source);
     const dir = "warm" in source ? source.warm : source.model;
-    return closing(await openCodec(dir), rewardOfModel(await this.model(dir)));
+    const model = await this.model(dir);
+    return closing(await openCodec(dir), rewardOfModel(model), [model]);
   }
 
   /** Tokens that all models opened so far can read; undefined: there are none. */

@@ -49,6 +49,8 @@ export type ScoredAs = "samples" | "baselines" | "trial";
 
 /** Where a task's reward comes from. */
 export interface RewardSource {
+  /** Tokens of prompt and response that it reads. Absent: any number. */
+  readonly maxTokens?: number | undefined;
   /** `afterStep` is to see rollouts of the initial policy, as those of update 0, before the first update. */
   readonly hasPreview?: boolean;
   /** What scores the responses to a prompt now. Scores of one version are comparable with each other only. */

@@ -31,6 +31,11 @@ class SumSource implements RewardSource {
     this.parts = parts.map((part) => ({ ...part, scales: new Map() }));
   }
 
+  get maxTokens(): number | undefined {
+    const windows = this.parts.flatMap(({ source }) => source.maxTokens ?? []);
+    return windows.length > 0 ? Math.min(...windows) : undefined;
+  }
+
   get rubrics() {
     return this.parts.map(({ source }) => source.rubrics).find(Boolean);
   }
