@@ -37,7 +37,8 @@ describe("keptOf", () => {
 describe("LengthTally", () => {
   const tallied = (overlong: Overlong, rows: [number, number][], maxPromptLength?: number) => {
     const tally = new LengthTally(limits(overlong, maxPromptLength), "chats.jsonl");
-    rows.forEach(([promptLength, length], i) => tally.keep(`chats.jsonl:${i + 1}`, { promptLength, length }));
+    for (const [i, [promptLength, length]] of rows.entries())
+      tally.keep(`chats.jsonl:${i + 1}`, { promptLength, length });
     return tally.end();
   };
 

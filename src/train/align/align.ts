@@ -48,8 +48,6 @@ export interface AlignOptions extends RunContext {
   label?: string;
   /** A run in which no step learns anything is a result like any other (an experiment), not an error. */
   allowNothingLearned?: boolean;
-  /** Runs before the first step of a run that begins, not of one that goes on; what it throws ends the run. */
-  beforeFirstStep?: () => Promise<void>;
   /** What recipe.yaml of the run says, by which a resumed run is known. Default: the settings. */
   record?: object;
   /**
@@ -92,7 +90,6 @@ export async function runAlign(
     step: async (adam, step, run) => {
       const observe = (at: number) => options.observe?.(at, { policy, reference, codec });
       if (step === 0) {
-        await options.beforeFirstStep?.();
         const before = await observe(0);
         if (before) run.metrics.log(0, before);
       }

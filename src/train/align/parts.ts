@@ -24,8 +24,11 @@ export interface AlignParts {
   tasks: readonly TaskParts[];
   /** V, which the tasks that learn by PPO share. */
   critic?: { model: ScalarModel; learningRate: number };
-  /** Language models that rewards and judges talk to: where their logs stand belongs in a checkpoint. */
-  llm?: Pick<LlmModels, "state" | "restore">;
+  /**
+   * Language models that rewards and judges talk to: where their logs stand belongs in a checkpoint, and a trial before the run
+   * is no part of it.
+   */
+  llm?: Pick<LlmModels, "state" | "restore" | "open" | "aside">;
   /** Lets go of what was opened for these parts. */
   dispose?(): void;
 }

@@ -167,7 +167,9 @@ export async function tryMetaModels(
 export function requireTrials(trials: readonly Trial[]): void {
   const failures = trials.filter(({ ok }) => !ok).map(({ who, said }) => `${who}: ${said}`);
   if (failures.length > 0)
-    throw new FailureRateError(`tried before the first step and failed: ${failures.join("; ")}`);
+    throw new FailureRateError(
+      `tried before the first step and failed: ${failures.join("; ")}; nothing was trained`,
+    );
 }
 
 /** Every trial of an alignment's parts. */
@@ -176,9 +178,8 @@ export function tryParts(
   recipe: { seed: number; tasks: readonly TaskRecipe[] },
   signal?: AbortSignal,
 ): Promise<Trial[]> {
-  const { llm } = parts;
   const trying = () => tryEverything(parts, recipe, signal);
-  return llm && "aside" in llm ? (llm as LlmModels).aside(trying) : trying();
+  return parts.llm ? parts.llm.aside(trying) : trying();
 }
 
 async function tryEverything(
@@ -191,11 +192,11 @@ async function tryEverything(
   for (const task of tasks) {
     if ("pairs" in task) continue;
     const own = await tryTask(task, { policy, codec, seed: recipe.seed, signal });
-    const tolerates = task.maxFailedRate === 1;
-    trials.push(
-      ...own.map((trial) => (tolerates && !trial.ok ? { ...trial, ok: true, isNote: true } : trial)),
-    );
+    trials.push(...own.map((trial) => (task.maxFailedRate === 1 ? tolerated(trial) : trial)));
   }
-  if (llm && "open" in llm) trials.push(...(await tryMetaModels(recipe.tasks, llm as LlmModels, signal)));
+  if (llm) trials.push(...(await tryMetaModels(recipe.tasks, llm, signal)));
   return trials;
 }
+
+/** A failure where everything may fail (max_failed_rate: 1). */
+export const tolerated = (trial: Trial): Trial => (trial.ok ? trial : { ...trial, ok: true, isNote: true });

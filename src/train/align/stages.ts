@@ -2,12 +2,12 @@
 // is a run with a directory of its own inside output_dir. It starts from the final model of the stage before it, as that
 // was saved (an adapter trains on), and that is its pi_ref unless it names another.
 
-import { copyFile, link, readdir } from "node:fs/promises";
+import { copyFile, link, readdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { writeDirectoryAtomic } from "../../base/atomic.js";
 import type { AlignRecipe, StagedRecipe } from "../../recipe/recipe.js";
 import type { RunContext } from "../../run/context.js";
-import { checkOutputDir, takeDirectory } from "../../run/directory.js";
+import { checkOutputDir, checkpointSteps, isRunDirectory, takeDirectory } from "../../run/directory.js";
 import { FINAL, isFinished, saveFinal } from "../../run/final.js";
 import { type AlignOptions, type AlignResult, runAlign } from "./align.js";
 import { type OpenContext, openAlign } from "./open.js";
@@ -38,24 +38,23 @@ async function runStage(recipe: AlignRecipe, options: RecipeOptions, label: stri
   await checkOutputDir(recipe.outputDir, recipe, options);
   const parts = await openAlign(recipe, options);
   try {
-    const beforeFirstStep = async () => {
+    // A replay asks nobody, and a run that goes on has asked.
+    const begins = !(await hasBegun(recipe.outputDir));
+    if (options.preflight && options.replay === undefined && begins) {
       const trials = await tryParts(parts, recipe, options.signal);
       for (const { who, said } of trials.filter(({ isNote }) => isNote))
         options.reporter.note(`${who}: ${said}`);
       requireTrials(trials);
-    };
-    // A replay asks nobody.
-    const isTried = options.preflight && options.replay === undefined;
-    return await runAlign(parts, recipe, {
-      ...options,
-      label,
-      record: recipe,
-      ...(isTried && { beforeFirstStep }),
-    });
+    }
+    return await runAlign(parts, recipe, { ...options, label, record: recipe });
   } finally {
     parts.dispose?.();
   }
 }
+
+/** Whether a run has something to go on from. */
+const hasBegun = async (dir: string): Promise<boolean> =>
+  (await checkpointSteps(dir)).length > 0 || (await isFinished(dir));
 
 /** Runs one stage and returns the directory of its final model; `label` names it for a person. */
 type RunStage<Context, Result> = (recipe: AlignRecipe, context: Context, label: string) => Promise<Result>;
@@ -68,6 +67,7 @@ async function runStages<Context extends RunContext>(
 ): Promise<AlignResult> {
   const { outputDir, stages } = recipe;
   await checkOutputDir(outputDir, recipe, context);
+  const isNew = !(await isRunDirectory(outputDir));
   const lock = await takeDirectory(outputDir, recipe, context);
   try {
     let model = recipe.policy.model;
@@ -84,6 +84,11 @@ async function runStages<Context extends RunContext>(
     const copy = (final: string) => writeDirectoryAtomic(final, (dir) => linkFiles(model, dir));
     if (!(await isFinished(outputDir))) await saveFinal(outputDir, copy);
     return { model: join(outputDir, FINAL), remarks };
+  } catch (error) {
+    // What failed before its first stage began leaves nothing that a mended recipe would be refused for.
+    const begun = await Promise.all(stages.map(({ name }) => isRunDirectory(join(outputDir, name))));
+    if (isNew && !begun.some(Boolean)) await rm(join(outputDir, "recipe.yaml"), { force: true });
+    throw error;
   } finally {
     await lock.release();
   }

@@ -165,8 +165,10 @@ class RubricSource implements RewardSource {
 
   async score(responses: readonly ScoredResponse[], as: ScoredAs, signal?: AbortSignal): Promise<Scores> {
     const { reward, hook, history } = this.parts;
-    await history.open(hook.current());
-    if (as !== "trial") this.asked += responses.length;
+    if (as !== "trial") {
+      await history.open(hook.current());
+      this.asked += responses.length;
+    }
     const scores = await Promise.all(
       responses.map((response) =>
         reward.score(sampleOf(response), this.rubricFor(response.row), this.update, signal),
