@@ -7,7 +7,10 @@ import { RandomStream } from "../src/base/random.js";
 import { loadPreferences } from "../src/data/index.js";
 import { LocalScalarModel } from "../src/engine/local/index.js";
 import { loadCheckpoint, saveCheckpoint } from "../src/model/checkpoint.js";
+import { rewardBench2 } from "../src/reward/reward-bench-2.js";
+import { rmBench } from "../src/reward/rm-bench.js";
 import { openCodec } from "../src/train/models.js";
+import { chatServer } from "./support/chat-server.js";
 import { run } from "./support/in-process.js";
 import { openWorkshop, type Workshop } from "./support/workshop.js";
 
@@ -133,7 +136,7 @@ it.each([
   [["warm", "a", "b"], "required option '-o, --out <dir>' not specified"],
   [["warm", "a", "b", "-o", "c", "--wieghts", "1"], "Did you mean --weights?"],
   [["warm", "inspect", "a", "b"], "required option '--data <file or Hub name>' not specified"],
-  [["warm", "check", "--data", "x"], "missing required argument 'model'"],
+  [["warm", "check", "--data", "x"], "check needs a reward model or --judge"],
 ])("answers %j with one sentence and exit code 2", async (argv, sentence) => {
   const { code, err } = await run(...argv);
   expect(code).toBe(2);
@@ -244,5 +247,186 @@ describe("warm check", () => {
     const without = await run("warm", "check", members[0]!, "--data", pairs, "--quiet");
     expect(without.code).toBe(2);
     expect(without.err).toContain('"subset" must name the subset of the pair');
+  });
+
+  /** Rewards of responses to one-turn prompts, by the engine alone. */
+  async function rewardsOf(model: string, turns: readonly (readonly [prompt: string, response: string])[]) {
+    const codec = await openCodec(model);
+    const engine = await LocalScalarModel.load(model, { frozen: true });
+    const sequences = turns.map(([prompt, response]) =>
+      codec.scored([{ role: "user", content: prompt }], [{ role: "assistant", content: response }]),
+    );
+    const values = await engine.values(sequences, "last");
+    engine.dispose();
+    return values.map(([reward]) => reward!);
+  }
+
+  const words = ["red", "blue", "green", "seven", "a long answer", "no", "yes indeed", "tea"];
+  const lines = (rows: readonly object[]) =>
+    rows
+      .map(
+        (row) => `${JSON.stringify(row)}
+`,
+      )
+      .join("");
+  const file = async (name: string, rows: readonly object[]) => {
+    await writeFile(shop.path(name), lines(rows));
+    return shop.path(name);
+  };
+
+  it("scores RewardBench 2's best of four and Ties, and RM-Bench's matrix", async () => {
+    const choice = (i: number, correct: number, count: number) => {
+      const texts = Array.from({ length: count }, (_, j) => words[(i + 3 * j) % words.length]!);
+      return { chosen: texts.slice(0, correct), rejected: texts.slice(correct) };
+    };
+    const rows = [
+      ...Array.from({ length: 8 }, (_, i) => ({
+        id: `${i}`,
+        subset: "Focus",
+        num_correct: 1,
+        ...choice(i, 1, 4),
+      })),
+      ...[1, 2, 3].flatMap((n) => [
+        { id: `ref:${n}`, subset: "Ties", num_correct: 1, ...choice(n, 1, 4) },
+        { id: `tied:${n}`, subset: "Ties", num_correct: 3, ...choice(n + 1, 3, 6) },
+      ]),
+    ].map((row) => ({ prompt: `Which ${row.id}?`, ...row }));
+    const data = await file("rewardbench2.jsonl", rows);
+    const result = await json("warm", "check", members[0]!, "--data", data, ...quick);
+    const rewards = await rewardsOf(
+      members[0]!,
+      rows.flatMap(({ prompt, chosen, rejected }) =>
+        [...chosen, ...rejected].map((text) => [prompt, text] as const),
+      ),
+    );
+    let at = 0;
+    const choices = rows.map(({ id, subset, num_correct: correct, chosen, rejected }) => {
+      const own = rewards.slice(at, (at += chosen.length + rejected.length));
+      return { id, subset, correct, rewards: own };
+    });
+    expect(result).toEqual(JSON.parse(JSON.stringify(rewardBench2(choices))));
+
+    const styles = rows.slice(0, 6).map(({ prompt }, i) => ({
+      id: i,
+      prompt,
+      domain: ["chat", "safety-refuse", "safety-response"][i % 3]!,
+      chosen: words.slice(0, 3),
+      rejected: words.slice(i % 3, (i % 3) + 3).reverse(),
+    }));
+    const matrix = await json(
+      "warm",
+      "check",
+      members[0]!,
+      "--data",
+      await file("rmbench.jsonl", styles),
+      ...quick,
+    );
+    expect(
+      matrix.domains.map(({ domain, rows: n }: { domain: string; rows: number }) => [domain, n]),
+    ).toEqual([
+      ["chat", 2],
+      ["safety", 4],
+    ]);
+    const styled = await rewardsOf(
+      members[0]!,
+      styles.flatMap(({ prompt, chosen, rejected }) =>
+        [...chosen, ...rejected].map((text) => [prompt, text] as const),
+      ),
+    );
+    const scored = styles.map(({ domain }, i) => ({
+      domain,
+      chosen: styled.slice(6 * i, 6 * i + 3),
+      rejected: styled.slice(6 * i + 3, 6 * i + 6),
+    }));
+    expect(matrix).toEqual(JSON.parse(JSON.stringify(rmBench(scored))));
+  });
+
+  const judged = Array.from({ length: 6 }, (_, i) => ({
+    pair_id: `${i}`,
+    source: ["mmlu-pro-law", "livebench-math", "livecodebench"][i % 3]!,
+    question: `Which word is number ${i}?`,
+    response_A: i % 2 === 0 ? "right" : "wrong",
+    response_B: i % 2 === 0 ? "wrong" : "right",
+    label: i % 2 === 0 ? "A>B" : "B>A",
+  }));
+
+  it("scores JudgeBench by a reward model once, by a judge in both orders", async () => {
+    const data = await file("judgebench.jsonl", judged);
+    const byReward = await json("warm", "check", members[0]!, "--data", data, ...quick);
+    const rewards = await rewardsOf(
+      members[0]!,
+      judged.flatMap(
+        ({ question, response_A: a, response_B: b }) =>
+          [
+            [question, a],
+            [question, b],
+          ] as const,
+      ),
+    );
+    const right = judged.filter(
+      ({ label }, i) => rewards[2 * i]! > rewards[2 * i + 1]! === (label === "A>B"),
+    );
+    expect(byReward.score).toBeCloseTo(right.length / 6, 12);
+    expect(byReward).not.toHaveProperty("orders");
+
+    const seen: string[] = [];
+    const server = await chatServer(({ messages }) => {
+      const { content } = messages.at(-1)!;
+      const number = Number(/number (\d)/.exec(content)![1]);
+      const isRightFirst = content.indexOf("right") < content.indexOf("wrong");
+      seen.push(`${number} ${isRightFirst}`);
+      // 0 and 1 are decided for the right one, 2 by place, 3 once and with a tie, 4 wrongly, 5 once and with no answer.
+      if (number === 2) return "A";
+      if (number === 3 && isRightFirst) return "T";
+      if (number === 5 && isRightFirst) return "Both are fine.";
+      return isRightFirst === (number !== 4) ? "A" : "B";
+    });
+    try {
+      const flags = ["--judge", server.baseUrl, "--judge-model", "m", "--data", data];
+      const { code, out } = await run("warm", "check", ...flags, "--json");
+      expect(code).toBe(0);
+      const result = JSON.parse(out);
+      expect(new Set(seen).size).toBe(12);
+      expect(result.score).toBeCloseTo(4 / 6, 12);
+      expect(result.orders).toEqual({ both_right: 2 / 6, inconsistent: 3 / 6, undecided: 1 });
+      const text = await run("warm", "check", ...flags, "--quiet");
+      expect(text.out).toMatch(
+        /right in both orders: 33.3\s%; orders that disagree: 50.0\s%; without a decision in an order: 1 pairs/,
+      );
+    } finally {
+      await server.close();
+    }
+  });
+
+  it.each<[object[], string[], string]>([
+    [
+      [{ prompt: "p", chosen: ["a"], rejected: ["b"], domain: "chat" }],
+      [],
+      "RM-Bench has three styles of each",
+    ],
+    [
+      [{ prompt: "p", chosen: ["a"], rejected: ["b"], subset: "Ties", id: "x" }],
+      [],
+      "it must be ref:N or tied:N",
+    ],
+    [[{ prompt: "p", chosen: ["a"], rejected: ["b"], subset: "Ties", id: "tied:1" }], [], "at least two"],
+    [
+      [{ prompt: "p", chosen: ["a"], rejected: ["b"], subset: "x", num_correct: 2 }],
+      [],
+      '"num_correct" is 2',
+    ],
+    [[{ ...judged[0]!, label: "A" }], [], '"label" must be "A>B" or "B>A", not "A"'],
+    [
+      [{ prompt: "p", chosen: ["a"], rejected: ["b"], subset: "x" }],
+      ["--judge", "http://127.0.0.1:9/v1", "--judge-model", "m"],
+      "a judge model compares",
+    ],
+    [judged, ["--judge", "http://127.0.0.1:9/v1"], "--judge needs --judge-model"],
+  ])("refuses %j %j", async (rows, flags, sentence) => {
+    const data = await file("bad.jsonl", rows);
+    const model = flags.length === 0 ? [members[0]!] : [];
+    const { code, err } = await run("warm", "check", ...model, "--data", data, "--quiet", ...flags);
+    expect(code).toBe(2);
+    expect(err).toContain(sentence);
   });
 });

@@ -69,6 +69,17 @@ export function loadPreferences(source: string, options: LoadOptions = {}): Prom
   return load(source, "preferences", (row, format) => [toPreference(row, format)], options);
 }
 
+/** The preferences that rows read by `loadDataRows` hold. */
+export function preferencesIn(rows: readonly DataRow[]): PreferenceRow[] {
+  const format = detectFormat(rows, { want: "preferences" });
+  return rows.map((row) => toPreference(row, format));
+}
+
+/** Rows as they stand, whatever their columns. */
+export async function loadDataRows(source: string, options: LoadOptions = {}): Promise<DataRow[]> {
+  return (await readSource(source, options)).rows;
+}
+
 /** Rows as they stand; `format` is null when they have none of the known shapes. */
 export async function loadRows(
   source: string,

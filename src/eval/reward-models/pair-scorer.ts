@@ -112,6 +112,23 @@ export async function loadSplits(
   return splits;
 }
 
+/** The model's reward of each sequence. */
+export async function rewardsOf(
+  model: ScalarModel,
+  sequences: readonly ScoredSequence[],
+  { signal }: Pick<RunContext, "signal">,
+  onProgress?: (sequences: number) => void,
+): Promise<number[]> {
+  const rewards: number[] = [];
+  for (let first = 0; first < sequences.length; first += CHUNK) {
+    if (signal?.aborted) throw new InterruptedError("stopped; nothing was written");
+    const chunk = sequences.slice(first, first + CHUNK).map(({ tokens, after }) => [...tokens, ...after]);
+    for (const [reward] of await model.values(chunk, "last")) rewards.push(reward!);
+    onProgress?.(rewards.length);
+  }
+  return rewards;
+}
+
 /** A reward model whose weights can be replaced, and the pairs that it scores. */
 export class PairScorer {
   constructor(
@@ -128,17 +145,9 @@ export class PairScorer {
   /** Rewards of every split. */
   async score(onProgress?: (sequences: number) => void): Promise<PairScores[]> {
     const sequences = this.splits.flatMap((pairs) =>
-      pairs.flatMap(({ chosen, rejected }) =>
-        [chosen, rejected].map(({ tokens, after }) => [...tokens, ...after]),
-      ),
+      pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]),
     );
-    const rewards: number[] = [];
-    for (let first = 0; first < sequences.length; first += CHUNK) {
-      if (this.context.signal?.aborted) throw new InterruptedError("stopped; nothing was written");
-      const values = await this.model.values(sequences.slice(first, first + CHUNK), "last");
-      for (const [reward] of values) rewards.push(reward!);
-      onProgress?.(rewards.length);
-    }
+    const rewards = await rewardsOf(this.model, sequences, this.context, onProgress);
     let at = 0;
     return this.splits.map((pairs) => {
       const scores = { chosen: new Float64Array(pairs.length), rejected: new Float64Array(pairs.length) };
