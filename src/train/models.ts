@@ -34,14 +34,17 @@ export interface OpenedPolicy {
   codec: TextCodec;
 }
 
-/** Opens a language model with its tokenizer. */
-export async function openPolicy(model: string, options: ModelOptions = {}): Promise<OpenedPolicy> {
+/** Opens a language model with its tokenizer, or with the codec that was opened before it. */
+export async function openPolicy(
+  model: string,
+  options: ModelOptions & { codec?: TextCodec } = {},
+): Promise<OpenedPolicy> {
   const source = await locate(model);
   if (source.head === "scalar")
     throw new UserError(
       `${source.dir} is a reward model (it has a score head), where a language model is needed`,
     );
-  const codec = await openCodec(model, options);
+  const codec = options.codec ?? (await openCodec(model, options));
   const load = loadOptions(source, options, "CAUSAL_LM");
   const policy = await LocalLanguageModel.load(source.base, {
     ...load,
@@ -141,6 +144,14 @@ function checkVocabulary(dir: string, tokenizer: Tokenizer, vocabSize: number): 
     );
 }
 
+/** The adapter that a model will train; undefined where it trains whole, or not at all. */
+export const adapterOf = (
+  source: Source,
+  lora: LoraRecipe | undefined,
+  taskType: LoraConfig["taskType"],
+): LoraConfig | undefined =>
+  lora && (source.adapter ? continued(source.dir, source.adapter, lora) : fresh(source.base, lora, taskType));
+
 function loadOptions(source: Source, options: ModelOptions, taskType: LoraConfig["taskType"]): LoadOptions {
   const { engine = localEngine, lora, seed, frozen, saveDtype } = options;
   if (engine.kind !== "local")
@@ -153,9 +164,7 @@ function loadOptions(source: Source, options: ModelOptions, taskType: LoraConfig
     saveDtype: saveDtype && floatTypes[saveDtype],
     maxBatchTokens: engine.maxBatchTokens,
     adapter: source.adapter && source.dir,
-    lora:
-      lora &&
-      (source.adapter ? continued(source.dir, source.adapter, lora) : fresh(source.base, lora, taskType)),
+    lora: adapterOf(source, lora, taskType),
   };
 }
 

@@ -19,7 +19,8 @@ import {
   lengthMetrics,
   lengthSentences,
 } from "./lengths.js";
-import { openPolicy } from "./models.js";
+import { memoryOfSft, requireMemory, waysToNeedLess } from "./memory.js";
+import { openCodec, openPolicy, windowOf } from "./models.js";
 import { atRow, type EncodedRow, type TextCodec } from "./text.js";
 
 export interface SftResult {
@@ -40,17 +41,21 @@ interface Row {
 
 export async function runSft(recipe: SftRecipe, context: RunContext): Promise<SftResult> {
   await checkOutputDir(recipe.outputDir, recipe, context);
-  const { policy, codec } = await openPolicy(recipe.model, recipe);
+  const codec = await openCodec(recipe.model, recipe);
+  const window = await windowOf(recipe.model);
   const load = async (source: NonNullable<SftRecipe["evalData"]>): Promise<EncodedRows> => {
     const { rows, description } = await loadCompletions(source.path, source);
     context.reporter.note(`${source.path}: ${description}`);
-    const encoded = encodeRows(rows, { codec, recipe, source: source.path, window: policy.limits.maxTokens });
+    const encoded = encodeRows(rows, { codec, recipe, source: source.path, window });
     for (const remark of encoded.remarks) context.reporter.note(remark);
     return encoded;
   };
   const { rows, lengths, remarks } = await load(recipe.data);
   const held = recipe.evalData ? (await load(recipe.evalData)).rows : undefined;
   const steps = recipe.steps ?? epochSteps(recipe, rows.length);
+  const longest = Math.max(...rows.map(({ sequence }) => sequence.tokens.length));
+  requireMemory(await memoryOfSft(recipe, longest), waysToNeedLess("sft", recipe), context.reporter);
+  const { policy } = await openPolicy(recipe.model, { ...recipe, codec });
 
   let batch: Row[] = [];
   let cursor = PromptCursor.start(rows, { seed: recipe.seed, name: "sft" });

@@ -1,5 +1,6 @@
 // Cutting sequences into padded batches of similar length, so that memory stays bounded whatever the data.
 
+import type { DecoderConfig } from "../../model/config.js";
 import type { TokenIds } from "../contract.js";
 
 /**
@@ -37,4 +38,31 @@ export function padTokens(sequences: readonly TokenIds[], width: number): Int32A
     tokens.set(sequence, b * width);
   });
   return tokens;
+}
+
+/** Elements of logits that exist at a time. */
+const logitsBudget = 1 << 25;
+
+export interface TokenBudget {
+  /** Padded tokens in one forward batch, where only one layer's activations are alive. */
+  forward: number;
+  /** Padded tokens in one backward batch, where all layers' are. */
+  backward: number;
+}
+
+/** Budgets that keep the activations of a batch near `bytes`. */
+export function tokenBudgetFor(config: DecoderConfig, bytes = 1 << 30): TokenBudget {
+  const perLayer = 4 * (11 * config.hiddenSize + 6 * config.intermediateSize + 4 * config.heads * 128);
+  // 1024 tokens keep the matrix units busy and most of what one layer touches in the cache; more were slower.
+  const clamp = (tokens: number, most: number): number => Math.max(256, Math.min(most, Math.floor(tokens)));
+  return {
+    forward: clamp(bytes / perLayer, 4096),
+    backward: clamp(bytes / (perLayer * config.layers), 1024),
+  };
+}
+
+/** Pieces in which the logits of `n` positions are made. */
+export function logitChunks({ head, vocabSize }: DecoderConfig, n: number): number {
+  if (head === "scalar") return 1;
+  return 2 ** Math.max(0, Math.ceil(Math.log2((n * vocabSize) / logitsBudget)));
 }

@@ -2,6 +2,7 @@
 // the batch at once.
 
 import { NonFiniteError, UserError } from "../../base/errors.js";
+import type { DecoderConfig } from "../../model/config.js";
 import { shortSequence } from "../../model/rope.js";
 import { type Binding, Tensor, yieldToEventLoop } from "../../tensor/runtime.js";
 import type { Completion, SampleOptions, TokenIds } from "../contract.js";
@@ -16,6 +17,12 @@ export interface GenerationLimits {
   /** Rows that decode together at most. */
   maxRows: number;
 }
+
+export const defaultLimits: GenerationLimits = { cacheBytes: 2 ** 31, maxRows: 256 };
+
+/** Bytes of key-value cache for every position of a row. */
+export const cacheBytesPerToken = ({ layers, kvHeads, headDim }: DecoderConfig): number =>
+  layers * 2 * kvHeads * headDim * 4;
 
 interface Row {
   /** Index of the completion in the result. */
@@ -102,10 +109,8 @@ function waves(
   maxNewTokens: number,
   limits: GenerationLimits,
 ): Row[][] {
-  const { layers, kvHeads, headDim } = model.config;
-  const bytesPerToken = layers * 2 * kvHeads * headDim * 4;
   const lengths = rows.map((row) => row.prompt.length + maxNewTokens);
-  const budget = Math.floor(limits.cacheBytes / bytesPerToken);
+  const budget = Math.floor(limits.cacheBytes / cacheBytesPerToken(model.config));
   const border = shortSequence(model.config.ropes);
   // The keys in the cache have turned by the frequencies of short sequences; a longer one would need all of them anew.
   const crossing = rows.find(({ prompt }, i) => prompt.length <= border && lengths[i]! > border);

@@ -4,7 +4,6 @@ import { RandomStream } from "../../base/random.js";
 import {
   type Adapter,
   type LoraConfig,
-  loraScale,
   loraTargets,
   mergedParameter,
   readAdapter,
@@ -37,9 +36,9 @@ import type {
   TokenScores,
   TokenStatistics,
 } from "../contract.js";
-import { type GenerationLimits, generate } from "./generate.js";
+import { defaultLimits, type GenerationLimits, generate } from "./generate.js";
 import { LocalModel } from "./model.js";
-import { makeParameters, sizeOf } from "./parameters.js";
+import { loraShape, makeParameters, moduleName, sizeOf, trainableNames } from "./parameters.js";
 import { Programs } from "./programs.js";
 
 export interface LoadOptions {
@@ -62,8 +61,6 @@ export interface LoadOptions {
   /** The same for batches that are differentiated. Default: `maxBatchTokens`. */
   maxBackwardTokens?: number;
 }
-
-const defaultLimits: GenerationLimits = { cacheBytes: 2 ** 31, maxRows: 256 };
 
 const embedding = "model.embed_tokens.weight";
 
@@ -106,13 +103,6 @@ function trainingMemory(): (config: DecoderConfig, spec: ParameterSpec) => Float
     return arena.group(4, sizeOf(shape))[0]!;
   };
 }
-
-function loraShape(config: DecoderConfig, lora: LoraConfig): LoraShape {
-  const modules = loraTargets(config, lora).map(({ name }) => moduleName(name));
-  return { r: lora.r, scale: loraScale(lora), modules: new Set(modules) };
-}
-
-const moduleName = (weight: string): string => weight.replace(/\.weight$/, "");
 
 /** A uniform in +-1/sqrt(in) (PEFT's initialisation), B zero; or the pairs of a given adapter. */
 function addAdapter(
@@ -157,9 +147,7 @@ function assemble(
     return memory.upload(values, shape);
   };
   const parameters = makeParameters(config, tensorOf, { lora, frozen });
-  const trainable = [...parameters.values()]
-    .filter((parameter) => parameter.trainable)
-    .map(({ name }) => name);
+  const trainable = trainableNames(config, { lora, frozen });
   const programs = new Programs(config, lora, device, trainable);
   const model = new LocalModel(config, parameters, programs, stopTest(decode));
   model.tokenBudget.forward = Math.min(model.tokenBudget.forward, maxBatchTokens);

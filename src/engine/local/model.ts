@@ -13,11 +13,12 @@ import { SafetensorsReader, writeSafetensors } from "../../model/safetensors.js"
 import { type Memory, memories } from "../../tensor/memory.js";
 import { type Binding, type Program, Tensor } from "../../tensor/runtime.js";
 import type { AdamOptions, Dropout, StepResult, Stoppable, TokenIds } from "../contract.js";
-import { bucketByLength, padTokens } from "./batches.js";
+import { bucketByLength, logitChunks, padTokens, type TokenBudget, tokenBudgetFor } from "./batches.js";
 import { dropoutMask, type MaskShape } from "./dropout.js";
+import { gradientInput, gradientOutput, type RowOutput } from "./graphs.js";
 import { type Optimizer, optimizers } from "./optimizer.js";
 import { besideWeight, type Parameter, type Parameters, sizeOf } from "./parameters.js";
-import { gradientInput, gradientOutput, type Programs, type RowOutput } from "./programs.js";
+import type { Programs } from "./programs.js";
 import { bindTableRows } from "./table-gradient.js";
 
 /** One sequence and the positions whose result is wanted: the hidden state at `rows[i]` predicts `targets[i]`. */
@@ -29,27 +30,6 @@ interface Job {
 
 interface ForwardOptions extends Stoppable {
   dropout?: Dropout;
-}
-
-/** Elements of logits that exist at a time. */
-const logitsBudget = 1 << 25;
-
-export interface TokenBudget {
-  /** Padded tokens in one forward batch, where only one layer's activations are alive. */
-  forward: number;
-  /** Padded tokens in one backward batch, where all layers' are. */
-  backward: number;
-}
-
-/** Budgets that keep the activations of a batch near `bytes`. */
-export function tokenBudgetFor(config: DecoderConfig, bytes = 1 << 30): TokenBudget {
-  const perLayer = 4 * (11 * config.hiddenSize + 6 * config.intermediateSize + 4 * config.heads * 128);
-  // 1024 tokens keep the matrix units busy and most of what one layer touches in the cache; more were slower.
-  const clamp = (tokens: number, most: number): number => Math.max(256, Math.min(most, Math.floor(tokens)));
-  return {
-    forward: clamp(bytes / perLayer, 4096),
-    backward: clamp(bytes / (perLayer * config.layers), 1024),
-  };
 }
 
 export class LocalModel {
@@ -166,8 +146,7 @@ export class LocalModel {
   }
 
   private chunks(n: number): number {
-    if (this.config.head === "scalar") return 1;
-    return 2 ** Math.max(0, Math.ceil(Math.log2((n * this.config.vocabSize) / logitsBudget)));
+    return logitChunks(this.config, n);
   }
 
   /** Results of every job, in order: one number per position. With `dropout`, those of `backward`. */

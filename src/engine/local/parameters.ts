@@ -1,5 +1,6 @@
 // The weights of one model in memory, with the gradients and AdamW moments of those that train.
 
+import { type LoraConfig, loraScale, loraTargets } from "../../model/adapter.js";
 import type { DecoderConfig } from "../../model/config.js";
 import { parameterSpecs } from "../../model/config.js";
 import { type LoraShape, weightShapes } from "../../model/decoder.js";
@@ -27,13 +28,32 @@ export function makeParameters(
   tensorOf: (name: string, shape: readonly number[]) => Tensor,
   { lora, frozen = false }: { lora?: LoraShape; frozen?: boolean },
 ): Parameters {
-  const base = new Set(parameterSpecs(config).map(({ name }) => name));
+  const trains = new Set(trainableNames(config, { lora, frozen }));
   return new Map(
     weightShapes(config, lora).map(({ name, shape }) => {
-      const trainable = !frozen && (!lora || !base.has(name) || name === "score.weight");
+      const trainable = trains.has(name);
       return [name, { name, shape, trainable, decays: shape.length > 1, tensor: tensorOf(name, shape) }];
     }),
   );
+}
+
+/** Names of the parameters that train. */
+export function trainableNames(
+  config: DecoderConfig,
+  { lora, frozen = false }: { lora?: LoraShape | undefined; frozen?: boolean },
+): string[] {
+  const base = new Set(lora ? parameterSpecs(config).map(({ name }) => name) : []);
+  const names = frozen ? [] : weightShapes(config, lora).map(({ name }) => name);
+  return names.filter((name) => !base.has(name) || name === "score.weight");
+}
+
+/** The module of a weight. */
+export const moduleName = (weight: string): string => weight.replace(/\.weight$/, "");
+
+/** Rank, scale and modules of an adapter on a model. */
+export function loraShape(config: DecoderConfig, lora: LoraConfig): LoraShape {
+  const modules = loraTargets(config, lora).map(({ name }) => moduleName(name));
+  return { r: lora.r, scale: loraScale(lora), modules: new Set(modules) };
 }
 
 export function sizeOf(shape: readonly number[]): number {

@@ -1,229 +1,62 @@
-// The programs of one architecture: which graphs the engine compiles, and what their inputs and outputs are called.
-// Compiled on first use and shared by every model of the same architecture (a policy and its reference, say).
+// The programs of one architecture: the graphs of graphs.ts, compiled on first use and shared by every model of the same
+// architecture (a policy and its reference, say).
 
 import type { DecoderConfig } from "../../model/config.js";
-import {
-  decodeStep,
-  headName,
-  type LogitShape,
-  type LoraShape,
-  languageHead,
-  mostLikelyTokens,
-  samplingOutputs,
-  scalarHead,
-  scoredRows,
-  tokenLogprobs,
-  trunk,
-  type Weights,
-  weightInputs,
-} from "../../model/decoder.js";
+import type { LoraShape } from "../../model/decoder.js";
 import { compile } from "../../tensor/compile.js";
-import { type Gradient, gradients } from "../../tensor/gradient.js";
-import { input, type Value } from "../../tensor/graph.js";
-import { add } from "../../tensor/ops.js";
 import type { Device, Program } from "../../tensor/runtime.js";
-import { type RowIndices, tableGradient } from "./table-gradient.js";
+import { type BackwardGraph, Graphs, type Outputs, type PassOptions } from "./graphs.js";
 
-/** Rows to be added to the gradient of a gathered table: output name and the input that holds their indices. */
-export interface RowOutput {
-  parameter: string;
-  output: string;
-  indices: RowIndices;
-}
-
-export interface BackwardProgram {
-  program: Program;
-  /** Parameters whose whole gradient the program writes (output `gradientOutput(name)`). */
-  dense: readonly string[];
-  /** On the CPU; a device adds rows in the graph. */
-  rows: readonly RowOutput[];
-}
-
-/** What a pass has beside its numbers: masks of dropout, or (language models) how sure the model is. */
-export interface PassOptions {
-  dropout?: boolean;
-  statistics?: boolean;
-}
-
-export const gradientOutput = (parameter: string): string => `gradient:${parameter}`;
-/** Input that holds what has been accumulated before. */
-export const gradientInput = (parameter: string): string => `accumulated:${parameter}`;
-
-/**
- * Where a decoding step multiplies weights by activations instead of the other way round: from so many rows on, in
- * models wide enough that packing the weights costs more than the extra transpositions.
- */
-const columns = { rows: 4, hiddenSize: 512 };
+export type BackwardProgram = Omit<BackwardGraph, "outputs"> & { program: Program };
 
 export class Programs {
   private readonly compiled = new Map<string, unknown>();
+  private readonly graphs: Graphs;
 
   constructor(
     readonly config: DecoderConfig,
     readonly lora: LoraShape | undefined,
     readonly device: Device,
-    private readonly trainable: readonly string[],
-  ) {}
+    trainable: readonly string[],
+  ) {
+    this.graphs = new Graphs(config, lora, device, trainable);
+  }
 
   private once<T>(key: string, build: () => T): T {
     if (!this.compiled.has(key)) this.compiled.set(key, build());
     return this.compiled.get(key) as T;
   }
 
-  private get logitShape(): LogitShape {
-    return { scale: this.config.scales.logits, cap: this.config.softcaps.logits };
+  private program(key: string, outputs: () => Outputs): Program {
+    return this.once(key, () => compile(outputs(), { device: this.device }));
   }
 
-  private build(): { weights: Weights; head: Value } {
-    const weights = weightInputs(this.config, this.lora);
-    return { weights, head: weights.get(headName(this.config))! };
+  forward(chunks: number, options: PassOptions = {}): Program {
+    const key = `forward ${chunks} ${JSON.stringify(options)}`;
+    return this.program(key, () => this.graphs.forward(chunks, options));
   }
 
-  /**
-   * Output `result` [N, 1]: log-probabilities of `targets` at `rows`, or scalar values at `rows`; with `statistics` [N, 3], as
-   * of `backward`.
-   */
-  forward(chunks: number, { dropout = false, statistics = false }: PassOptions = {}): Program {
-    return this.once(`forward ${chunks} ${dropout} ${statistics}`, () => {
-      const { weights, head } = this.build();
-      const hidden = scoredRows(trunk(this.config, weights, this.lora, { dropout }).hidden);
-      const result =
-        this.config.head === "scalar"
-          ? scalarHead(hidden, head)
-          : tokenLogprobs(hidden, head, input("targets", "int32", ["N", 1]), chunks, undefined, {
-              statistics,
-              ...this.logitShape,
-            }).logprobs;
-      return compile({ result }, { device: this.device });
-    });
-  }
-
-  /** Output `result` [N, 3]: log pi of `targets` at `rows`, log pi of the most likely tokens, and these. */
   mostLikely(chunks: number): Program {
-    return this.once(`most likely ${chunks}`, () => {
-      const { weights, head } = this.build();
-      const hidden = scoredRows(trunk(this.config, weights, this.lora).hidden);
-      const targets = input("targets", "int32", ["N", 1]);
-      return compile(
-        { result: mostLikelyTokens(hidden, head, targets, chunks, this.logitShape) },
-        { device: this.device },
-      );
-    });
+    return this.program(`most likely ${chunks}`, () => this.graphs.mostLikely(chunks));
   }
 
-  /** Output `result` [N, hidden]: what the head sees at `rows`. */
   features(): Program {
-    return this.once("features", () => {
-      const { weights } = this.build();
-      return compile(
-        { result: scoredRows(trunk(this.config, weights, this.lora).hidden) },
-        { device: this.device },
-      );
+    return this.program("features", () => this.graphs.features());
+  }
+
+  backward(chunks: number, accumulate: boolean, options: PassOptions = {}): BackwardProgram {
+    return this.once(`backward ${chunks} ${accumulate} ${JSON.stringify(options)}`, () => {
+      const { outputs, ...rest } = this.graphs.backward(chunks, accumulate, options);
+      return { program: compile(outputs, { device: this.device }), ...rest };
     });
   }
 
-  /**
-   * `forward` and the gradient of sum_n g_n result_n with respect to every trainable parameter. With `statistics` (language
-   * models) `result` is [N, 3]: beside the log-probability that of the most likely token, and the entropy.
-   */
-  backward(
-    chunks: number,
-    accumulate: boolean,
-    { dropout = false, statistics = false }: PassOptions = {},
-  ): BackwardProgram {
-    return this.once(`backward ${chunks} ${accumulate} ${dropout} ${statistics}`, () => {
-      const { weights, head } = this.build();
-      const hidden = scoredRows(trunk(this.config, weights, this.lora, { dropout }).hidden);
-      const g = input("g", "float32", ["N", 1]);
-      const parameters = this.trainable.map((name) => weights.get(name)!);
-      let result: Value;
-      let found: Gradient[];
-      if (this.config.head === "scalar") {
-        result = scalarHead(hidden, head);
-        found = gradients([{ value: result, dy: g }], parameters);
-      } else {
-        const targets = input("targets", "int32", ["N", 1]);
-        const trainsHead = parameters.includes(head);
-        const scored = tokenLogprobs(hidden, head, targets, chunks, g, {
-          wantHead: trainsHead,
-          statistics,
-          ...this.logitShape,
-        });
-        result = scored.logprobs;
-        const { hidden: dy, head: dense, targetRows } = scored.gradient!;
-        found = gradients([{ value: hidden, dy }], parameters);
-        if (trainsHead) {
-          const gradient = found[parameters.indexOf(head)]!;
-          gradient.dense = gradient.dense ? add(gradient.dense, dense!) : dense;
-          gradient.rows.push({ indices: targets, rows: targetRows });
-        }
-      }
-      return this.gradientProgram(result, found, parameters, accumulate);
-    });
-  }
-
-  private gradientProgram(
-    result: Value,
-    found: readonly Gradient[],
-    parameters: readonly Value[],
-    accumulate: boolean,
-  ): BackwardProgram {
-    const outputs: Record<string, Value> = { result };
-    const dense: string[] = [];
-    const rows: RowOutput[] = [];
-    this.trainable.forEach((name, i) => {
-      let { dense: total } = found[i]!;
-      found[i]!.rows.forEach((row, k) => {
-        const indices = row.indices.node.attributes.name as RowIndices;
-        if (this.device === "cpu") {
-          const output = `rows:${k}:${name}`;
-          outputs[output] = row.rows;
-          rows.push({ parameter: name, output, indices });
-        } else {
-          const part = tableGradient(indices, row.rows, parameters[i]!);
-          total = total ? add(total, part) : part;
-        }
-      });
-      if (!total) return;
-      dense.push(name);
-      const before = accumulate ? input(gradientInput(name), "float32", parameters[i]!.dims) : undefined;
-      outputs[gradientOutput(name)] = before ? add(before, total) : total;
-    });
-    return { program: compile(outputs, { device: this.device }), dense, rows };
-  }
-
-  /** Distribution after the last token of every prompt (at `rows`), and the keys and values that start a cache. */
   prefill(tempered: boolean): Program {
-    return this.once(`prefill ${tempered}`, () => {
-      const { weights, head } = this.build();
-      const { hidden, keys, values } = trunk(this.config, weights, this.lora);
-      const logits = languageHead(this.config, scoredRows(hidden), head);
-      const caches = Object.fromEntries(
-        keys.flatMap((key, i) => [
-          [`prompt_key_${i}`, key],
-          [`prompt_value_${i}`, values[i]!],
-        ]),
-      );
-      return compile(
-        { ...samplingOutputs(logits, temperature(tempered)), ...caches },
-        { device: this.device },
-      );
-    });
+    return this.program(`prefill ${tempered}`, () => this.graphs.prefill(tempered));
   }
 
-  /** One more token for every row; the outputs of `prefill` with caches called `next_key_i`, `next_value_i`. */
   decode(tempered: boolean, rows: number): Program {
-    const byColumns =
-      this.device === "cpu" && rows >= columns.rows && this.config.hiddenSize >= columns.hiddenSize;
-    return this.once(`decode ${tempered} ${byColumns}`, () => {
-      const { weights } = this.build();
-      const { logits, caches } = decodeStep(this.config, weights, this.lora, { byColumns });
-      const next = Object.fromEntries(Object.entries(caches).map(([name, value]) => [`next_${name}`, value]));
-      return compile({ ...samplingOutputs(logits, temperature(tempered)), ...next }, { device: this.device });
-    });
+    const byColumns = this.graphs.decodesByColumns(rows);
+    return this.program(`decode ${tempered} ${byColumns}`, () => this.graphs.decode(tempered, byColumns));
   }
-}
-
-function temperature(tempered: boolean): Value | undefined {
-  return tempered ? input("inverse_temperature", "float32", [1]) : undefined;
 }

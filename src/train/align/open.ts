@@ -16,9 +16,10 @@ import {
 } from "../../recipe/optimizers.js";
 import type { AlignRecipe, TaskRecipe } from "../../recipe/recipe.js";
 import type { RunContext } from "../../run/context.js";
-import { openPolicy, openScalarModel, openTokenizer } from "../models.js";
+import { longestTokens, memoryOfAlign, requireMemory, waysToNeedLess } from "../memory.js";
+import { openCodec, openPolicy, openScalarModel, openTokenizer } from "../models.js";
 import { RewardOpener } from "../rewards/open.js";
-import type { TextCodec } from "../text.js";
+import { atRow, type TextCodec } from "../text.js";
 import { fitPrompts, type Windows } from "./fit.js";
 import type { AlignParts, PpoObjective, PreferenceTask, SamplingTask, TaskParts } from "./parts.js";
 
@@ -32,7 +33,13 @@ export interface OpenContext extends Pick<RunContext, "reporter"> {
 /** Opens everything that a recipe names. Mistakes in models and data are UserErrors that say which file or row. */
 export async function openAlign(recipe: AlignRecipe, context: OpenContext): Promise<AlignParts> {
   const { engine, seed } = recipe;
-  const { policy, codec } = await openPolicy(recipe.policy.model, { ...recipe.policy, engine, seed });
+  const codec = await openCodec(recipe.policy.model, recipe.policy);
+  const prompts = await openAllPrompts(recipe, context);
+  const promptTokens = longestTokens([...prompts.values()].flat(), ({ id, prompt, metadata }) =>
+    atRow(id, () => codec.prompt(prompt, metadata)),
+  );
+  requireMemory(await memoryOfAlign(recipe, promptTokens), waysToNeedLess("align", recipe), context.reporter);
+  const { policy } = await openPolicy(recipe.policy.model, { ...recipe.policy, engine, seed, codec });
   // pi_ref is the policy before its first step, unless the recipe names another model.
   const reference = recipe.reference
     ? (await openPolicy(recipe.reference, { engine, frozen: true })).policy
@@ -53,7 +60,7 @@ export async function openAlign(recipe: AlignRecipe, context: OpenContext): Prom
     tasks.push(
       optimizerRow(task.optimizer).learns === "pairs"
         ? await openPairs(task, context)
-        : await openTask(task, { rewards, codec, context, windows }),
+        : await openTask(task, prompts.get(task.name)!, { rewards, codec, context, windows }),
     );
   return {
     policy,
@@ -78,12 +85,12 @@ interface Opened {
 
 async function openTask(
   recipe: TaskRecipe,
+  rows: PromptRow[],
   { rewards, codec, context, windows }: Opened,
 ): Promise<SamplingTask> {
   const { name, weight, baselineResponse, judgeGate, missingEosPenalty, lengthPenalty, maxFailedRate } =
     recipe;
   const optimizer = recipe.optimizer as SamplingOptimizer;
-  const rows = await openPrompts(recipe, context);
   const judges = await openJudges(recipe, { codec, baseDir: context.baseDir, llm: rewards.llm });
   checkNamedJudges(
     rows,
@@ -112,6 +119,18 @@ async function openTask(
     lengthPenalty,
     maxFailedRate,
   };
+}
+
+/** The prompts of every task that samples. */
+async function openAllPrompts(
+  { tasks }: AlignRecipe,
+  context: OpenContext,
+): Promise<Map<string, PromptRow[]>> {
+  const opened = new Map<string, PromptRow[]>();
+  for (const task of tasks)
+    if (optimizerRow(task.optimizer).learns !== "pairs")
+      opened.set(task.name, await openPrompts(task, context));
+  return opened;
 }
 
 /** The prompts of a task. */

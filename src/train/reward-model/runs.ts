@@ -11,6 +11,7 @@ import { linearProbe } from "../../reward/probe.js";
 import type { RunContext } from "../../run/context.js";
 import { checkOutputDir, checkpointSteps } from "../../run/directory.js";
 import type { LengthCounts } from "../lengths.js";
+import { memoryOfReward, requireMemory, waysToNeedLess } from "../memory.js";
 import { openCodec, openScalarModel, windowOf } from "../models.js";
 import { trainSideBySide } from "./jobs.js";
 import { type EncodedPairs, encodePairs, type Pair, pairLimits } from "./pairs.js";
@@ -57,6 +58,15 @@ export async function runReward(
   }
 
   const processes = Math.min(jobs, recipe.runs);
+  const longest = pairs.reduce(
+    (most, { chosen, rejected }) => Math.max(most, chosen.length, rejected.length),
+    1,
+  );
+  requireMemory(
+    await memoryOfReward(recipe, longest, processes),
+    waysToNeedLess("reward", recipe),
+    context.reporter,
+  );
   const threads = processes > 1 ? Math.max(1, Math.floor(availableParallelism() / processes)) : undefined;
   const engine = onThreads(recipe.engine, threads);
   const head = await sharedHead(recipe, { engine, pairs, context });
