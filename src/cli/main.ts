@@ -28,6 +28,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   // Nobody is left to be told.
   if (process.stderr.listenerCount("error") === 0) process.stderr.on("error", () => {});
   const stopListening = listenForSignals();
+  // What a verb sets is this command's, and the process may run others.
+  const exitCodeBefore = process.exitCode;
+  process.exitCode = undefined;
   try {
     const program = createProgram();
     checkTyped(program, argv);
@@ -42,6 +45,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(`touchstone: ${message}\n`);
     return exitCode;
   } finally {
+    process.exitCode = exitCodeBefore;
     stopListening();
   }
 }

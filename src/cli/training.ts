@@ -5,7 +5,9 @@ import { UserError } from "../base/errors.js";
 import type { Override } from "../recipe/file.js";
 import type { RecipeOf } from "../recipe/recipe.js";
 import type { RunContext } from "../run/context.js";
+import type { Finding } from "../run/finding.js";
 import { type ContextFlags, printResult, withContext } from "./context.js";
+import { findingLine } from "./findings.js";
 import { repeated } from "./values.js";
 
 type TrainingVerb = "sft" | "reward" | "align";
@@ -70,6 +72,7 @@ const RECIPE_FLAGS: readonly RecipeFlag[] = [
 ];
 
 interface TrainingFlags extends ContextFlags {
+  check?: boolean;
   config?: string;
   set?: string[];
 }
@@ -85,6 +88,24 @@ export interface TrainingVerbOptions<V extends TrainingVerb, Result extends obje
   run: (recipe: RecipeOf<V>, context: RunContext, flags: Record<string, unknown>) => Promise<Result>;
   /** The result for a person: what was made, and what to do with it. */
   report: (result: Result, recipe: RecipeOf<V>) => string[];
+}
+
+/** `--check`: a line for every finding as it is made, and whether the run would start; exit code 2 where it would not. */
+async function checkOnly(
+  verb: TrainingVerb,
+  file: string | undefined,
+  overrides: readonly Override[],
+  given: TrainingFlags,
+): Promise<void> {
+  const { checkRun } = await import("../train/check/check.js");
+  const onFinding = (finding: Finding) => given.json || process.stdout.write(`${findingLine(finding)}\n`);
+  const findings = await withContext(given, ({ resume, signal }) =>
+    checkRun(verb, file, { overrides, resume, signal, onFinding }),
+  );
+  const problems = findings.filter(({ status }) => status === "problem").length;
+  const end = problems === 0 ? "the run would start" : `the run would not start: ${problems} to mend`;
+  printResult({ ready: problems === 0, findings }, [end], given);
+  if (problems > 0) process.exitCode = 2;
 }
 
 /** `touchstone <verb> [recipe.yaml] [flags]` */
@@ -104,6 +125,7 @@ export function trainingCommand<V extends TrainingVerb, Result extends object>(
   const example = verb === "align" ? "policy.lora.alpha=64" : "lora.alpha=64";
   command
     .option("--set <key=value>", `any key of the recipe, for example --set ${example}`, repeated)
+    .option("--check", "say whether the run would start, and all that is wrong, without writing anything")
     .option("--resume", "continue the run that output_dir holds")
     .option("--quiet", "no progress")
     .option("--json", "the result as one JSON object on stdout; no progress")
@@ -124,6 +146,7 @@ export function trainingCommand<V extends TrainingVerb, Result extends object>(
       return [{ path: key.split("."), value: isText ? value : parseValue(value, flag), flag }];
     });
     overrides.push(...(given.set ?? []).map(parseOverride));
+    if (given.check) return checkOnly(verb, file ?? given.config, overrides, given);
     const recipe = await loadRecipe(verb, file ?? given.config, {
       overrides,
       onRemark: (remark) => given.quiet || process.stderr.write(`${remark}\n`),

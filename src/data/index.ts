@@ -29,6 +29,8 @@ export interface LoadOptions extends SourceOptions {
   limit?: number | undefined;
   /** Leave out rows whose content is wrong, counted in the description, instead of stopping at the first. */
   skipInvalid?: boolean;
+  /** Told of each such row, instead of stopping at the first. */
+  onInvalid?: (error: UserError) => void;
 }
 
 export interface Loaded<Row, Format = DataFormat> {
@@ -106,11 +108,14 @@ async function load<Row>(
     try {
       rows.push(...convert(row, format));
     } catch (error) {
-      if (!options.skipInvalid || !(error instanceof UserError)) throw error;
+      const { skipInvalid, onInvalid } = options;
+      if (!(skipInvalid || onInvalid) || !(error instanceof UserError)) throw error;
+      onInvalid?.(error);
       problems.push(error);
     }
   }
-  if (rows.length === 0) throw problems[0] ?? new UserError(`${source} holds no ${want}.`);
+  if (rows.length === 0 && !(options.onInvalid && problems.length > 0))
+    throw problems[0] ?? new UserError(`${source} holds no ${want}.`);
   const notes = [
     describeFormat(format, read.length),
     fileCount > 1 && `${fileCount} files`,

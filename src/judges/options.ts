@@ -30,7 +30,7 @@ export const moduleOptions = z.strictObject({
   timeoutSeconds: z.number().positive().default(60),
 });
 
-/** Checks the options of judge `label`, given in snake case; the first mistake becomes a UserError. */
+/** Checks the options of judge `label`, given in snake case; mistakes become one UserError. */
 export function parseOptions<S extends z.ZodObject>(
   schema: S,
   options: Record<string, unknown>,
@@ -39,14 +39,16 @@ export function parseOptions<S extends z.ZodObject>(
   const entries = Object.entries(options).map(([key, value]) => [camelCase(key), value] as const);
   const result = schema.safeParse(Object.fromEntries(entries));
   if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
-  if (issue.code === "unrecognized_keys" && issue.path.length === 0) {
-    const key = snakeCase(issue.keys[0]!);
-    const known = Object.keys(schema.shape).map(snakeCase);
-    throw new UserError(`judge "${label}" has no option "${key}"${didYouMean(key, known)}`);
-  }
-  const path = issue.path
-    .map((part, depth) => (depth === 0 ? snakeCase(String(part)) : String(part)))
-    .join(".");
-  throw new UserError(`judge "${label}"${path === "" ? "" : `, option "${path}"`}: ${issue.message}`);
+  const mistakes = result.error.issues.flatMap((issue) => {
+    if (issue.code === "unrecognized_keys" && issue.path.length === 0) {
+      const known = Object.keys(schema.shape).map(snakeCase);
+      return issue.keys.map(snakeCase).map((key) => ` has no option "${key}"${didYouMean(key, known)}`);
+    }
+    const path = issue.path
+      .map((part, depth) => (depth === 0 ? snakeCase(String(part)) : String(part)))
+      .join(".");
+    const isMissing = issue.path.length === 1 && options[path] === undefined;
+    return `${path === "" ? "" : `, option "${path}"`}: ${isMissing ? "is missing" : issue.message}`;
+  });
+  throw new UserError(mistakes.map((mistake) => `judge "${label}"${mistake}`).join("; "));
 }

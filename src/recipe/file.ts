@@ -117,6 +117,8 @@ export interface RecipeDocument {
   value: unknown;
   /** The first thing that is wrong, as one sentence that says where; of keys that are not known, all. */
   explain(issues: readonly Issue[]): UserError;
+  /** A sentence that says where for each thing that is wrong. */
+  sentences(issues: readonly Issue[]): string[];
 }
 
 /** `tasks[1].optimizer.kl_max` */
@@ -131,6 +133,33 @@ function showPath(path: Path): string {
 function oneByOne({ path, keys = [], message }: Issue): Issue[] {
   const lines = message.split("\n");
   return keys.map((key, i) => ({ path: [...path, key], message: lines[i] ?? message }));
+}
+
+const isUnknown = ({ code }: Issue): boolean => code === "unrecognized_keys";
+const each = (issue: Issue): Issue[] => (isUnknown(issue) ? oneByOne(issue) : [issue]);
+
+/** What a recipe is checked further with where one of these is missing: they change nothing that a check looks at. */
+const STAND_INS: Readonly<Record<string, unknown>> = { steps: 1, name: "unnamed" };
+
+/**
+ * Takes from `value` what the issues complain of, so that the rest can be checked: unknown keys and wrong values go, and
+ * defaults hold. False where that cannot be done.
+ */
+export function withoutMistakes(value: unknown, issues: readonly Issue[]): boolean {
+  return issues.flatMap(each).every(({ path }) => {
+    const key = path.at(-1);
+    if (key === undefined) return false;
+    let holder: unknown = value;
+    for (const part of path.slice(0, -1)) holder = (holder as Record<PropertyKey, unknown> | null)?.[part];
+    if (typeof holder !== "object" || holder === null) return false;
+    // A task that is wrong as a whole goes as a whole, unless it is the only one.
+    if (Array.isArray(holder)) return holder.length > 1 && holder.splice(Number(key), 1).length > 0;
+    const given = holder as Record<PropertyKey, unknown>;
+    if (given[key] !== undefined) return delete given[key];
+    const standIn = STAND_INS[String(key)];
+    given[key] = standIn;
+    return standIn !== undefined;
+  });
 }
 
 export async function readDocument(
@@ -171,15 +200,16 @@ export function parseDocument(
     return file;
   };
 
+  const sentence = ({ path, message }: Issue): string =>
+    `${where(path)}: ${path.length === 0 ? "the recipe" : showPath(path)} ${message}`;
+
   return {
     value,
+    sentences: (issues) => issues.flatMap(each).map(sentence),
     explain: (issues) => {
-      const strangers = issues.filter(({ code }) => code === "unrecognized_keys").flatMap(oneByOne);
+      const strangers = issues.filter(isUnknown).flatMap(oneByOne);
       const told = strangers.length > 0 ? strangers : issues.slice(0, 1);
-      const sentences = told.map(
-        ({ path, message }) =>
-          `${where(path)}: ${path.length === 0 ? "the recipe" : showPath(path)} ${message}`,
-      );
+      const sentences = told.map(sentence);
       const [only] = sentences;
       if (sentences.length === 1) return new UserError(only!);
       return new UserError(

@@ -9,6 +9,7 @@ import {
   type Override,
   parseDocument,
   readDocument,
+  withoutMistakes,
   writeDocument,
 } from "./file.js";
 import { takeForeign } from "./foreign.js";
@@ -76,14 +77,49 @@ export function parseRecipe<V extends Verb>(
   return resolveDocument(verb, parseDocument(yaml, file, overrides), onRemark);
 }
 
+/** What is in a recipe, mistakes included. */
+export interface InspectedRecipe<V extends Verb> {
+  /** Each with its place. */
+  mistakes: string[];
+  remarks: string[];
+  /** As it would be without its mistakes; absent where that cannot be said. */
+  recipe?: RecipeOf<V>;
+}
+
+/** Reads a recipe as `loadRecipe` does, and says all that is wrong with it. A file that is no YAML is a UserError. */
+export async function inspectRecipe<V extends Verb>(
+  verb: V,
+  file: string | undefined,
+  { overrides = [] }: LoadOptions = {},
+): Promise<InspectedRecipe<V>> {
+  const document = await readDocument(file, overrides);
+  const remarks = takeForeign(verb, document.value as Record<string, unknown>);
+  const mistakes: string[] = [];
+  /** Paths: what was taken away for being wrong is not missing. */
+  const wrong = new Set<string>();
+  // What is only found once the rest is right comes in a later round.
+  for (let round = 0; round < 10; round++) {
+    const parsed = schemaFor(verb, document.value).safeParse(document.value);
+    if (parsed.success) return { mistakes, remarks, recipe: camelKeys(parsed.data) as RecipeOf<V> };
+    const { issues } = parsed.error;
+    const told = issues.filter(({ path }) => !wrong.has(JSON.stringify(path)));
+    mistakes.push(...document.sentences(told));
+    for (const { path } of issues) wrong.add(JSON.stringify(path));
+    if (!withoutMistakes(document.value, issues)) break;
+  }
+  return { mistakes, remarks };
+}
+
+const schemaFor = (verb: Verb, value: unknown): z.ZodType =>
+  verb === "align" && Object.hasOwn(value as object, "stages") ? stagedSchema : SCHEMAS[verb];
+
 function resolveDocument<V extends Verb>(
   verb: V,
   document: ReturnType<typeof parseDocument>,
   onRemark: (remark: string) => void = () => {},
 ): RecipeOf<V> {
   for (const remark of takeForeign(verb, document.value as Record<string, unknown>)) onRemark(remark);
-  const staged = verb === "align" && Object.hasOwn(document.value as object, "stages");
-  const parsed = (staged ? stagedSchema : SCHEMAS[verb]).safeParse(document.value);
+  const parsed = schemaFor(verb, document.value).safeParse(document.value);
   if (!parsed.success) throw document.explain(parsed.error.issues);
   return camelKeys(parsed.data) as RecipeOf<V>;
 }

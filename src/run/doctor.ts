@@ -6,18 +6,11 @@ import { arch, availableParallelism, cpus, freemem, platform, release, totalmem 
 import { join, relative } from "node:path";
 import { UserError } from "../base/errors.js";
 import { VERSION } from "../base/version.js";
+import { type Finding, ok, problem, warning } from "./finding.js";
 
-export interface Finding {
-  name: string;
-  status: "ok" | "warning" | "problem";
-  detail: string;
-}
+export type { Finding };
 
 type Check = () => Promise<Omit<Finding, "name">> | Omit<Finding, "name">;
-
-const ok = (detail: string) => ({ status: "ok" as const, detail });
-const warning = (detail: string) => ({ status: "warning" as const, detail });
-const problem = (detail: string) => ({ status: "problem" as const, detail });
 
 const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 

@@ -1,8 +1,7 @@
 import { Command } from "commander";
 import { UserError } from "../../base/errors.js";
 import { printResult } from "../context.js";
-
-const MARKS = { ok: "✓", warning: "!", problem: "✗" } as const;
+import { MARKS } from "../findings.js";
 
 export const doctorCommand = () =>
   new Command("doctor")

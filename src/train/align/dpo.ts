@@ -61,8 +61,8 @@ export function fitPairs(
   { name, pairs: rows, maxLength, maxPromptLength, overlong = "stop" }: PreferenceTask,
   codec: Codec,
   window: number,
+  source = `task ${name}`,
 ): { pairs: Pair[]; fit: Fit } {
-  const source = `task ${name}`;
   const limits: LengthLimits = {
     ...lengthLimit(maxLength, window),
     maxPromptLength,

@@ -4,6 +4,7 @@ import { UserError } from "../../base/errors.js";
 import { loadPreferences, loadPrompts } from "../../data/index.js";
 import type { PromptRow } from "../../data/rows.js";
 import { checkNamedJudges } from "../../judges/applicability.js";
+import type { JudgeContext } from "../../judges/kind.js";
 import type { Mixture } from "../../judges/mixture.js";
 import { mixtureFrom } from "../../judges/registry.js";
 import type { LlmModels } from "../../llm/models.js";
@@ -146,13 +147,21 @@ export async function openPrompts(
 /** The judges that a task names, as one mixture. */
 export const openJudges = (
   { judges, runAllJudges }: Pick<TaskRecipe, "judges" | "runAllJudges">,
-  { codec, baseDir = ".", llm }: { codec?: TextCodec; baseDir?: string | undefined; llm: LlmModels },
-): Promise<Mixture> =>
-  mixtureFrom(
-    judges,
-    { baseDir, llm, ...(codec && { countTokens: (text: string) => codec.tokenizer.encode(text).length }) },
-    { runAll: runAllJudges },
-  );
+  around: JudgeSurroundings,
+): Promise<Mixture> => mixtureFrom(judges, judgeContext(around), { runAll: runAllJudges });
+
+interface JudgeSurroundings {
+  codec?: TextCodec | undefined;
+  baseDir?: string | undefined;
+  llm: LlmModels;
+}
+
+/** What the judges of a recipe find around them. */
+export const judgeContext = ({ codec, baseDir = ".", llm }: JudgeSurroundings): JudgeContext => ({
+  baseDir,
+  llm,
+  ...(codec && { countTokens: (text: string) => codec.tokenizer.encode(text).length }),
+});
 
 const ppoObjective = ({ name, ...options }: PpoOptions): PpoObjective => ({ name, critic: options });
 
@@ -174,7 +183,7 @@ async function openPairs(
  * The critic that the PPO tasks of a recipe share: the policy's own trunk with a head of zeros, so that its first values
  * are 0, or a reward model.
  */
-async function openCritic(recipe: AlignRecipe, codec: TextCodec): Promise<AlignParts["critic"]> {
+export async function openCritic(recipe: AlignRecipe, codec: TextCodec): Promise<AlignParts["critic"]> {
   const task = recipe.tasks.find(({ optimizer }) => optimizerRow(optimizer).learns === "critic");
   if (!task) return undefined;
   const { criticModel, criticLearningRate } = task.optimizer as PpoOptions;

@@ -36,8 +36,11 @@ interface TrialSample {
 
 type Asking = Pick<AlignParts, "policy" | "codec"> & { seed: number; signal?: AbortSignal | undefined };
 
+/** What of a task is tried. */
+type TriedTask = Pick<SamplingTask, "name" | "prompts" | "limits" | "judges" | "reward">;
+
 /** Asks the judges and the reward of a task. */
-export async function tryTask(task: SamplingTask, asking: Asking): Promise<Trial[]> {
+export async function tryTask(task: TriedTask, asking: Asking): Promise<Trial[]> {
   const { signal } = asking;
   const samples = await samplesOf(task, task.prompts.slice(0, tries), asking);
   const trials: Trial[] = [];
@@ -63,7 +66,7 @@ function isFor(judge: Judge, metadata: JudgeInput["metadata"]): boolean {
 
 /** A response to each prompt: the data's own answer, or what the policy says, from a random stream of its own. */
 async function samplesOf(
-  task: SamplingTask,
+  task: Pick<SamplingTask, "name" | "limits">,
   rows: readonly PromptRow[],
   { policy, codec, seed, signal }: Asking,
 ): Promise<TrialSample[]> {
@@ -119,7 +122,7 @@ async function tryJudge(
 }
 
 async function tryReward(
-  { name, reward }: SamplingTask,
+  { name, reward }: TriedTask,
   samples: readonly TrialSample[],
   signal: AbortSignal | undefined,
 ): Promise<Trial> {

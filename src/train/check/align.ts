@@ -1,0 +1,197 @@
+// What `touchstone align --check` looks at: everything that a run opens, and one sample of each task judged and scored.
+
+import { loadPreferences, loadPrompts } from "../../data/index.js";
+import { checkNamedJudges } from "../../judges/applicability.js";
+import { createMixture, type MixtureMember } from "../../judges/mixture.js";
+import { createMember } from "../../judges/registry.js";
+import type { DpoOptions, SamplingOptimizer } from "../../recipe/optimizers.js";
+import { optimizerRow } from "../../recipe/optimizers.js";
+import type { AlignRecipe, JudgeRecipe, StagedRecipe, TaskRecipe } from "../../recipe/recipe.js";
+import { silent } from "../../run/context.js";
+import { fitPairs } from "../align/dpo.js";
+import { fitPrompts } from "../align/fit.js";
+import { judgeContext, openCritic } from "../align/open.js";
+import { type Trial, tolerated, tryMetaModels, tryTask } from "../align/preflight.js";
+import { stageRecipe } from "../align/stages.js";
+import { type OpenedPolicy, openCodec, openPolicy, windowOf } from "../models.js";
+import { RewardOpener } from "../rewards/open.js";
+import type { RewardSource } from "../rewards/source.js";
+import type { TextCodec } from "../text.js";
+import type { Findings } from "./findings.js";
+import { checkDisk, checkPlace } from "./place.js";
+import { checkRows, tellFit } from "./rows.js";
+import { checkSchedule } from "./schedule.js";
+
+export interface AlignCheck {
+  resume: boolean;
+  /** Directory that relative paths of judges start from. */
+  baseDir?: string;
+}
+
+export async function checkAlign(
+  recipe: AlignRecipe | StagedRecipe,
+  findings: Findings,
+  options: AlignCheck,
+): Promise<void> {
+  await checkPlace(findings, recipe.outputDir, recipe, options.resume);
+  const { model } = recipe.policy;
+  const codec = await findings.attempt("policy", () => openCodec(model, recipe.policy));
+  if (codec) findings.ok("ends", `responses end at ${codec.describeStops()}`);
+  // Without a policy, data, judges and rewards are still looked at.
+  const opened =
+    codec &&
+    (await findings.attempt("policy", async () => {
+      const found = await openPolicy(model, { ...recipe.policy, engine: recipe.engine, frozen: true });
+      findings.ok("policy", `${model}: opens, reads ${found.policy.limits.maxTokens} tokens`);
+      return found;
+    }));
+  const stages =
+    "stages" in recipe
+      ? recipe.stages.map(({ name }, i) => ({
+          prefix: `stage ${name}: `,
+          stage: stageRecipe(recipe, i, model),
+        }))
+      : [{ prefix: "", stage: recipe }];
+  for (const { prefix, stage } of stages)
+    await checkStage(stage, { findings, options, codec, opened, prefix });
+  opened?.policy.dispose();
+}
+
+interface Surroundings {
+  findings: Findings;
+  options: AlignCheck;
+  codec: TextCodec | undefined;
+  opened: OpenedPolicy | undefined;
+  /** "stage warmup: " */
+  prefix: string;
+}
+
+async function checkStage(recipe: AlignRecipe, around: Surroundings): Promise<void> {
+  const { findings, codec, opened, prefix } = around;
+  checkSchedule(findings, `${prefix}steps`, recipe.steps, recipe);
+  const reference = recipe.reference;
+  if (reference !== undefined)
+    await findings.attempt(`${prefix}reference`, async () => {
+      const { policy } = await openPolicy(reference, { engine: recipe.engine, frozen: true });
+      findings.ok(`${prefix}reference`, `${reference}: opens, reads ${policy.limits.maxTokens} tokens`);
+      policy.dispose();
+    });
+  const critic = codec && (await findings.attempt(`${prefix}critic`, () => openCritic(recipe, codec)));
+  if (critic) findings.ok(`${prefix}critic`, `opens, reads ${critic.model.limits.maxTokens} tokens`);
+  const trained = [
+    { head: "language" as const, ...recipe.policy },
+    ...(critic ? [{ model: recipe.policy.model, head: "scalar" as const, lora: recipe.policy.lora }] : []),
+  ];
+  await checkDisk(findings, recipe.outputDir, { trained, steps: recipe.steps, saving: recipe });
+  const rewards = new RewardOpener(recipe, codec, {
+    reporter: silent,
+    keepsReplies: false,
+    ...(around.options.baseDir !== undefined && { baseDir: around.options.baseDir }),
+    embed: async (rows) => {
+      const { policy, codec: own } = opened!;
+      return policy.features(rows.map(({ prompt, metadata }) => own.prompt(prompt, metadata)));
+    },
+  });
+  try {
+    const windows = { critic: critic?.model.limits.maxTokens, ...(await windowsOf(recipe)) };
+    for (const task of recipe.tasks)
+      if (optimizerRow(task.optimizer).learns === "pairs") await checkPairs(task, around, windows);
+      else await checkTask(task, recipe.seed, { ...around, rewards, windows });
+    tellTrials(findings, prefix, await tryMetaModels(recipe.tasks, rewards.llm, findings.signal));
+  } finally {
+    critic?.model.dispose();
+    rewards.dispose();
+  }
+}
+
+/** Tokens that policy and reference read, as far as they can be found. */
+async function windowsOf({ policy, reference }: AlignRecipe): Promise<Record<string, number | undefined>> {
+  const of = (model: string) => windowOf(model).catch(() => undefined);
+  return {
+    policy: await of(policy.model),
+    ...(reference !== undefined && { reference: await of(reference) }),
+  };
+}
+
+async function checkPairs(
+  { name, prompts, optimizer }: TaskRecipe,
+  { findings, codec, prefix }: Surroundings,
+  windows: Record<string, number | undefined>,
+): Promise<void> {
+  const at = `${prefix}task ${name}`;
+  const pairs = await checkRows(findings, `${at}: prompts`, prompts, loadPreferences);
+  if (!pairs || !codec) return;
+  const { beta, batchPrompts: batchPairs, maxLength, maxPromptLength, overlong } = optimizer as DpoOptions;
+  const task = { name, pairs, beta, batchPairs, maxLength, maxPromptLength, overlong };
+  const window = Math.min(...Object.values(windows).filter((tokens) => tokens !== undefined));
+  const fitted = await findings.attempt(`${at}: lengths`, () => fitPairs(task, codec, window, prompts.path));
+  if (fitted) tellFit(findings, `${at}: lengths`, fitted.fit);
+}
+
+interface TaskSurroundings extends Surroundings {
+  rewards: RewardOpener;
+  windows: Record<string, number | undefined>;
+}
+
+async function checkTask(
+  task: TaskRecipe,
+  seed: number,
+  { findings, codec, opened, prefix, rewards, windows, options }: TaskSurroundings,
+): Promise<void> {
+  const { name } = task;
+  const at = `${prefix}task ${name}`;
+  const rows = await checkRows(findings, `${at}: prompts`, task.prompts, loadPrompts);
+  const members: MixtureMember[] = [];
+  for (const entry of task.judges) {
+    const context = judgeContext({ codec, baseDir: options.baseDir, llm: rewards.llm });
+    const member = await findings.attempt(`${at}: judge ${nameOf(entry)}`, () =>
+      createMember(entry, context),
+    );
+    if (member) members.push(member);
+  }
+  if (rows && members.length === task.judges.length)
+    await findings.attempt(`${at}: judges`, () =>
+      checkNamedJudges(
+        rows,
+        members.map(({ judge }) => judge),
+      ),
+    );
+  const hasJudges = task.judges.length > 0;
+  const reward = await findings.attempt(`${at}: reward`, () =>
+    rewards.open(task.reward, { name, rows: rows ?? [], hasJudges }),
+  );
+  if (!rows || !codec) return;
+  const optimizer = task.optimizer as SamplingOptimizer;
+  const fitted = await findings.attempt(`${at}: lengths`, () =>
+    fitPrompts(rows, {
+      source: task.prompts.path,
+      codec,
+      optimizer,
+      windows: { ...windows, "reward model": reward?.maxTokens },
+    }),
+  );
+  if (fitted) tellFit(findings, `${at}: lengths`, fitted.fit);
+  if (!opened) return findings.warn(at, "no sample was judged or scored, for the policy does not open");
+  const trials = await findings.attempt(at, () =>
+    rewards.llm.aside(() =>
+      tryTask(
+        {
+          name,
+          prompts: fitted?.prompts ?? rows,
+          limits: { ...optimizer, maxPromptTokens: fitted?.maxPromptTokens },
+          judges: createMixture(members),
+          ...(reward && task.reward && { reward: reward as RewardSource }),
+        },
+        { ...opened, seed, signal: findings.signal },
+      ),
+    ),
+  );
+  if (trials) tellTrials(findings, prefix, task.maxFailedRate === 1 ? trials.map(tolerated) : trials);
+}
+
+const nameOf = ({ name, kind, module }: JudgeRecipe): string => String(name ?? kind ?? module);
+
+function tellTrials(findings: Findings, prefix: string, trials: readonly Trial[]): void {
+  for (const { who, said, ok, isNote } of trials)
+    findings.add(`${prefix}${who}`, ok ? (isNote ? "warning" : "ok") : "problem", said);
+}
