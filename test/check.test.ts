@@ -57,7 +57,9 @@ describe("align", () => {
     const { ready, findings } = await check("align", recipe);
     expect([ready, problems(findings)]).toEqual([true, []]);
     expect(named(findings, "ends")).toEqual([expect.stringMatching(/^ok responses end at "/)]);
-    expect(named(findings, "disk")).toEqual([expect.stringMatching(/^ok about 1 MB for 1 checkpoint and the final model, of \d.* free$/)]);
+    expect(named(findings, "disk")).toEqual([
+      expect.stringMatching(/^ok about 1 MB for 1 checkpoint and the final model, of \d.* free$/),
+    ]);
     expect(named(findings, "task writing: lengths")).toEqual([expect.stringMatching(/^ok all \d+ rows fit/)]);
     expect(named(findings, "task writing: judge length")).toEqual([expect.stringMatching(/^ok satisfied: /)]);
     expect(named(findings, "task writing: reward")).toEqual([expect.stringMatching(/^ok -?\d/)]);

@@ -71,6 +71,7 @@ describe("an align recipe", () => {
       generations: 4,
       batchPrompts: 16,
       maxNewTokens: 128,
+      overlong: "stop",
       temperature: 1,
       topP: 1,
       topK: 0,

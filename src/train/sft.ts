@@ -47,14 +47,13 @@ export async function runSft(recipe: SftRecipe, context: RunContext): Promise<Sf
     const { rows, description } = await loadCompletions(source.path, source);
     context.reporter.note(`${source.path}: ${description}`);
     const encoded = encodeRows(rows, { codec, recipe, source: source.path, window });
-    for (const remark of encoded.remarks) context.reporter.note(remark);
+    for (const line of [...encoded.remarks, ...encoded.notes]) context.reporter.note(line);
     return encoded;
   };
   const { rows, lengths, remarks } = await load(recipe.data);
   const held = recipe.evalData ? (await load(recipe.evalData)).rows : undefined;
   const steps = recipe.steps ?? epochSteps(recipe, rows.length);
-  const longest = Math.max(...rows.map(({ sequence }) => sequence.tokens.length));
-  requireMemory(await memoryOfSft(recipe, longest), waysToNeedLess("sft", recipe), context.reporter);
+  requireMemory(await memoryOfSft(recipe, longestOf(rows)), waysToNeedLess("sft", recipe), context.reporter);
   const { policy } = await openPolicy(recipe.model, { ...recipe, codec });
 
   let batch: Row[] = [];
@@ -92,6 +91,10 @@ export async function runSft(recipe: SftRecipe, context: RunContext): Promise<Sf
   return { model, evalLoss: last["eval/loss"] as number | undefined, lengths, remarks };
 }
 
+/** Tokens of the longest row. */
+export const longestOf = (rows: readonly Row[]): number =>
+  rows.reduce((most, { sequence }) => Math.max(most, sequence.tokens.length), 1);
+
 interface Encoding {
   codec: TextCodec;
   recipe: SftRecipe;
@@ -104,7 +107,10 @@ interface Encoding {
 export interface EncodedRows {
   rows: Row[];
   lengths: LengthCounts;
+  /** What was left out and cut, in sentences. */
   remarks: string[];
+  /** What else is worth knowing of them. */
+  notes: string[];
 }
 
 const CHOICES = ["skip", "truncate_left", "truncate_right"] as const;
@@ -139,12 +145,13 @@ export function encodeRows(
     encoded.push({ id: row.id, sequence });
   }
   const lengths = tally.end();
-  const remarks = lengthSentences(source, lengths, limits);
-  if (spanning > 0)
-    remarks.push(
-      `${source}: ${spanning} of ${rows.length} rows have a token that spans prompt and completion; it is learned`,
-    );
-  return { rows: encoded, lengths, remarks };
+  const notes =
+    spanning > 0
+      ? [
+          `${source}: ${spanning} of ${rows.length} rows have a token that spans prompt and completion; it is learned`,
+        ]
+      : [];
+  return { rows: encoded, lengths, remarks: lengthSentences(source, lengths, limits), notes };
 }
 
 const encode = (codec: TextCodec, row: CompletionRow): EncodedRow =>
