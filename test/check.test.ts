@@ -3,6 +3,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Finding } from "../src/run/finding.js";
+import { Findings } from "../src/train/check/findings.js";
+import { checkMemory } from "../src/train/check/memory.js";
 import { chatServer } from "./support/chat-server.js";
 import { run } from "./support/in-process.js";
 import { contentsOf, openWorkshop, type Workshop } from "./support/workshop.js";
@@ -59,6 +61,9 @@ describe("align", () => {
     expect(named(findings, "ends")).toEqual([expect.stringMatching(/^ok responses end at "/)]);
     expect(named(findings, "disk")).toEqual([
       expect.stringMatching(/^ok about 1 MB for 1 checkpoint and the final model, of \d.* free$/),
+    ]);
+    expect(named(findings, "memory")).toEqual([
+      expect.stringMatching(/^ok about 0\.\d+ GB: .* GB are free of /),
     ]);
     expect(named(findings, "task writing: lengths")).toEqual([expect.stringMatching(/^ok all \d+ rows fit/)]);
     expect(named(findings, "task writing: judge length")).toEqual([expect.stringMatching(/^ok satisfied: /)]);
@@ -230,4 +235,20 @@ describe("sft and reward", () => {
     expect(problems(findings)).toEqual([expect.stringMatching(/^recipe: .*torn\.yaml/)]);
     expect(await readFile(shop.path("torn.yaml"), "utf8")).toBe("model: [a\n");
   });
+});
+
+it("what needs more memory than the machine has is not opened", async () => {
+  const findings = new Findings(() => {});
+  const estimate = async () => ({ parts: [{ what: "weights", bytes: 8e9 }], bytes: 8e9 });
+  const check = (free: number, total: number) =>
+    checkMemory(findings, "memory", { estimate, change: "take a smaller model" }, { free, total });
+  expect([await check(9e9, 16e9), await check(5e9, 16e9), await check(3e9, 4e9)]).toEqual([
+    true,
+    true,
+    false,
+  ]);
+  expect(findings.all.map(({ status }) => status)).toEqual(["ok", "warning", "problem"]);
+  expect(findings.all[2]!.detail).toBe(
+    "about 8.0 GB: weights 8.0; 3.0 GB are free of 4.0 GB, which is more than this machine has: to need less, take a smaller model",
+  );
 });

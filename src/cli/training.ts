@@ -73,6 +73,8 @@ const RECIPE_FLAGS: readonly RecipeFlag[] = [
 
 interface TrainingFlags extends ContextFlags {
   check?: boolean;
+  /** Of `reward`. */
+  jobs?: number;
   config?: string;
   set?: string[];
 }
@@ -100,7 +102,7 @@ async function checkOnly(
   const { checkRun } = await import("../train/check/check.js");
   const onFinding = (finding: Finding) => given.json || process.stdout.write(`${findingLine(finding)}\n`);
   const findings = await withContext(given, ({ resume, signal }) =>
-    checkRun(verb, file, { overrides, resume, signal, onFinding }),
+    checkRun(verb, file, { overrides, resume, signal, onFinding, jobs: given.jobs }),
   );
   const problems = findings.filter(({ status }) => status === "problem").length;
   const end = problems === 0 ? "the run would start" : `the run would not start: ${problems} to mend`;

@@ -1,6 +1,7 @@
 // What `touchstone align --check` looks at: everything that a run opens, and one sample of each task judged and scored.
 
 import { loadPreferences, loadPrompts } from "../../data/index.js";
+import type { PromptRow } from "../../data/rows.js";
 import { checkNamedJudges } from "../../judges/applicability.js";
 import { createMixture, type MixtureMember } from "../../judges/mixture.js";
 import { createMember } from "../../judges/registry.js";
@@ -13,11 +14,13 @@ import { fitPrompts } from "../align/fit.js";
 import { judgeContext, openCritic } from "../align/open.js";
 import { type Trial, tolerated, tryMetaModels, tryTask } from "../align/preflight.js";
 import { stageRecipe } from "../align/stages.js";
+import { longestTokens, memoryOfAlign, waysToNeedLess } from "../memory.js";
 import { type OpenedPolicy, openCodec, openPolicy, windowOf } from "../models.js";
 import { RewardOpener } from "../rewards/open.js";
 import type { RewardSource } from "../rewards/source.js";
 import type { TextCodec } from "../text.js";
 import type { Findings } from "./findings.js";
+import { checkMemory } from "./memory.js";
 import { checkDisk, checkPlace } from "./place.js";
 import { checkRows, tellFit } from "./rows.js";
 import { checkSchedule } from "./schedule.js";
@@ -37,14 +40,6 @@ export async function checkAlign(
   const { model } = recipe.policy;
   const codec = await findings.attempt("policy", () => openCodec(model, recipe.policy));
   if (codec) findings.ok("ends", `responses end at ${codec.describeStops()}`);
-  // Without a policy, data, judges and rewards are still looked at.
-  const opened =
-    codec &&
-    (await findings.attempt("policy", async () => {
-      const found = await openPolicy(model, { ...recipe.policy, engine: recipe.engine, frozen: true });
-      findings.ok("policy", `${model}: opens, reads ${found.policy.limits.maxTokens} tokens`);
-      return found;
-    }));
   const stages =
     "stages" in recipe
       ? recipe.stages.map(({ name }, i) => ({
@@ -52,9 +47,51 @@ export async function checkAlign(
           stage: stageRecipe(recipe, i, model),
         }))
       : [{ prefix: "", stage: recipe }];
-  for (const { prefix, stage } of stages)
-    await checkStage(stage, { findings, options, codec, opened, prefix });
-  opened?.policy.dispose();
+  const prepared: Prepared[] = [];
+  for (const { prefix, stage } of stages) prepared.push(await prepare(stage, { findings, codec, prefix }));
+  // What does not fit is not opened either; without a policy, data, judges and rewards are still looked at.
+  const fits = prepared.every((stage) => stage.fits);
+  const opened =
+    codec &&
+    fits &&
+    (await findings.attempt("policy", async () => {
+      const found = await openPolicy(model, { ...recipe.policy, engine: recipe.engine, codec, frozen: true });
+      findings.ok("policy", `${model}: opens, reads ${found.policy.limits.maxTokens} tokens`);
+      return found;
+    }));
+  for (const stage of prepared)
+    await checkStage(stage, { findings, options, codec, opened: opened || undefined });
+  if (opened) opened.policy.dispose();
+}
+
+/** A stage, or an alignment without stages, whose rows were read. */
+interface Prepared {
+  /** "stage warmup: " */
+  prefix: string;
+  recipe: AlignRecipe;
+  /** Of the tasks that sample, by name. */
+  prompts: Map<string, PromptRow[] | undefined>;
+  /** The machine has the memory that it needs. */
+  fits: boolean;
+}
+
+async function prepare(
+  recipe: AlignRecipe,
+  { findings, codec, prefix }: { findings: Findings; codec: TextCodec | undefined; prefix: string },
+): Promise<Prepared> {
+  const prompts: Prepared["prompts"] = new Map();
+  for (const { name, optimizer, prompts: source } of recipe.tasks)
+    if (optimizerRow(optimizer).learns !== "pairs")
+      prompts.set(name, await checkRows(findings, `${prefix}task ${name}: prompts`, source, loadPrompts));
+  const rows = [...prompts.values()].flatMap((found) => found ?? []);
+  const tokensOf = ({ prompt, metadata }: PromptRow) => codec!.prompt(prompt, metadata);
+  const fits =
+    !codec ||
+    (await checkMemory(findings, `${prefix}memory`, {
+      estimate: async () => memoryOfAlign(recipe, longestTokens(rows, tokensOf)),
+      change: waysToNeedLess("align", recipe),
+    }));
+  return { prefix, recipe, prompts, fits };
 }
 
 interface Surroundings {
@@ -62,21 +99,21 @@ interface Surroundings {
   options: AlignCheck;
   codec: TextCodec | undefined;
   opened: OpenedPolicy | undefined;
-  /** "stage warmup: " */
-  prefix: string;
 }
 
-async function checkStage(recipe: AlignRecipe, around: Surroundings): Promise<void> {
-  const { findings, codec, opened, prefix } = around;
+async function checkStage(stage: Prepared, around: Surroundings): Promise<void> {
+  const { findings, codec, opened } = around;
+  const { prefix, recipe, prompts, fits } = stage;
   checkSchedule(findings, `${prefix}steps`, recipe.steps, recipe);
   const reference = recipe.reference;
-  if (reference !== undefined)
+  if (reference !== undefined && fits)
     await findings.attempt(`${prefix}reference`, async () => {
       const { policy } = await openPolicy(reference, { engine: recipe.engine, frozen: true });
       findings.ok(`${prefix}reference`, `${reference}: opens, reads ${policy.limits.maxTokens} tokens`);
       policy.dispose();
     });
-  const critic = codec && (await findings.attempt(`${prefix}critic`, () => openCritic(recipe, codec)));
+  const critic =
+    codec && fits && (await findings.attempt(`${prefix}critic`, () => openCritic(recipe, codec)));
   if (critic) findings.ok(`${prefix}critic`, `opens, reads ${critic.model.limits.maxTokens} tokens`);
   const trained = [
     { head: "language" as const, ...recipe.policy },
@@ -93,13 +130,21 @@ async function checkStage(recipe: AlignRecipe, around: Surroundings): Promise<vo
     },
   });
   try {
-    const windows = { critic: critic?.model.limits.maxTokens, ...(await windowsOf(recipe)) };
+    const windows = {
+      ...(critic && { critic: critic.model.limits.maxTokens }),
+      ...(await windowsOf(recipe)),
+    };
     for (const task of recipe.tasks)
-      if (optimizerRow(task.optimizer).learns === "pairs") await checkPairs(task, around, windows);
-      else await checkTask(task, recipe.seed, { ...around, rewards, windows });
+      if (optimizerRow(task.optimizer).learns === "pairs")
+        await checkPairs(task, { ...around, prefix, windows });
+      else
+        await checkTask(task, prompts.get(task.name), {
+          ...around,
+          ...{ prefix, windows, fits, rewards, seed: recipe.seed },
+        });
     tellTrials(findings, prefix, await tryMetaModels(recipe.tasks, rewards.llm, findings.signal));
   } finally {
-    critic?.model.dispose();
+    if (critic) critic.model.dispose();
     rewards.dispose();
   }
 }
@@ -113,10 +158,14 @@ async function windowsOf({ policy, reference }: AlignRecipe): Promise<Record<str
   };
 }
 
+interface TaskSurroundings extends Surroundings {
+  prefix: string;
+  windows: Record<string, number | undefined>;
+}
+
 async function checkPairs(
   { name, prompts, optimizer }: TaskRecipe,
-  { findings, codec, prefix }: Surroundings,
-  windows: Record<string, number | undefined>,
+  { findings, codec, prefix, windows }: TaskSurroundings,
 ): Promise<void> {
   const at = `${prefix}task ${name}`;
   const pairs = await checkRows(findings, `${at}: prompts`, prompts, loadPreferences);
@@ -128,19 +177,14 @@ async function checkPairs(
   if (fitted) tellFit(findings, `${at}: lengths`, fitted.fit);
 }
 
-interface TaskSurroundings extends Surroundings {
-  rewards: RewardOpener;
-  windows: Record<string, number | undefined>;
-}
-
 async function checkTask(
   task: TaskRecipe,
-  seed: number,
-  { findings, codec, opened, prefix, rewards, windows, options }: TaskSurroundings,
+  rows: PromptRow[] | undefined,
+  around: TaskSurroundings & { rewards: RewardOpener; fits: boolean; seed: number },
 ): Promise<void> {
+  const { findings, codec, opened, prefix, rewards, windows, options, fits, seed } = around;
   const { name } = task;
   const at = `${prefix}task ${name}`;
-  const rows = await checkRows(findings, `${at}: prompts`, task.prompts, loadPrompts);
   const members: MixtureMember[] = [];
   for (const entry of task.judges) {
     const context = judgeContext({ codec, baseDir: options.baseDir, llm: rewards.llm });
@@ -157,9 +201,11 @@ async function checkTask(
       ),
     );
   const hasJudges = task.judges.length > 0;
-  const reward = await findings.attempt(`${at}: reward`, () =>
-    rewards.open(task.reward, { name, rows: rows ?? [], hasJudges }),
-  );
+  const reward = fits
+    ? await findings.attempt(`${at}: reward`, () =>
+        rewards.open(task.reward, { name, rows: rows ?? [], hasJudges }),
+      )
+    : undefined;
   if (!rows || !codec) return;
   const optimizer = task.optimizer as SamplingOptimizer;
   const fitted = await findings.attempt(`${at}: lengths`, () =>

@@ -18,6 +18,8 @@ export interface CheckOptions extends Pick<LoadOptions, "overrides"> {
   /** The run would continue the one in output_dir. */
   resume: boolean;
   signal?: AbortSignal | undefined;
+  /** Of `reward`: how many members train at a time. */
+  jobs?: number | undefined;
   /** Told of every finding as it is made. */
   onFinding?: (finding: Finding) => void;
 }

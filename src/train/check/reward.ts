@@ -2,10 +2,12 @@
 
 import { loadPreferences, partition } from "../../data/index.js";
 import type { RewardRecipe } from "../../recipe/recipe.js";
+import { memoryOfReward, waysToNeedLess } from "../memory.js";
 import { openCodec, openScalarModel, windowOf } from "../models.js";
-import { encodePairs, type Pair, pairLimits } from "../reward-model/pairs.js";
+import { encodePairs, longestPair, type Pair, pairLimits } from "../reward-model/pairs.js";
 import { heldOutOf, memberDir, type Rows, stepsOf } from "../reward-model/reward-model.js";
 import type { Findings } from "./findings.js";
+import { checkMemory } from "./memory.js";
 import { checkDisk, checkPlace } from "./place.js";
 import { checkRows, tellFit } from "./rows.js";
 import { checkSchedule } from "./schedule.js";
@@ -13,16 +15,23 @@ import { checkSchedule } from "./schedule.js";
 export async function checkReward(
   recipe: RewardRecipe,
   findings: Findings,
-  { resume }: { resume: boolean },
+  { resume, jobs = 1 }: { resume: boolean; jobs?: number | undefined },
 ): Promise<void> {
   for (let index = 0; index < recipe.runs; index++)
     await checkPlace(findings, memberDir(recipe, index), recipe, resume);
   const rows = await readRows(recipe, findings);
+  const models = [...new Set(recipe.model)];
+  const fittedTo = new Map<string, Pair[] | undefined>();
+  for (const model of models)
+    fittedTo.set(model, rows && (await checkLengths(model, recipe, rows, findings)));
+  const pairs = fittedTo.get(recipe.model.at(-1)!);
+  const fits = await checkMemory(findings, "memory", {
+    estimate: () => memoryOfReward(recipe, longestPair(pairs ?? []), Math.min(jobs, recipe.runs)),
+    change: waysToNeedLess("reward", recipe),
+  });
   let width: number | undefined;
-  let pairs: Pair[] | undefined;
-  for (const model of new Set(recipe.model)) {
-    const fitted = rows && (await checkLengths(model, recipe, rows, findings));
-    pairs ??= fitted;
+  // What does not fit is not opened either.
+  for (const model of fits ? models : [])
     await findings.attempt("model", async () => {
       const opened = await openScalarModel(model, { ...recipe, frozen: true });
       try {
@@ -33,7 +42,7 @@ export async function checkReward(
             "model",
             `${model} has hidden size ${opened.hiddenSize}, but ${recipe.model[0]} has ${width}: the runs share one score head`,
           );
-        const [pair] = fitted ?? [];
+        const [pair] = fittedTo.get(model) ?? [];
         if (!pair) return findings.ok("model", said);
         await opened.values([pair.chosen, pair.rejected], "last", { signal: findings.signal });
         findings.ok("model", `${said}; ${pair.id} was scored`);
@@ -41,7 +50,6 @@ export async function checkReward(
         opened.dispose();
       }
     });
-  }
   const steps = stepsOf(recipe, pairs?.length ?? 1);
   if (pairs) checkSchedule(findings, "steps", steps, recipe);
   const trained = [

@@ -4,9 +4,11 @@ import { loadCompletions } from "../../data/index.js";
 import { sft } from "../../objectives/sft.js";
 import type { SftRecipe } from "../../recipe/recipe.js";
 import { epochSteps } from "../../run/schedule.js";
+import { memoryOfSft, waysToNeedLess } from "../memory.js";
 import { openCodec, openPolicy, windowOf } from "../models.js";
-import { encodeRows } from "../sft.js";
+import { encodeRows, longestOf } from "../sft.js";
 import type { Findings } from "./findings.js";
+import { checkMemory } from "./memory.js";
 import { checkDisk, checkPlace } from "./place.js";
 import { checkRows, tellFit } from "./rows.js";
 import { checkSchedule } from "./schedule.js";
@@ -39,6 +41,12 @@ export async function checkSft(
   const trained = [{ head: "language" as const, ...recipe }];
   await checkDisk(findings, recipe.outputDir, { trained, steps, saving: recipe });
 
+  const fits = await checkMemory(findings, "memory", {
+    estimate: () => memoryOfSft(recipe, longestOf(rows ?? [])),
+    change: waysToNeedLess("sft", recipe),
+  });
+  // What does not fit is not opened either.
+  if (!fits) return;
   await findings.attempt("model", async () => {
     const { policy } = await openPolicy(model, { ...recipe, frozen: true });
     try {

@@ -20,6 +20,10 @@ export interface Pair {
   margin: number;
 }
 
+/** Tokens of the longest sequence. */
+export const longestPair = (pairs: readonly Pair[]): number =>
+  pairs.reduce((most, { chosen, rejected }) => Math.max(most, chosen.length, rejected.length), 1);
+
 export interface EncodedPairs {
   pairs: Pair[];
   lengths: LengthCounts;

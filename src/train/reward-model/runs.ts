@@ -14,7 +14,7 @@ import type { LengthCounts } from "../lengths.js";
 import { memoryOfReward, requireMemory, waysToNeedLess } from "../memory.js";
 import { openCodec, openScalarModel, windowOf } from "../models.js";
 import { trainSideBySide } from "./jobs.js";
-import { type EncodedPairs, encodePairs, type Pair, pairLimits } from "./pairs.js";
+import { type EncodedPairs, encodePairs, longestPair, type Pair, pairLimits } from "./pairs.js";
 import {
   heldOutOf,
   loadPairs,
@@ -58,12 +58,8 @@ export async function runReward(
   }
 
   const processes = Math.min(jobs, recipe.runs);
-  const longest = pairs.reduce(
-    (most, { chosen, rejected }) => Math.max(most, chosen.length, rejected.length),
-    1,
-  );
   requireMemory(
-    await memoryOfReward(recipe, longest, processes),
+    await memoryOfReward(recipe, longestPair(pairs), processes),
     waysToNeedLess("reward", recipe),
     context.reporter,
   );
