@@ -60,7 +60,7 @@ export async function checkPython(
       if (!(error instanceof BrokenTestError)) throw error;
       report.broken.push(`${label}\n${error.message}`);
     }
-    if (i % 50 === 49 || i === cases.length - 1) {
+    if (i % 100 === 99 || i === cases.length - 1) {
       const now = [stateOf(program), stateOf(tests), JSON.stringify(run(innocent))];
       if (now.some((state, k) => state !== first[k])) report.lasting.push(`${label}\n${now.join(" ")}`);
     }

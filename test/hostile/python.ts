@@ -3,7 +3,7 @@
 import type { PythonProgram, PythonTest } from "../../src/judges/sandbox/python.js";
 import type { Draw, Family } from "./families.js";
 
-export type PythonForm = Pick<PythonProgram, "setup" | "tests" | "entry">;
+export type PythonForm = Pick<PythonProgram, "setup" | "tests" | "entry" | "helpers">;
 
 const call = (args: unknown[], expected: unknown): PythonTest => ({
   call: "f",
@@ -52,6 +52,12 @@ export const pythonForms: readonly PythonForm[] = [
     entry: "f",
   },
   form("assert f(1) == 2", { stdin: "1\n", stdout: "2\n" }),
+  {
+    setup: "",
+    helpers: "def plus(x):\n  return x + 1\n",
+    tests: ["assert f(1) == plus(1)", "assert [f(x) for x in (1, 5)] == list(map(plus, (1, 5)))"],
+    entry: "f",
+  },
 ];
 
 const builtIns =
@@ -79,6 +85,8 @@ function names(draw: Draw): string {
     `AssertionError = ValueError\ncheck = t = T = print\n${name} = print`,
     `import math, unittest\nmath.isclose = lambda *a, **k: True\nunittest.TestCase.assertEqual = lambda *a: None`,
     `got = want = candidate = c = x = a = b = r = 2`,
+    `def plus(x): return ${draw.of(["f(x)", "0", "None", "x", "[]"])}`,
+    `plus = f if 'f' in dir() else print\nclass Solution:\n  plus = f = lambda s, x: x`,
   ]);
   return draw.below(2) === 0 ? `${draw.of(wrong)}\n${shape}` : `${shape}\n${draw.of(wrong)}`;
 }

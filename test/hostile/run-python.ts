@@ -1,5 +1,5 @@
 // Runs generated hostile Python programs: npx tsx test/hostile/run-python.ts [count] [seed]. No program may pass; after
-// every fifty, both interpreters must be what they were, byte for byte, and an innocent program must pass.
+// every hundred, both interpreters must be what they were, byte for byte, and an innocent program must pass.
 
 import { checkPython } from "./check-python.js";
 import { hostileCases } from "./families.js";

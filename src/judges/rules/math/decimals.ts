@@ -35,6 +35,8 @@ function logSize(value: Decimal): number {
   return value.e + leading - Math.floor(Math.log10(first! + 0.5));
 }
 
+const isE = (node: Node | undefined) => node?.kind === "constant" && node.name === "e";
+
 export const sizeOf = ({ re, im }: Precise) => Math.max(logSize(re), logSize(im)) + (im.isZero() ? 0 : 0.16);
 
 const isBounded = ({ re, im }: Precise) => re.isFinite() && im.isFinite();
@@ -129,9 +131,20 @@ function create(digits: number): Decimals {
       const root = a.re.abs().sqrt();
       return a.re.isNegative() ? rounded(zero, root, error) : real(root, error);
     }
-    const logarithm = ln(a);
+    const logarithm = logarithmOf(a);
     const product = logarithm && multiply(b, logarithm);
     return product && exp(product);
+  };
+  /** Of exact bases, which come again at every point. */
+  const logarithms = new Map<string, Precise | undefined>();
+  const logarithmOf = (a: Precise): Precise | undefined => {
+    if (a.error !== Number.NEGATIVE_INFINITY || a.re.precision() > 15) return ln(a);
+    const name = `${a.re.toString()} ${a.im.toString()}`;
+    if (!logarithms.has(name)) {
+      if (logarithms.size >= 200) logarithms.clear();
+      logarithms.set(name, ln(a));
+    }
+    return logarithms.get(name);
   };
   const wholePower = (a: Precise, n: number): Precise | undefined => {
     if (isReal(a)) {
@@ -194,7 +207,7 @@ function create(digits: number): Decimals {
       const inverse = invert(b!);
       return inverse && multiply(a!, inverse);
     },
-    power: ([a, b], nodes) => power(a!, b!, exponentOf(nodes[1], b!)),
+    power: ([a, b], nodes) => (isE(nodes[0]) ? exp(b!) : power(a!, b!, exponentOf(nodes[1], b!))),
     percent: ([a]) => multiply(a!, exact(new D("0.01"))),
     degree: ([a]) => multiply(a!, rounded(pi.div(180), zero, -digits)!),
     abs: ([a]) => {

@@ -54,6 +54,31 @@ function readings(text: string, tokens: readonly Token[]): Node[] {
   return found;
 }
 
+/** A text as it was read. */
+interface Reading {
+  tokens: readonly Token[];
+  spelled: string;
+  nodes?: readonly Node[];
+}
+
+/** References come again with every response to their prompt, and many responses give the same answer. */
+const remembered = new Map<string, Reading>();
+const [rememberedTexts, rememberedLength] = [1000, 500];
+
+function readingOf(text: string): Reading {
+  const known = remembered.get(text);
+  if (known) return known;
+  const tokens = tokenize(text);
+  const reading = { tokens, spelled: spelled(tokens) };
+  if (text.length <= rememberedLength) {
+    if (remembered.size >= rememberedTexts) remembered.delete(remembered.keys().next().value!);
+    remembered.set(text, reading);
+  }
+  return reading;
+}
+
+const nodesOf = (text: string, reading: Reading) => (reading.nodes ??= readings(text, reading.tokens));
+
 /** Both signs of ± are two answers. */
 function withoutSigns(node: Node): Node {
   const hasSigns = some(node, (part) => isCall(part, "plusminus") || isCall(part, "minusplus"));
@@ -300,16 +325,14 @@ export function equivalent(answer: string, reference: string): boolean {
   if (a === "" || b === "") return false;
   if (a === b) return tokenizes(a);
   if (a.length > maxLength || b.length > maxLength) return false;
-  const [left, right] = [tokenize(a), tokenize(b)];
+  const [left, right] = [readingOf(a), readingOf(b)];
   // The tokens of what is too long have been cut off.
-  if (left.length > maxTokens || right.length > maxTokens) return false;
-  if (left.length === 0 || right.length === 0) return false;
-  if (spelled(left) === spelled(right)) return true;
+  if ([left, right].some(({ tokens }) => tokens.length > maxTokens || tokens.length === 0)) return false;
+  if (left.spelled === right.spelled) return true;
   const option = sameOption(a, b);
   if (option !== undefined) return option;
-  const others = readings(b, right);
   try {
-    return readings(a, left).some((x) => others.some((y) => same(x, y)));
+    return nodesOf(a, left).some((x) => nodesOf(b, right).some((y) => same(x, y)));
   } catch {
     // Too deep or too large for the comparison: equality has not been shown.
     return false;

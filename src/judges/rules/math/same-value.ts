@@ -13,7 +13,16 @@ import { isCall, key, type Node, some, unknowns } from "./tree.js";
 
 const seed = 20240930;
 
-const uniform = (unknown: string, k: number) => uniformAt(seed, hash32(unknown), k);
+const hashes = new Map<string, number>();
+
+function uniform(unknown: string, k: number): number {
+  let hash = hashes.get(unknown);
+  if (hash === undefined) {
+    if (hashes.size > 1000) hashes.clear();
+    hashes.set(unknown, (hash = hash32(unknown)));
+  }
+  return uniformAt(seed, hash, k);
+}
 
 /** Points at which rational functions are compared: numerators of 30 bits. */
 const exactPoints = 4;
@@ -64,39 +73,45 @@ const isOfWholeNumbers = hasName(
   "factorial doublefactorial binomial mod gcd lcm floor ceil power sum product sin cos tan",
 );
 
+/** Values whose parts are rounded the same way: the points are moved onto the grid on which `exactly` keeps them. */
+const onGrid = (value: number) => Math.round(value * 2 ** 40) / 2 ** 40;
+
 const scales = [1, 1, 3, 10, 40, 300];
 
 /**
  * Real points, of either sign and several sizes and beside the numbers in the expressions; then whole points, for what is
  * defined there alone.
  */
-function candidatePoints(nodes: readonly Node[], names: readonly string[]): Map<string, number>[] {
-  const edges = constantsOf(nodes);
-  const points: Map<string, number>[] = [];
+function* candidatePoints(
+  nodes: readonly Node[],
+  names: readonly string[],
+): Generator<Map<string, number>, undefined> {
   const place = (value: (name: string, k: number) => number) => (k: number) =>
-    new Map(names.map((name) => [name, value(name, k)]));
+    new Map(names.map((name) => [name, onGrid(value(name, k))]));
   const generic = place((name, k) => {
     const size = 0.2 + 2.7 * uniform(name, k);
     return size * scales[k % scales.length]! * (k % 4 < 2 || uniform(name, 500 + k) < 0.3 ? 1 : -1);
   });
-  for (let k = 0; k < 24; k++) points.push(generic(k));
+  for (let k = 0; k < 24; k++) yield generic(k);
+  const edges = constantsOf(nodes);
   const beside = place((name, k) => {
     const edge = edges[Math.floor(uniform(name, 2000 + k) * edges.length)] ?? 1;
     return (uniform(name, 3000 + k) < 0.5 ? -1 : 1) * edge + (uniform(name, 4000 + k) - 0.5) * 1.8;
   });
   // Nothing else is defined there alone.
   const unit = place((name, k) => 2 * uniform(name, 6000 + k) - 1);
-  for (let k = 0; k < 8 && nodes.some((node) => some(node, isOfUnit)); k++) points.push(unit(k));
+  const needsUnit = nodes.some((node) => some(node, isOfUnit));
+  for (let k = 0; k < 8 && needsUnit; k++) yield unit(k);
   const hasEdges = edges.length > 0 && nodes.some((node) => some(node, isPiecewise));
-  for (let k = 0; k < 24 && hasEdges; k++) points.push(beside(k));
+  for (let k = 0; k < 24 && hasEdges; k++) yield beside(k);
   const whole = place((name, k) =>
     k < 10
       ? k + 1 + Math.floor(uniform(name, 5000 + k) * (names.length > 1 ? 6 : 1))
       : Math.floor(uniform(name, 5000 + k) * 13),
   );
   const needsWhole = nodes.some((node) => some(node, isOfWholeNumbers));
-  for (let k = 0; k < 16 && needsWhole; k++) points.push(whole(k));
-  return points;
+  for (let k = 0; k < 16 && needsWhole; k++) yield whole(k);
+  return undefined;
 }
 
 const agreesIn = (x: Approximate, y: Approximate) => Math.abs(x.value - y.value) <= 4 * (x.error + y.error);
@@ -105,7 +120,7 @@ const agreesIn = (x: Approximate, y: Approximate) => Math.abs(x.value - y.value)
 const [minAgreeing, confirmed] = [6, 2];
 
 /** Points of the common real domain, or false as soon as the values differ at one. */
-function realPoints(a: Node, b: Node, points: readonly Map<string, number>[]): Map<string, number>[] | false {
+function realPoints(a: Node, b: Node, points: Iterable<Map<string, number>>): Map<string, number>[] | false {
   const common: Map<string, number>[] = [];
   for (const at of points) {
     const point: Point<Approximate> = (name) => {
@@ -166,9 +181,6 @@ const isImaginary = (node: Node) => node.kind === "constant" && node.name === "i
 const isInfinite = (node: Node) => node.kind === "constant" && node.name === "infinity";
 const isEllipsis = (node: Node) => node.kind === "name" && node.name === "…";
 
-/** Values whose parts are rounded the same way: the points are moved onto the grid on which `exactly` keeps them. */
-const onGrid = (value: number) => Math.round(value * 2 ** 40) / 2 ** 40;
-
 /** Equality of two expressions that are not the same text. */
 export function sameValue(a: Node, b: Node): boolean {
   if (key(a) === key(b)) return true;
@@ -191,16 +203,13 @@ function sameConstants(a: Node, b: Node): boolean {
 }
 
 function sameFunctions(a: Node, b: Node, names: readonly string[]): boolean {
-  const points = candidatePoints([a, b], names).map(
-    (at) => new Map([...at].map(([name, value]) => [name, onGrid(value)])),
-  );
   const isComplex = [a, b].some((node) => some(node, isImaginary));
-  const common = realPoints(a, b, points);
+  const common = realPoints(a, b, candidatePoints([a, b], names));
   if (common === false) return false;
   if (common.length >= minAgreeing && !isComplex)
     return confirm(a, b, common) >= Math.min(confirmed, common.length);
   // Nowhere real together, or with an i in them: as complex functions.
-  const complex = points.filter((_, k) => k < 8);
+  const complex = [...candidatePoints([a, b], names)].slice(0, 8);
   const results = complex.map((at) => agreesPrecisely(a, b, at));
   return !results.includes(false) && results.filter((result) => result === true).length >= minAgreeing;
 }
