@@ -258,10 +258,12 @@ function sameSet(a: Node, b: Node): boolean {
   }
   if (a.kind === "builder" && b.kind === "builder")
     return same(a.element, b.element) && same(a.condition, b.condition);
-  if (a.kind !== "call" || b.kind !== "call" || a.name !== b.name) return false;
+  if (a.kind !== "call" || b.kind !== "call") return false;
+  const isAlternatives = (node: Node) => isCall(node, "union") || isRelations(node);
+  if (a.name !== b.name && !(isAlternatives(a) && isAlternatives(b))) return false;
   return a.name === "difference"
     ? sameInOrder(a.args, b.args)
-    : describesSet(a) && a.args.length === b.args.length && sameMembers(a.args, b.args);
+    : (describesSet(a) || describesSet(b)) && a.args.length === b.args.length && sameMembers(a.args, b.args);
 }
 
 const isRelations = (node: Node) =>

@@ -8,6 +8,9 @@ import { currencies, isWord, relations, setOperators } from "./notation.js";
 import { combined, wordsNode } from "./phrase.js";
 import { call, isCall, type Node } from "./tree.js";
 
+const isInequality = (node: Node) =>
+  node.kind === "relation" && !node.modulus && node.relations.every((sign) => "<≤>≥".includes(sign));
+
 export class Parser extends Expressions {
   parse(): Node {
     const result = this.stacked();
@@ -20,11 +23,15 @@ export class Parser extends Expressions {
   /** Items between commas, semicolons, "and" and "or"; one item is itself. */
   protected list(): Node {
     const items = [this.item()];
+    let isChoice = false;
     while (this.separator()) {
       if (!this.startsItem()) break;
+      isChoice = /^or$/i.test(this.tokens[this.at - 1]!.text);
       items.push(this.item());
     }
-    return items.length === 1 ? items[0]! : { kind: "call", name: "list", args: items };
+    if (items.length === 1) return items[0]!;
+    // Inequalities between which "or" stands are no conditions that hold together.
+    return { kind: "call", name: isChoice && items.every(isInequality) ? "union" : "list", args: items };
   }
 
   protected separator(): boolean {

@@ -52,7 +52,8 @@ export const floor = ({ n, d }: Rational) => (n >= 0n ? n / d : -((-n + d - 1n) 
 
 /** A decimal literal, exactly. */
 export function decimal(text: string): Rational | undefined {
-  const [whole = "", digits = ""] = text.split(".");
+  const [whole = "", places = ""] = text.split(".");
+  const digits = places.replace(/0+$/, "");
   return rational(BigInt(`${whole}${digits}` || "0"), 10n ** BigInt(digits.length));
 }
 

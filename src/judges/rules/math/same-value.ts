@@ -8,7 +8,7 @@ import { decimals, maxDigits, type Precise, sizeOf } from "./decimals.js";
 import { evaluate, isArithmetic, type Point } from "./evaluate.js";
 import { exactField, exactValue, isRationalFunction } from "./exact.js";
 import { type Approximate, doubles } from "./numeric.js";
-import { compare, integer, isEqual, type Rational, rational } from "./rational.js";
+import { compare, integer, isEqual, type Rational, rational, toNumber } from "./rational.js";
 import { isCall, key, type Node, some, unknowns } from "./tree.js";
 
 const seed = 20240930;
@@ -47,13 +47,28 @@ function sameRationalFunctions(a: Node, b: Node): boolean | undefined {
   return compared >= 2 ? true : undefined;
 }
 
+/** The size of a number, or of a power or factorial of numbers; Infinity or NaN beyond the doubles. */
+function writtenNumber(node: Node): number | undefined {
+  const isWritten =
+    node.kind === "number" ||
+    (node.kind === "call" && ["power", "factorial", "binomial"].includes(node.name));
+  const value = isWritten ? exactValue(node) : undefined;
+  return value && Math.abs(toNumber(value));
+}
+
+/** So large or small that it may hide from 30 digits: cos 10^{-30} is not 1. */
+function isExtreme(node: Node): boolean {
+  const size = writtenNumber(node);
+  return size !== undefined && size !== 0 && !(size > 1e-8 && size < 1e8);
+}
+
 /** Numbers written in the expressions: steps and edges of domains are near them. */
 function constantsOf(nodes: readonly Node[]): number[] {
   const found = new Set<number>();
   for (const node of nodes)
     some(node, (part) => {
-      const value = part.kind === "number" ? Number(part.value.n) / Number(part.value.d) : Number.NaN;
-      if (Number.isFinite(value) && Math.abs(value) < 1e6) found.add(Math.abs(value));
+      const value = writtenNumber(part);
+      if (value !== undefined && value < 1e15) found.add(value);
       return found.size > 8;
     });
   return [...found];
@@ -137,6 +152,10 @@ function realPoints(a: Node, b: Node, points: Iterable<Map<string, number>>): Ma
 }
 
 const startDigits = 30;
+const digitsBesideExtremes = 120;
+
+const digitsFor = (a: Node, b: Node) =>
+  some(a, isExtreme) || some(b, isExtreme) ? digitsBesideExtremes : startDigits;
 
 /**
  * Agreement of two values: they differ by no more than the error of their computation, and that error is 1e-12 of what
@@ -146,7 +165,7 @@ function agreesPrecisely(
   a: Node,
   b: Node,
   at: ReadonlyMap<string, number>,
-  digits = startDigits,
+  digits = digitsFor(a, b),
 ): boolean | undefined {
   const field = decimals(digits);
   const point: Point<Precise> = (name) => {

@@ -42,6 +42,13 @@ export type CallNode = Extract<Node, { kind: "call" }>;
 export const isCall = <Name extends string>(node: Node, name: Name): node is CallNode & { name: Name } =>
   node.kind === "call" && node.name === name;
 
+const arithmetic = new Set(["add", "negate", "multiply", "divide", "power"]);
+
+/** Infinity, or a term that it is in. */
+const isBoundless = (node: Node): boolean =>
+  (node.kind === "constant" && node.name === "infinity") ||
+  (node.kind === "call" && arithmetic.has(node.name) && node.args.some(isBoundless));
+
 /** Operators whose arguments may change places. */
 const unordered = new Set(["set", "union", "intersection", "max", "min", "gcd", "lcm"]);
 
@@ -129,10 +136,9 @@ export function substituted(node: Node, replace: (name: string) => Node | undefi
 function callKey(name: string, args: readonly Node[]): string {
   // What dots stand for depends on the order of what is around them.
   const hasDots = args.some((arg) => key(arg).includes("…"));
-  if (hasDots) return `${name}(${inOrder(args)})`;
-  if (name === "add" || name === "negate" || name === "multiply" || name === "divide" || name === "power") {
-    return arithmeticKey({ kind: "call", name, args });
-  }
+  // And what infinity does in a sum or a product is not known.
+  if (hasDots || (arithmetic.has(name) && args.some(isBoundless))) return `${name}(${inOrder(args)})`;
+  if (arithmetic.has(name)) return arithmeticKey({ kind: "call", name, args });
   const parts = args.map(key);
   if (unordered.has(name)) parts.sort();
   return `${name}(${parts.join(",")})`;
@@ -205,7 +211,7 @@ function collectFactors(node: Node, exponent: Rational, into: string[]): Rationa
     into.push(exponent.n < 0n ? `(${base}^${by})^-1` : `${base}^${by}`);
     return integer(1);
   }
-  const text = isCall(node, "add") ? arithmeticKey(node) : key(node);
+  const text = isCall(node, "add") && !isBoundless(node) ? arithmeticKey(node) : key(node);
   const value = isCall(node, "add") ? asNumber(text) : undefined;
   if (value) return power(value, exponent);
   into.push(exponent.n < 0n ? `${text}^-1` : text);
