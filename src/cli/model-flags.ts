@@ -2,6 +2,7 @@
 
 import { type Command, Option } from "commander";
 import type { ModelChoice } from "../eval/inference.js";
+import { type Storage, storages } from "../model/stored.js";
 import type { ContextFlags } from "./context.js";
 import { wholeNumber } from "./values.js";
 
@@ -14,6 +15,7 @@ export interface ModelFlags extends ContextFlags {
   device: "cpu" | "webgpu";
   threads?: string;
   maxBatchTokens: string;
+  quantise?: Storage;
   chatTemplate?: string;
   limit?: string;
   out?: string;
@@ -26,6 +28,11 @@ export const addModelFlags = (command: Command, what: string): Command =>
     .option("--limit <n>", "use the first rows only")
     .option("--chat-template <file>", "a Jinja template instead of the model's own")
     .addOption(new Option("--device <device>", "where to run").choices(["cpu", "webgpu"]).default("cpu"))
+    .addOption(
+      new Option("--quantise <kind>", "keep the weights small in memory (default: float32)").choices(
+        storages,
+      ),
+    )
     .option("--threads <n>", "CPU threads (default: all)")
     .option("--max-batch-tokens <n>", "tokens of one batch: bounds memory, never changes results", "4096")
     .option("--quiet", "no progress");
@@ -35,10 +42,12 @@ export const modelChoice = ({
   device,
   threads,
   maxBatchTokens,
+  quantise,
   chatTemplate,
 }: ModelFlags): ModelChoice => ({
   model,
   chatTemplate,
+  quantise,
   engine: {
     kind: "local",
     device,

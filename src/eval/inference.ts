@@ -6,6 +6,7 @@ import { RandomStream } from "../base/random.js";
 import { type LoadOptions, loadCompletions, loadPrompts, loadRows } from "../data/index.js";
 import { type DataRow, type Metadata, type Text, where } from "../data/rows.js";
 import type { Sequence, TokenIds } from "../engine/contract.js";
+import type { Storage } from "../model/stored.js";
 import type { EngineRecipe } from "../recipe/recipe.js";
 import { InterruptedError, type RunContext } from "../run/context.js";
 import { openCodec, openPolicy, openRewardModel } from "../train/models.js";
@@ -17,6 +18,8 @@ const CHUNK = 64;
 export interface ModelChoice {
   model: string;
   engine: EngineRecipe;
+  /** How the weights are kept in memory. Default: float32. */
+  quantise?: Storage | undefined;
   chatTemplate?: string;
 }
 
@@ -201,7 +204,11 @@ export interface RowsRequest extends ModelChoice {
 /** The reward of every row. */
 export async function scoreRows(request: RowsRequest, context: RunContext): Promise<OutputRow[]> {
   const codec = await openCodec(request.model, request);
-  const model = await openRewardModel(request.model, { engine: request.engine, frozen: true });
+  const model = await openRewardModel(request.model, {
+    engine: request.engine,
+    quantise: request.quantise,
+    frozen: true,
+  });
   try {
     const inputs = await sequencesOf(
       request.data,

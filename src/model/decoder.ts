@@ -32,6 +32,7 @@ import {
   withGradient,
 } from "../tensor/ops.js";
 import { type Activation, attentionProjections, type DecoderConfig, parameterSpecs } from "./config.js";
+import { fetch, product, type Storage, storageOf, tableRows, type Weight, weightInput } from "./stored.js";
 
 /** Low-rank adapters of one model: rank, scale (alpha / r) and the modules that carry them. */
 export interface LoraShape {
@@ -44,8 +45,8 @@ export interface LoraShape {
 export const loraA = (module: string): string => `${module}.lora_A.weight`;
 export const loraB = (module: string): string => `${module}.lora_B.weight`;
 
-/** Graph inputs for every weight of a model (and its adapters), by Hugging Face name. */
-export type Weights = ReadonlyMap<string, Value>;
+/** Every weight of a model (and its adapters) as graph inputs, by Hugging Face name. */
+export type Weights = ReadonlyMap<string, Weight>;
 
 /** Extents of every weight, adapters included, in a fixed order. */
 export function weightShapes(config: DecoderConfig, lora?: LoraShape): { name: string; shape: number[] }[] {
@@ -62,8 +63,12 @@ export function weightShapes(config: DecoderConfig, lora?: LoraShape): { name: s
   return [...specs, ...adapters];
 }
 
-export function weightInputs(config: DecoderConfig, lora?: LoraShape): Weights {
-  return new Map(weightShapes(config, lora).map(({ name, shape }) => [name, input(name, "float32", shape)]));
+/** `storage`: how the weights of the base are kept. */
+export function weightInputs(config: DecoderConfig, lora?: LoraShape, storage?: Storage): Weights {
+  const small = new Map(parameterSpecs(config).map((spec) => [spec.name, storageOf(spec, storage)]));
+  return new Map(
+    weightShapes(config, lora).map(({ name, shape }) => [name, weightInput(name, shape, small.get(name))]),
+  );
 }
 
 interface Context {
@@ -93,16 +98,19 @@ function rotaryTableInputs({ ropes }: DecoderConfig): Context["ropes"] {
 const times = (value: Value, by: number): Value => (by === 1 ? value : scale(value, by));
 
 function norm(context: Context, x: Value, module: string): Value {
-  const stored = weight(context, `${module}.weight`);
+  const stored = vector(context, `${module}.weight`);
   const { normOffset, rmsNormEps } = context.config;
   return rmsNorm(x, normOffset === 0 ? stored : add(stored, scalar(normOffset)), rmsNormEps);
 }
 
-function weight(context: Context, name: string): Value {
+function weight(context: Context, name: string): Weight {
   const value = context.weights.get(name);
   if (!value) throw new Error(`no weight named ${name}`);
   return value;
 }
+
+/** A weight that is never kept small: of a norm, a bias, an adapter. */
+const vector = (context: Context, name: string): Value => weight(context, name) as Value;
 
 /**
  * x W^T as the transpose of W x^T, for x [B, 1, in] or [B, in] with few rows. ONNX Runtime packs the right operand of
@@ -117,12 +125,11 @@ function linearByColumns(x: Value, weight: Value): Value {
 
 /** x W^T (+ bias) (+ scale * x A^T B^T). */
 function project(context: Context, x: Value, module: string): Value {
-  let y = context.multiply(x, weight(context, `${module}.weight`));
-  const bias = context.weights.get(`${module}.bias`);
-  if (bias) y = add(y, bias);
+  let y = product(x, weight(context, `${module}.weight`), context.multiply);
+  if (context.weights.has(`${module}.bias`)) y = add(y, vector(context, `${module}.bias`));
   if (!context.lora?.modules.has(module)) return y;
-  const low = linear(x, weight(context, loraA(module)));
-  const raised = matmul(low, weight(context, loraB(module)), { transB: true, alpha: context.lora.scale });
+  const low = linear(x, vector(context, loraA(module)));
+  const raised = matmul(low, vector(context, loraB(module)), { transB: true, alpha: context.lora.scale });
   return add(y, raised);
 }
 
@@ -228,7 +235,7 @@ function block(context: Context, x: Value, i: number, attend: Attend, drop: Drop
 }
 
 function embed(context: Context, tokens: Value): Value {
-  const rows = gather(weight(context, "model.embed_tokens.weight"), tokens);
+  const rows = tableRows(weight(context, "model.embed_tokens.weight"), tokens);
   return times(rows, context.config.scales.embedding);
 }
 
@@ -383,8 +390,8 @@ export function headName(config: DecoderConfig): string {
 }
 
 /** h W^T, scaled and capped as the config says: [.., vocab]. */
-export function languageHead(config: DecoderConfig, hidden: Value, head: Value, multiply = linear): Value {
-  return capped(multiply(times(hidden, config.scales.logits), head), config.softcaps.logits);
+export function languageHead(config: DecoderConfig, hidden: Value, head: Weight, multiply = linear): Value {
+  return capped(product(times(hidden, config.scales.logits), head, multiply), config.softcaps.logits);
 }
 
 /** log sum exp of every row: max - log(max softmax), exact because the largest probability is never tiny. */
@@ -422,7 +429,7 @@ export interface LogitShape {
  */
 export function tokenLogprobs(
   hidden: Value,
-  head: Value,
+  weight: Weight,
   targets: Value,
   chunks: number,
   g?: Value,
@@ -433,6 +440,7 @@ export function tokenLogprobs(
     cap = null,
   }: { wantHead?: boolean; statistics?: boolean } & LogitShape = {},
 ): TokenLogprobs {
+  const head = fetch(weight, hidden);
   const scaled = times(hidden, by);
   const hs = split(scaled, chunks);
   const ts = split(targets, chunks);
@@ -482,11 +490,12 @@ export function tokenLogprobs(
 /** Of every row: log pi of its target, log pi of the most likely token, and that token, [N, 3]. */
 export function mostLikelyTokens(
   hidden: Value,
-  head: Value,
+  weight: Weight,
   targets: Value,
   chunks: number,
   { scale: by = 1, cap = null }: LogitShape = {},
 ): Value {
+  const head = fetch(weight, hidden);
   const hs = split(times(hidden, by), chunks);
   const ts = split(targets, chunks);
   const parts: Value[] = [];
@@ -504,8 +513,8 @@ export function mostLikelyTokens(
 }
 
 /** One value per row: h w^T, [N, 1]. */
-export function scalarHead(hidden: Value, score: Value): Value {
-  return linear(hidden, score);
+export function scalarHead(hidden: Value, score: Weight): Value {
+  return product(hidden, score);
 }
 
 export const cacheKey = (layer: number): string => `key_${layer}`;

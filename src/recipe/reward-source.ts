@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { boolean, counting, integer, list, number, oneOf, section, share, show, text } from "./fields.js";
+import { quantise } from "./trainer.js";
 
 /** When the rubric may be revised out of turn; an absent threshold is off. */
 const triggers = section({
@@ -103,6 +104,8 @@ const modelFields = {
   model: text("a reward model directory").optional(),
   /** An ensemble of predictions. */
   models: list(text("a reward model directory"), "reward model directories").optional(),
+  /** How the weights of reward models are kept in memory. Absent: float32. */
+  quantise: quantise().optional(),
   /** A function of your own: a JavaScript or TypeScript module. */
   module: text("a JavaScript or TypeScript module").optional(),
   /** Which of its exports. Default: default. */
@@ -125,11 +128,19 @@ const modelFields = {
 
 type RubricRewardFields = z.output<z.ZodObject<typeof rubricOptions>>;
 
+/** How the weights of reward models are kept. */
+type Kept = { quantise?: z.output<ReturnType<typeof quantise>> };
+
 /** A reward by itself. */
 type SingleReward =
-  | { warm: string }
-  | { model: string }
-  | { models: string[]; combine: "mean" | "min" | "uwo" | "vote"; uwo_lambda: number; normalise: boolean }
+  | ({ warm: string } & Kept)
+  | ({ model: string } & Kept)
+  | ({
+      models: string[];
+      combine: "mean" | "min" | "uwo" | "vote";
+      uwo_lambda: number;
+      normalise: boolean;
+    } & Kept)
   | { module: string; export: string; timeout_seconds: number }
   | { url: string; api_key_env?: string; timeout_seconds: number; max_retries: number }
   | (RubricRewardFields & { rubric: string; judge_model: string });
@@ -150,6 +161,7 @@ export const REWARD_SOURCES = ["warm", "model", "models", "rubric", "module", "u
 /** Keys that go with some sources only. */
 const REWARD_OPTIONS = [
   { keys: ["combine", "uwo_lambda", "normalise"], sources: ["models"], rest: "models (an ensemble)" },
+  { keys: ["quantise"], sources: ["warm", "model", "models"], rest: "warm, model or models" },
   { keys: ["export"], sources: ["module"], rest: "module" },
   { keys: ["api_key_env", "max_retries"], sources: ["url"], rest: "url" },
   { keys: ["timeout_seconds"], sources: ["module", "url"], rest: "module or url" },
@@ -175,13 +187,15 @@ function singleReward(given: GivenReward, known: readonly string[], fail: Fail):
     api_key_env,
     timeout_seconds = 60,
     max_retries = 4,
+    quantise: storage,
     ...rest
   } = unspecific;
   const strayRubric = [judge_model === undefined ? [] : ["judge_model"], Object.keys(rest)].flat()[0];
   if (rubric === undefined && strayRubric) return fail("only goes with rubric", [strayRubric]);
-  if (warm) return { warm };
-  if (model) return { model };
-  if (models) return { models, combine, uwo_lambda, normalise };
+  const kept = storage && { quantise: storage };
+  if (warm) return { warm, ...kept };
+  if (model) return { model, ...kept };
+  if (models) return { models, combine, uwo_lambda, normalise, ...kept };
   if (module) return { module, export: name, timeout_seconds };
   if (url) return { url, ...(api_key_env && { api_key_env }), timeout_seconds, max_retries };
   if (!judge_model) return fail("is missing; give a name listed under llm", ["judge_model"]);

@@ -3,6 +3,7 @@
 import { counting, number, oneOf, oneOrMore, section } from "./fields.js";
 import { FOREIGN_HINTS } from "./foreign.js";
 import {
+  checkQuantise,
   dataSource,
   durationFields,
   model,
@@ -43,4 +44,4 @@ export const rewardSchema = section(
     aliases: { ...TRAINER_ALIASES, inits: "model", members: "runs" },
     hints: { ...FOREIGN_HINTS, jobs: "is a flag, --jobs: how many runs train at a time changes no result" },
   },
-);
+).superRefine(checkQuantise);

@@ -3,6 +3,7 @@
 import { boolean, number, oneOf, section, share } from "./fields.js";
 import { FOREIGN_HINTS } from "./foreign.js";
 import {
+  checkQuantise,
   dataSource,
   durationFields,
   model,
@@ -29,7 +30,9 @@ export const sftSchema = section(
     completion_only_loss: boolean().default(true),
   },
   { aliases: TRAINER_ALIASES, hints: FOREIGN_HINTS },
-).transform((given) => ({
-  ...given,
-  learning_rate: given.learning_rate ?? (given.lora ? 1e-4 : 1e-5),
-}));
+)
+  .superRefine(checkQuantise)
+  .transform((given) => ({
+    ...given,
+    learning_rate: given.learning_rate ?? (given.lora ? 1e-4 : 1e-5),
+  }));

@@ -77,20 +77,35 @@ const lora = section(
   { aliases: { rank: "r", lora_r: "r", lora_alpha: "alpha" } },
 ).transform((given) => ({ ...given, alpha: given.alpha ?? 2 * given.r }));
 
+/** Weights that do not train, in memory: 16-bit floats, or blocks of 32 with a scale (as Q8_0 and Q4_0 of GGUF). */
+export const quantise = () => oneOf("float16", "bfloat16", "8bit", "4bit");
+
 /** A model to train: all weights, or LoRA when `lora` is given. */
 export const trainedModelFields = {
   lora: lora.optional(),
   /** Jinja chat template file; absent: the model's own. */
   chat_template: text("a chat template file").optional(),
   save_dtype: oneOf("float32", "float16", "bfloat16").default("float32"),
+  /** How the weights under an adapter (and of pi_ref) are kept in memory. Absent: float32. */
+  quantise: quantise().optional(),
 };
+
+/** Quantised weights do not train. */
+export function checkQuantise(
+  { lora, quantise }: { lora?: unknown; quantise?: unknown },
+  context: z.RefinementCtx,
+): void {
+  if (quantise === undefined || lora !== undefined) return;
+  const message = "goes with lora: quantised weights do not train, an adapter on them does";
+  context.addIssue({ code: "custom", path: ["quantise"], message });
+}
 
 export const policy = z.preprocess(
   (value) => (typeof value === "string" ? { model: value } : value),
   section(
     { model: model(), ...trainedModelFields },
     { aliases: { model_name_or_path: "model", torch_dtype: "save_dtype", dtype: "save_dtype" } },
-  ),
+  ).superRefine(checkQuantise),
 );
 
 /** AdamW, its schedule, and when to save: shared by every training verb. */

@@ -8,7 +8,16 @@ import type { Dim, DType } from "./onnx.js";
 /** Extents of the graph's inputs by name: `{ B: 4, T: 128 }`. */
 export type Extents = Readonly<Record<string, number>>;
 
-const elementBytes: Readonly<Record<DType, number>> = { float32: 4, int32: 4, int64: 8, bool: 1 };
+export const elementBytes: Readonly<Record<DType, number>> = {
+  float32: 4,
+  int32: 4,
+  int64: 8,
+  bool: 1,
+  float16: 2,
+  bfloat16: 2,
+  uint8: 1,
+  int8: 1,
+};
 
 const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1);
 

@@ -41,7 +41,7 @@ export function input(name: string, dtype: DType, dims: readonly Dim[]): Value {
 /** A constant baked into the program: keep it small. */
 export function constant(
   dtype: DType,
-  data: Float32Array | BigInt64Array | Int32Array,
+  data: Float32Array | BigInt64Array | Int32Array | Uint8Array,
   dims: readonly number[],
 ) {
   return makeNode("constant", [], { data }, [{ dtype, dims }]).outputs[0]!;

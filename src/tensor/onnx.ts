@@ -1,7 +1,7 @@
 // ONNX serialisation: the few protobuf messages that a model needs, written by hand so that nothing but bytes
 // leaves this file. Field numbers are those of onnx.proto (ONNX IR version 10).
 
-export type DType = "float32" | "int64" | "int32" | "bool";
+export type DType = "float32" | "int64" | "int32" | "bool" | "float16" | "bfloat16" | "uint8" | "int8";
 
 /** A known extent, or the name of one that the caller fixes at run time. */
 export type Dim = number | string;
@@ -52,7 +52,16 @@ export interface OnnxGraph {
 }
 
 /** TensorProto.DataType and ONNXTensorElementDataType (the same numbers). */
-export const elementType: Record<DType, number> = { float32: 1, int32: 6, int64: 7, bool: 9 };
+export const elementType: Record<DType, number> = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  bfloat16: 16,
+};
 
 const text = new TextEncoder();
 

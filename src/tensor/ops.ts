@@ -4,7 +4,8 @@
 
 import type { Emission, Node, Type, Value } from "./graph.js";
 import { constant, describe, integers, makeNode, scalar } from "./graph.js";
-import type { Dim, OnnxAttribute } from "./onnx.js";
+import type { Dim, DType, OnnxAttribute } from "./onnx.js";
+import { elementType } from "./onnx.js";
 
 export type Gradients = (Value | undefined)[];
 
@@ -190,7 +191,8 @@ export function transpose(a: Value, permutation: readonly number[]): Value {
 
 /** Rows `indices` (int32) of a table: [rows, n] -> [...indices.dims, n]. The gradient of a table is sparse. */
 export function gather(table: Value, indices: Value): Value {
-  return single("gather", [table, indices], f32([...indices.dims, ...table.dims.slice(1)]));
+  const dims = [...indices.dims, ...table.dims.slice(1)];
+  return single("gather", [table, indices], { dtype: table.dtype, dims });
 }
 
 /**
@@ -321,6 +323,27 @@ export function cachedAttention(
 export function barrier(value: Value, after: Value): Value {
   return broadcastWith(value, firstElement(after));
 }
+
+/**
+ * `value`, whose extents are numbers, but not to be read before `after` is there: `barrier` for large values, for a reshape
+ * moves nothing.
+ */
+export function reshapeAfter(value: Value, after: Value): Value {
+  const corner = firstElement(after);
+  const same = single("equal", [corner, corner], { dtype: "bool", dims: [1] });
+  const extents = integers(...(value.dims as number[]));
+  const shape = single("where", [same, extents, extents], { dtype: "int64", dims: [value.dims.length] });
+  return single("reshape", [value, shape], { dtype: value.dtype, dims: value.dims });
+}
+
+/** The numbers in another type. Not differentiated. */
+export const cast = (a: Value, dtype: DType): Value =>
+  single("cast", [a], { dtype, dims: a.dims }, { dtype });
+/** Of unsigned bytes. */
+export const bitAnd = (a: Value, mask: Value): Value =>
+  single("bitAnd", [a, mask], { dtype: a.dtype, dims: a.dims });
+export const shiftLeft = (a: Value, by: Value): Value =>
+  single("shiftLeft", [a, by], { dtype: a.dtype, dims: a.dims });
 
 /**
  * `value` in the shape that `value + other` has, whatever numbers `other` holds: adding 0 * other would make a NaN of
@@ -492,6 +515,14 @@ export const ops: Record<string, Op> = {
   slice: { emit: plain("Slice") },
   equal: { emit: plain("Equal") },
   toFloat: { emit: () => ({ op: "Cast", attributes: { to: int(1) } }) },
+  cast: {
+    emit: ({ attributes }) => ({
+      op: "Cast",
+      attributes: { to: int(elementType[attributes.dtype as DType]) },
+    }),
+  },
+  bitAnd: { emit: plain("BitwiseAnd") },
+  shiftLeft: { emit: () => ({ op: "BitShift", attributes: { direction: { string: "LEFT" } } }) },
   rmsNorm: {
     emit: ({ attributes }) => ({
       op: "SimplifiedLayerNormalization",

@@ -11,13 +11,18 @@ import { runHere, runOnWorker } from "./runner.js";
 
 export type Device = "cpu" | "webgpu";
 
-export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array;
+export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array | Uint16Array;
 
 const arrayTypes = {
   float32: Float32Array,
   int32: Int32Array,
   int64: BigInt64Array,
   bool: Uint8Array,
+  uint8: Uint8Array,
+  int8: Int8Array,
+  // As their bits.
+  float16: Uint16Array,
+  bfloat16: Uint16Array,
 } as const;
 
 interface Environment {

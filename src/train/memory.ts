@@ -11,6 +11,7 @@ import {
 } from "../engine/local/memory-estimate.js";
 import type { LoraConfig } from "../model/adapter.js";
 import { type Head, readDecoderConfig, withHead } from "../model/config.js";
+import type { Storage } from "../model/stored.js";
 import { type DpoOptions, optimizerRow, type SamplingOptimizer } from "../recipe/optimizers.js";
 import type {
   AlignRecipe,
@@ -29,10 +30,11 @@ interface Opened {
   head: Head;
   engine?: EngineRecipe;
   lora?: LoraRecipe | undefined;
+  quantise?: Storage | undefined;
 }
 
 /** The configuration of a model, under the head and with the adapter that a recipe gives it. */
-async function modelUse(model: string, { name, head, engine, lora }: Opened): Promise<ModelUse> {
+async function modelUse(model: string, { name, head, engine, lora, quantise }: Opened): Promise<ModelUse> {
   const source = await locate(model);
   const config = await readDecoderConfig(source.base);
   const taskType: LoraConfig["taskType"] = head === "scalar" ? "SEQ_CLS" : "CAUSAL_LM";
@@ -40,15 +42,16 @@ async function modelUse(model: string, { name, head, engine, lora }: Opened): Pr
     name,
     config: config.head === head ? config : withHead(config, head),
     lora: adapterOf(source, lora, taskType),
+    quantise,
     ...(engine?.kind === "local" && { maxBatchTokens: engine.maxBatchTokens }),
   };
 }
 
 /** `tokens`: the longest row. */
 export async function memoryOfSft(recipe: SftRecipe, tokens: number): Promise<MemoryEstimate> {
-  const { model, batchSize, engine, lora } = recipe;
+  const { model, batchSize, engine, lora, quantise } = recipe;
   const passes: Passes = { rows: batchSize, tokens };
-  const policy = await modelUse(model, { name: "policy", head: "language", engine, lora });
+  const policy = await modelUse(model, { name: "policy", head: "language", engine, lora, quantise });
   return estimateMemory([{ ...policy, trains: passes, ...(recipe.evalData && { scores: passes }) }]);
 }
 
@@ -58,9 +61,9 @@ export async function memoryOfReward(
   tokens: number,
   processes = 1,
 ): Promise<MemoryEstimate> {
-  const { model, batchSize, engine, lora } = recipe;
+  const { model, batchSize, engine, lora, quantise } = recipe;
   const passes: Passes = { rows: 2 * batchSize, tokens };
-  const member = await modelUse(model[0]!, { name: "reward model", head: "scalar", engine, lora });
+  const member = await modelUse(model[0]!, { name: "reward model", head: "scalar", engine, lora, quantise });
   const dropout = recipe.dropout.some((rate) => rate > 0);
   const { parts, bytes } = estimateMemory([{ ...member, scores: passes, trains: { ...passes, dropout } }]);
   if (processes === 1) return { parts, bytes };
@@ -91,25 +94,27 @@ export async function memoryOfAlign(recipe: AlignRecipe, promptTokens: number): 
     sampling.length > 0 ? promptTokens + newTokens : 0,
     ...pairs.map(({ maxLength }) => maxLength),
   );
-  const own = await modelUse(policy.model, { name: "policy", head: "language", engine, lora: policy.lora });
+  const { lora, quantise } = policy;
+  const own = await modelUse(policy.model, { name: "policy", head: "language", engine, lora, quantise });
   const passes: Passes = { rows, tokens: Math.min(tokens, own.config.maxPositionEmbeddings) };
   const samples =
     sampling.length > 0 ? { rows, tokens: Math.max(1, passes.tokens - newTokens), newTokens } : undefined;
   const models: ModelUse[] = [{ ...own, scores: passes, trains: passes, ...(samples && { samples }) }];
-  const another = reference && (await modelUse(reference, { name: "reference", head: "language", engine }));
+  const another =
+    reference && (await modelUse(reference, { name: "reference", head: "language", engine, quantise }));
   models.push({
     ...(another || { ...own, name: "reference", sharesFrozen: own.lora !== undefined }),
     frozen: true,
     scores: passes,
   });
-  for (const model of rewardModelsOf(tasks.map(({ reward }) => reward))) {
-    const reward = await modelUse(model, { name: "reward models", head: "scalar", engine });
+  for (const [model, quantise] of rewardModelsOf(tasks.map(({ reward }) => reward))) {
+    const reward = await modelUse(model, { name: "reward models", head: "scalar", engine, quantise });
     models.push({ ...reward, frozen: true, scores: passes });
   }
   const ppo = tasks.find(({ optimizer }) => optimizerRow(optimizer).learns === "critic")?.optimizer;
   if (ppo) {
     const source = ("criticModel" in ppo && ppo.criticModel) || policy.model;
-    const critic = await modelUse(source, { name: "critic", head: "scalar", engine, lora: policy.lora });
+    const critic = await modelUse(source, { name: "critic", head: "scalar", engine, lora, quantise });
     models.push({ ...critic, scores: passes, trains: passes });
   }
   for (const { baseUrl, model } of Object.values(llm)) {
@@ -120,17 +125,19 @@ export async function memoryOfAlign(recipe: AlignRecipe, promptTokens: number): 
   return estimateMemory(models);
 }
 
-/** The directories of the reward models that tasks name, each once. */
-function rewardModelsOf(sources: readonly (RewardSourceRecipe | undefined)[]): string[] {
+/** The directories of the reward models that tasks name, each once, and how they are kept. */
+function rewardModelsOf(
+  sources: readonly (RewardSourceRecipe | undefined)[],
+): [model: string, quantise: Storage | undefined][] {
   const found = sources.flatMap((source) => {
     const parts = source === undefined ? [] : "sum" in source ? source.sum : [source];
-    return parts.flatMap((part): string[] => {
-      if ("models" in part) return part.models;
-      if ("warm" in part) return [part.warm];
-      return "model" in part ? [part.model] : [];
+    return parts.flatMap((part): [string, Storage | undefined][] => {
+      if ("models" in part) return part.models.map((model) => [model, part.quantise]);
+      if ("warm" in part) return [[part.warm, part.quantise]];
+      return "model" in part ? [[part.model, part.quantise]] : [];
     });
   });
-  return [...new Set(found)];
+  return [...new Map(found.map((entry) => [JSON.stringify(entry), entry])).values()];
 }
 
 /** Tokens of the longest row, of those with the longest text: tokenising all of a large file for an estimate takes too long. */

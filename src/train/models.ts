@@ -10,6 +10,7 @@ import { type LoadOptions, LocalLanguageModel, LocalScalarModel } from "../engin
 import { type LoraConfig, parseLoraConfig } from "../model/adapter.js";
 import { type Head, readDecoderConfig } from "../model/config.js";
 import { readJson } from "../model/json.js";
+import type { Storage } from "../model/stored.js";
 import { Tokenizer } from "../model/tokenizer.js";
 import type { EngineRecipe, LoraRecipe } from "../recipe/recipe.js";
 import { setThreads } from "../tensor/runtime.js";
@@ -21,6 +22,8 @@ export interface ModelOptions {
   /** Default: the local engine on all cores. */
   engine?: EngineRecipe;
   lora?: LoraRecipe;
+  /** How weights that do not train are kept in memory. Default: float32. */
+  quantise?: Storage | undefined;
   seed?: number;
   frozen?: boolean;
   saveDtype?: keyof typeof floatTypes;
@@ -153,12 +156,13 @@ export const adapterOf = (
   lora && (source.adapter ? continued(source.dir, source.adapter, lora) : fresh(source.base, lora, taskType));
 
 function loadOptions(source: Source, options: ModelOptions, taskType: LoraConfig["taskType"]): LoadOptions {
-  const { engine = localEngine, lora, seed, frozen, saveDtype } = options;
+  const { engine = localEngine, lora, seed, frozen, saveDtype, quantise } = options;
   if (engine.kind !== "local")
     throw new UserError("engine.kind tinker is not available yet; use engine: { kind: local }");
   setThreads(engine.threads ?? availableParallelism());
   return {
     device: engine.device,
+    quantise,
     seed,
     frozen,
     saveDtype: saveDtype && floatTypes[saveDtype],

@@ -17,6 +17,7 @@ import {
   type Weights,
   weightInputs,
 } from "../../model/decoder.js";
+import type { Storage, Weight } from "../../model/stored.js";
 import { type Gradient, gradients } from "../../tensor/gradient.js";
 import { input, type Value } from "../../tensor/graph.js";
 import { add } from "../../tensor/ops.js";
@@ -64,14 +65,16 @@ export class Graphs {
     readonly device: Device,
     /** Names of the parameters that `backward` differentiates by. */
     readonly trainable: readonly string[],
+    /** How frozen weights are kept. Default: float32. */
+    readonly storage?: Storage | undefined,
   ) {}
 
   private get logitShape(): LogitShape {
     return { scale: this.config.scales.logits, cap: this.config.softcaps.logits };
   }
 
-  private build(): { weights: Weights; head: Value } {
-    const weights = weightInputs(this.config, this.lora);
+  private build(): { weights: Weights; head: Weight } {
+    const weights = weightInputs(this.config, this.lora, this.storage);
     return { weights, head: weights.get(headName(this.config))! };
   }
 
@@ -114,7 +117,7 @@ export class Graphs {
     const { weights, head } = this.build();
     const hidden = scoredRows(trunk(this.config, weights, this.lora, { dropout }).hidden);
     const g = input("g", "float32", ["N", 1]);
-    const parameters = this.trainable.map((name) => weights.get(name)!);
+    const parameters = this.trainable.map((name) => weights.get(name) as Value);
     let result: Value;
     let found: Gradient[];
     if (this.config.head === "scalar") {
@@ -122,7 +125,7 @@ export class Graphs {
       found = gradients([{ value: result, dy: g }], parameters);
     } else {
       const targets = input("targets", "int32", ["N", 1]);
-      const trainsHead = parameters.includes(head);
+      const trainsHead = parameters.includes(head as Value);
       const scored = tokenLogprobs(hidden, head, targets, chunks, g, {
         wantHead: trainsHead,
         statistics,
@@ -132,7 +135,7 @@ export class Graphs {
       const { hidden: dy, head: dense, targetRows } = scored.gradient!;
       found = gradients([{ value: hidden, dy }], parameters);
       if (trainsHead) {
-        const gradient = found[parameters.indexOf(head)]!;
+        const gradient = found[parameters.indexOf(head as Value)]!;
         gradient.dense = gradient.dense ? add(gradient.dense, dense!) : dense;
         gradient.rows.push({ indices: targets, rows: targetRows });
       }

@@ -1,5 +1,6 @@
 // The local engine: language and scalar models that run on ONNX Runtime in this process.
 
+import { UserError } from "../../base/errors.js";
 import { RandomStream } from "../../base/random.js";
 import {
   type Adapter,
@@ -9,7 +10,7 @@ import {
   readAdapter,
   saveAdapter,
 } from "../../model/adapter.js";
-import { hasTokenizer, loadCheckpoint, saveCheckpoint } from "../../model/checkpoint.js";
+import { hasTokenizer, OpenCheckpoint, saveCheckpoint } from "../../model/checkpoint.js";
 import {
   type DecoderConfig,
   type FloatType,
@@ -18,9 +19,10 @@ import {
   untied,
 } from "../../model/config.js";
 import { type LoraShape, loraA, loraB } from "../../model/decoder.js";
+import { type Storage, type StoredData, storageOf, store, storedParts } from "../../model/stored.js";
 import { Arena } from "../../tensor/arena.js";
 import { memories } from "../../tensor/memory.js";
-import type { Device, Tensor } from "../../tensor/runtime.js";
+import { type Device, Tensor } from "../../tensor/runtime.js";
 import type {
   AdamOptions,
   Completion,
@@ -38,7 +40,14 @@ import type {
 } from "../contract.js";
 import { defaultLimits, type GenerationLimits, generate } from "./generate.js";
 import { LocalModel } from "./model.js";
-import { loraShape, makeParameters, moduleName, sizeOf, trainableNames } from "./parameters.js";
+import {
+  loraShape,
+  makeParameters,
+  moduleName,
+  type StoredTensors,
+  sizeOf,
+  trainableNames,
+} from "./parameters.js";
 import { Programs } from "./programs.js";
 
 export interface LoadOptions {
@@ -47,6 +56,8 @@ export interface LoadOptions {
   lora?: LoraConfig;
   /** Directory of a PEFT adapter to continue training (with `lora`), or to merge into the weights (without). */
   adapter?: string;
+  /** How the weights that do not train are kept in memory. Default: float32. */
+  quantise?: Storage | undefined;
   /** Only sampling and scoring. Default false. */
   frozen?: boolean;
   /** Seed of whatever starts random: adapters, a fresh score head. Default 0. */
@@ -63,35 +74,61 @@ export interface LoadOptions {
 }
 
 const embedding = "model.embed_tokens.weight";
+const headWeight = "lm_head.weight";
 
 interface Loaded {
   model: LocalModel;
   lora?: LoraConfig;
 }
 
+/** A weight as it is kept: float32, or the arrays of `storedParts`. */
+type Kept = Float32Array | StoredData[];
+
 async function load(dir: string, head: "language" | "scalar", options: LoadOptions): Promise<Loaded> {
-  const trainsWeights = !options.frozen && !options.lora && (options.device ?? "cpu") === "cpu";
-  const checkpoint = await loadCheckpoint(dir, {
-    head,
-    allocate: trainsWeights ? trainingMemory() : undefined,
-  });
-  const { tensors, fresh } = checkpoint;
-  let { config } = checkpoint;
-  const random = new RandomStream(options.seed ?? 0, "initialise");
-  for (const { name, shape } of fresh) tensors.set(name, normal(sizeOf(shape), 0.02, random));
-  const adapter = options.adapter === undefined ? undefined : await readAdapter(options.adapter, config);
-  const lora = options.lora ?? undefined;
-  // PEFT replaces the embedding only: a head that was tied to it keeps the base's values.
-  if (adapter?.saved.has(embedding) && config.head === "language" && config.tieWordEmbeddings) {
-    config = untied(config);
-    tensors.set("lm_head.weight", tensors.get(embedding)!.slice());
+  const { lora, quantise, device = "cpu", frozen = false } = options;
+  checkQuantise(options);
+  const open = await OpenCheckpoint.open(dir, { head });
+  try {
+    const adapter =
+      options.adapter === undefined ? undefined : await readAdapter(options.adapter, open.config);
+    // PEFT replaces the embedding only: a head that was tied to it keeps the base's values.
+    const splits =
+      adapter?.saved.has(embedding) && open.config.head === "language" && open.config.tieWordEmbeddings;
+    const config = splits ? untied(open.config) : open.config;
+    const specs = new Map(parameterSpecs(config).map((spec) => [spec.name, spec]));
+    const tensors = new Map<string, Kept>();
+    const keep = (name: string, values: Float32Array): void => {
+      const storage = storageOf(specs.get(name)!, quantise);
+      tensors.set(name, storage ? store(storage, values, `${dir}: "${name}"`) : values);
+    };
+    const merged = (name: string, values: Float32Array): Float32Array =>
+      adapter && !lora ? mergedParameter(adapter, name, values) : values;
+    const allocate = frozen || lora || device !== "cpu" ? undefined : trainingMemory();
+    for (const spec of open.specs) {
+      const values = await open.read(spec, allocate?.(open.config, spec));
+      if (splits && spec.name === embedding) keep(headWeight, merged(headWeight, values.slice()));
+      keep(spec.name, merged(spec.name, values));
+    }
+    const random = new RandomStream(options.seed ?? 0, "initialise");
+    for (const { name, shape } of open.fresh) keep(name, merged(name, normal(sizeOf(shape), 0.02, random)));
+    const shape = lora && loraShape(config, lora);
+    if (lora)
+      for (const [name, values] of adapterValues(config, lora, adapter, random))
+        if (specs.has(name)) keep(name, values);
+        else tensors.set(name, values);
+    return { model: assemble(config, tensors, shape, options), ...(lora && { lora }) };
+  } finally {
+    await open.close();
   }
-  if (adapter && !lora)
-    for (const name of [...tensors.keys()])
-      tensors.set(name, mergedParameter(adapter, name, tensors.get(name)!));
-  const shape = lora && loraShape(config, lora);
-  if (lora) addAdapter(config, lora, tensors, adapter, random);
-  return { model: assemble(config, tensors, shape, options), lora };
+}
+
+function checkQuantise({ quantise, device = "cpu", frozen, lora }: LoadOptions): void {
+  if (quantise === undefined) return;
+  if (device !== "cpu") throw new UserError(`quantise works on the CPU only, not on device ${device}`);
+  if (!frozen && !lora)
+    throw new UserError(
+      "quantised weights do not train: quantise goes with lora, or with a model that is frozen",
+    );
 }
 
 /** Arrays whose gradient and moments lie beside them, where the optimizer's kernels reach all four. */
@@ -104,24 +141,23 @@ function trainingMemory(): (config: DecoderConfig, spec: ParameterSpec) => Float
   };
 }
 
-/** A uniform in +-1/sqrt(in) (PEFT's initialisation), B zero; or the pairs of a given adapter. */
-function addAdapter(
+/** A uniform in +-1/sqrt(in) (PEFT's initialisation), B zero; or the pairs of a given adapter, and what it replaces. */
+function* adapterValues(
   config: DecoderConfig,
   lora: LoraConfig,
-  tensors: Map<string, Float32Array>,
   adapter: Adapter | undefined,
   random: RandomStream,
-): void {
+): Generator<[name: string, values: Float32Array]> {
   for (const { name, shape } of loraTargets(config, lora)) {
     const [out, width] = shape as [number, number];
     const pair = adapter?.pairs.get(name);
     const bound = 1 / Math.sqrt(width);
     const a =
       pair?.a ?? Float32Array.from({ length: lora.r * width }, () => (2 * random.uniform() - 1) * bound);
-    tensors.set(loraA(moduleName(name)), a);
-    tensors.set(loraB(moduleName(name)), pair?.b ?? new Float32Array(out * lora.r));
+    yield [loraA(moduleName(name)), a];
+    yield [loraB(moduleName(name)), pair?.b ?? new Float32Array(out * lora.r)];
   }
-  for (const [name, { values }] of adapter?.saved ?? []) tensors.set(name, values);
+  for (const [name, { values }] of adapter?.saved ?? []) yield [name, values];
 }
 
 function normal(size: number, deviation: number, random: RandomStream): Float32Array {
@@ -130,10 +166,11 @@ function normal(size: number, deviation: number, random: RandomStream): Float32A
 
 function assemble(
   config: DecoderConfig,
-  tensors: ReadonlyMap<string, Float32Array>,
+  tensors: ReadonlyMap<string, Kept>,
   lora: LoraShape | undefined,
   {
     device = "cpu",
+    quantise,
     frozen = false,
     decode,
     maxBatchTokens = 4096,
@@ -141,14 +178,20 @@ function assemble(
   }: LoadOptions,
 ): LocalModel {
   const memory = memories[device];
-  const tensorOf = (name: string, shape: readonly number[]): Tensor => {
+  const specs = new Map(parameterSpecs(config).map((spec) => [spec.name, spec]));
+  const tensorOf = (name: string, shape: readonly number[]): Tensor | StoredTensors => {
     const values = tensors.get(name);
     if (!values) throw new Error(`no values for parameter ${name}`);
-    return memory.upload(values, shape);
+    if (!Array.isArray(values)) return memory.upload(values, shape);
+    const storage = storageOf(specs.get(name)!, quantise)!;
+    const inputs = storedParts(storage, shape).map(
+      ({ suffix, dtype, dims }, i) => [`${name}${suffix}`, Tensor.of(dtype, values[i]!, dims)] as const,
+    );
+    return { storage, inputs: new Map(inputs) };
   };
   const parameters = makeParameters(config, tensorOf, { lora, frozen });
   const trainable = trainableNames(config, { lora, frozen });
-  const programs = new Programs(config, lora, device, trainable);
+  const programs = new Programs(config, lora, device, trainable, quantise);
   const model = new LocalModel(config, parameters, programs, stopTest(decode));
   model.tokenBudget.forward = Math.min(model.tokenBudget.forward, maxBatchTokens);
   model.tokenBudget.backward = Math.min(model.tokenBudget.backward, maxBackwardTokens);
@@ -266,9 +309,9 @@ abstract class LocalTrainable {
   /** A frozen copy: trainable weights are copied, frozen ones (the base under adapters) are shared. */
   protected frozenModel(): LocalModel {
     const { memory, parameters: own } = this.model;
-    const tensorOf = (name: string): Tensor => {
-      const { trainable, tensor } = own.get(name)!;
-      return trainable ? memory.copy(tensor) : tensor;
+    const tensorOf = (name: string): Tensor | StoredTensors => {
+      const { trainable, tensor, stored } = own.get(name)!;
+      return stored ?? (trainable ? memory.copy(tensor) : tensor);
     };
     const parameters = makeParameters(this.config, tensorOf, {
       lora: this.model.programs.lora,
@@ -412,7 +455,8 @@ export class LocalScalarModel extends LocalTrainable implements ScalarModel {
 
   setWeights(values: (name: string) => ArrayLike<number>): void {
     for (const parameter of this.model.parameters.values())
-      parameter.tensor = this.model.memory.write(parameter.tensor, values(parameter.name));
+      if (parameter.stored) throw new Error("quantised weights cannot be replaced");
+      else parameter.tensor = this.model.memory.write(parameter.tensor, values(parameter.name));
   }
 
   async snapshot(): Promise<LocalScalarModel> {

@@ -3,9 +3,10 @@
 // arena (tensor/footprint.ts). docs/models.md says how far off it was from what was measured.
 
 import type { LoraConfig } from "../../model/adapter.js";
-import type { DecoderConfig } from "../../model/config.js";
+import { type DecoderConfig, parameterSpecs } from "../../model/config.js";
 import { weightShapes } from "../../model/decoder.js";
-import { type Extents, SimulatedArena } from "../../tensor/footprint.js";
+import { type Storage, storageOf, storedParts } from "../../model/stored.js";
+import { type Extents, elementBytes, SimulatedArena } from "../../tensor/footprint.js";
 import { logitChunks, tokenBudgetFor } from "./batches.js";
 import { cacheBytesPerToken, defaultLimits } from "./generate.js";
 import { Graphs, type Outputs } from "./graphs.js";
@@ -24,6 +25,8 @@ export interface ModelUse {
   name: string;
   config: DecoderConfig;
   lora?: LoraConfig | undefined;
+  /** How the weights that do not train are kept. Default: float32. */
+  quantise?: Storage | undefined;
   /** It does not train. */
   frozen?: boolean;
   /** Its frozen weights are those of an earlier model of the list. */
@@ -67,7 +70,7 @@ export function estimateMemory(models: readonly ModelUse[]): MemoryEstimate {
     host = Math.max(host, samplingBytes(model));
     for (const { key, outputs, extents } of passesOf(model)) {
       const { family, hiddenSize, layers } = model.config;
-      const name = `${key} ${family} ${hiddenSize} ${layers} ${model.lora?.r} ${JSON.stringify(extents)}`;
+      const name = JSON.stringify([key, family, hiddenSize, layers, model.lora?.r, model.quantise, extents]);
       if (run.has(name)) continue;
       run.add(name);
       arena.run(outputs(), extents);
@@ -90,14 +93,23 @@ function weightParts(model: ModelUse): MemoryPart[] {
   const lora = shapeOf(model);
   // What a frozen copy shares is what does not train in the model that it copies.
   const trains = new Set(trainableNames(config, { lora }));
-  const floats = (own: (name: string) => boolean): number =>
-    weightShapes(config, lora).reduce((sum, spec) => sum + (own(spec.name) ? sizeOf(spec.shape) : 0), 0);
-  const trained = model.frozen ? 0 : floats((weight) => trains.has(weight));
+  const base = new Map(parameterSpecs(config).map((spec) => [spec.name, spec]));
+  let [kept, trained] = [0, 0];
+  for (const { name: weight, shape } of weightShapes(config, lora)) {
+    const spec = base.get(weight);
+    const storage = spec && storageOf(spec, model.quantise);
+    if (!sharesFrozen || trains.has(weight))
+      kept += storage ? storedBytes(storage, shape) : 4 * sizeOf(shape);
+    if (!model.frozen && trains.has(weight)) trained += sizeOf(shape);
+  }
   return [
-    { what: `weights of the ${name}`, bytes: 4 * floats((weight) => !sharesFrozen || trains.has(weight)) },
+    { what: `weights of the ${name}`, bytes: kept },
     { what: `gradients and moments of the ${name}`, bytes: 4 * 3 * trained },
   ];
 }
+
+const storedBytes = (storage: Storage, shape: readonly number[]): number =>
+  storedParts(storage, shape).reduce((sum, { dtype, dims }) => sum + elementBytes[dtype] * sizeOf(dims), 0);
 
 interface Pass {
   key: string;
@@ -109,7 +121,8 @@ interface Pass {
 function passesOf(model: ModelUse): Pass[] {
   const { config, samples, scores, trains, maxBatchTokens = 4096 } = model;
   const lora = shapeOf(model);
-  const graphs = new Graphs(config, lora, "cpu", trainableNames(config, { lora, frozen: model.frozen }));
+  const trainable = trainableNames(config, { lora, frozen: model.frozen });
+  const graphs = new Graphs(config, lora, "cpu", trainable, model.quantise);
   const budget = tokenBudgetFor(config);
   const rowsOf = (passes: Passes, limit: number): number =>
     rowsWithin(passes, Math.min(limit, maxBatchTokens));

@@ -10,6 +10,7 @@ import { dropoutInput, dropoutSites, maskName, rotaryInputs } from "../../model/
 import { readJson } from "../../model/json.js";
 import { rotaryTables, shortSequence } from "../../model/rope.js";
 import { SafetensorsReader, writeSafetensors } from "../../model/safetensors.js";
+import { parameterOf, restore, type StoredData } from "../../model/stored.js";
 import { type Memory, memories } from "../../tensor/memory.js";
 import { type Binding, type Program, Tensor } from "../../tensor/runtime.js";
 import type { AdamOptions, Dropout, StepResult, Stoppable, TokenIds } from "../contract.js";
@@ -64,8 +65,8 @@ export class LocalModel {
   bind(program: Program): Binding {
     const binding = program.bind();
     for (const { name } of program.inputs) {
-      const parameter = this.parameters.get(name);
-      if (parameter) binding.input(name, parameter.tensor);
+      const parameter = this.parameters.get(parameterOf(name));
+      if (parameter) binding.input(name, parameter.stored?.inputs.get(name) ?? parameter.tensor);
     }
     return binding;
   }
@@ -421,14 +422,23 @@ export class LocalModel {
   /** Bytes held by weights, gradients and moments. */
   memoryBytes(): number {
     let bytes = 0;
-    for (const { shape, gradient, moments } of this.parameters.values())
-      bytes += 4 * sizeOf(shape) * (1 + (gradient ? 1 : 0) + (moments ? 2 : 0));
+    for (const { shape, stored, gradient, moments } of this.parameters.values()) {
+      const arrays = stored ? [...stored.inputs.values()] : [];
+      bytes += stored
+        ? arrays.reduce((sum, { data }) => sum + data!.byteLength, 0)
+        : 4 * sizeOf(shape) * (1 + (gradient ? 1 : 0) + (moments ? 2 : 0));
+    }
     return bytes;
   }
 
-  /** Values of a parameter; on a device a copy. */
+  /** Values of a parameter; on a device, and of a weight that is kept small, a copy. */
   values(name: string): Float32Array {
-    return this.memory.download(this.parameters.get(name)!.tensor);
+    const { tensor, stored } = this.parameters.get(name)!;
+    if (!stored) return this.memory.download(tensor);
+    return restore(
+      stored.storage,
+      [...stored.inputs.values()].map(({ data }) => data as StoredData),
+    );
   }
 
   /** Releases what only this model uses; frozen weights may be shared and wait for the garbage collector. */

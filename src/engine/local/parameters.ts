@@ -4,6 +4,7 @@ import { type LoraConfig, loraScale, loraTargets } from "../../model/adapter.js"
 import type { DecoderConfig } from "../../model/config.js";
 import { parameterSpecs } from "../../model/config.js";
 import { type LoraShape, weightShapes } from "../../model/decoder.js";
+import type { Storage } from "../../model/stored.js";
 import { groupOf } from "../../tensor/arena.js";
 import { Tensor } from "../../tensor/runtime.js";
 
@@ -13,11 +14,19 @@ export interface Parameter {
   readonly trainable: boolean;
   /** Decoupled weight decay applies to matrices, not to norms and biases. */
   readonly decays: boolean;
+  /** Its numbers; of a weight that is kept small the first of its arrays. */
   tensor: Tensor;
+  /** How a frozen weight is kept small, with all its arrays by the names of their graph inputs. */
+  stored?: StoredTensors;
   /** Accumulated gradient; made by the first backward pass. */
   gradient?: Tensor;
   /** First and second moments; made by the first step. */
   moments?: { first: Tensor; second: Tensor };
+}
+
+export interface StoredTensors {
+  storage: Storage;
+  inputs: ReadonlyMap<string, Tensor>;
 }
 
 export type Parameters = ReadonlyMap<string, Parameter>;
@@ -25,14 +34,16 @@ export type Parameters = ReadonlyMap<string, Parameter>;
 /** The parameters of a model. With adapters only the adapters (and a scalar head) train. */
 export function makeParameters(
   config: DecoderConfig,
-  tensorOf: (name: string, shape: readonly number[]) => Tensor,
+  tensorOf: (name: string, shape: readonly number[]) => Tensor | StoredTensors,
   { lora, frozen = false }: { lora?: LoraShape; frozen?: boolean },
 ): Parameters {
   const trains = new Set(trainableNames(config, { lora, frozen }));
   return new Map(
     weightShapes(config, lora).map(({ name, shape }) => {
-      const trainable = trains.has(name);
-      return [name, { name, shape, trainable, decays: shape.length > 1, tensor: tensorOf(name, shape) }];
+      const own = { name, shape, trainable: trains.has(name), decays: shape.length > 1 };
+      const kept = tensorOf(name, shape);
+      if (!("storage" in kept)) return [name, { ...own, tensor: kept }];
+      return [name, { ...own, tensor: kept.inputs.get(name)!, stored: kept }];
     }),
   );
 }

@@ -3,6 +3,7 @@
 
 import type { DecoderConfig } from "../../model/config.js";
 import type { LoraShape } from "../../model/decoder.js";
+import type { Storage } from "../../model/stored.js";
 import { compile } from "../../tensor/compile.js";
 import type { Device, Program } from "../../tensor/runtime.js";
 import { type BackwardGraph, Graphs, type Outputs, type PassOptions } from "./graphs.js";
@@ -18,8 +19,9 @@ export class Programs {
     readonly lora: LoraShape | undefined,
     readonly device: Device,
     trainable: readonly string[],
+    storage?: Storage,
   ) {
-    this.graphs = new Graphs(config, lora, device, trainable);
+    this.graphs = new Graphs(config, lora, device, trainable, storage);
   }
 
   private once<T>(key: string, build: () => T): T {

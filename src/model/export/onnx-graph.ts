@@ -22,7 +22,6 @@ import {
   concat,
   div,
   emit,
-  linear,
   type MatmulOptions,
   matmul,
   mul,
@@ -34,7 +33,15 @@ import {
   transpose,
 } from "../../tensor/ops.js";
 import type { DecoderConfig } from "../config.js";
-import { type Attend, body, headName, languageHead, splitKeys, weightInputs } from "../decoder.js";
+import {
+  type Attend,
+  body,
+  headName,
+  languageHead,
+  scalarHead,
+  splitKeys,
+  weightInputs,
+} from "../decoder.js";
 import { inverseFrequencies, type Rope } from "../rope.js";
 
 // ------------------------------------------------------------------------------------- operators by their ONNX name
@@ -237,7 +244,7 @@ export function scalarGraph(config: DecoderConfig): ExportedGraph {
   const row = raw("GatherND", [hidden.value, last], float32("batch_size", config.hiddenSize), {
     batch_dims: { int: 1 },
   });
-  return exported(config, { logits: linear(row, hidden.weights.get("score.weight")!) });
+  return exported(config, { logits: scalarHead(row, hidden.weights.get("score.weight")!) });
 }
 
 interface Inputs {

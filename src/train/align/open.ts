@@ -43,7 +43,7 @@ export async function openAlign(recipe: AlignRecipe, context: OpenContext): Prom
   const { policy } = await openPolicy(recipe.policy.model, { ...recipe.policy, engine, seed, codec });
   // pi_ref is the policy before its first step, unless the recipe names another model.
   const reference = recipe.reference
-    ? (await openPolicy(recipe.reference, { engine, frozen: true })).policy
+    ? (await openPolicy(recipe.reference, { engine, frozen: true, quantise: recipe.policy.quantise })).policy
     : await policy.snapshot();
   context.reporter.note(`responses end at ${codec.describeStops()}`);
   const critic = await openCritic(recipe, codec);
@@ -193,7 +193,7 @@ export async function openCritic(recipe: AlignRecipe, codec: TextCodec): Promise
     throw new UserError(
       `the critic ${source} has another vocabulary than the policy ${policy.model} (their tokenizer.json differ); start it from a model with the policy's tokenizer`,
     );
-  const model = await openScalarModel(source, { engine, seed, lora: policy.lora });
+  const model = await openScalarModel(source, { engine, seed, lora: policy.lora, quantise: policy.quantise });
   if (!criticModel) model.setHead(new Float64Array(model.hiddenSize));
   return { model, learningRate: criticLearningRate ?? recipe.learningRate };
 }

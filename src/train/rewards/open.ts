@@ -7,6 +7,7 @@ import type { PromptRow } from "../../data/rows.js";
 import type { ScalarModel } from "../../engine/contract.js";
 import { checkpointClient } from "../../llm/checkpoint.js";
 import { LlmModels } from "../../llm/models.js";
+import type { Storage } from "../../model/stored.js";
 import {
   type AlignRecipe,
   REWARD_SOURCES,
@@ -118,7 +119,7 @@ export class RewardOpener {
       });
     }
     if ("models" in source) {
-      const members = await Promise.all(source.models.map((dir) => this.model(dir)));
+      const members = await Promise.all(source.models.map((dir) => this.model(dir, source.quantise)));
       const codecs = await Promise.all(source.models.map((dir) => openCodec(dir)));
       return closing(
         codecs[0]!,
@@ -139,7 +140,7 @@ export class RewardOpener {
     }
     if ("url" in source) return openUrlReward(source);
     const dir = "warm" in source ? source.warm : source.model;
-    const model = await this.model(dir);
+    const model = await this.model(dir, source.quantise);
     return closing(await openCodec(dir), rewardOfModel(model), [model]);
   }
 
@@ -149,19 +150,20 @@ export class RewardOpener {
     return models.length === 0 ? undefined : Math.min(...models.map(({ limits }) => limits.maxTokens));
   }
 
-  private model(name: string): Promise<ScalarModel> {
-    let model = this.opened.get(name);
-    if (!model) this.opened.set(name, (model = this.load(name)));
+  private model(name: string, quantise: Storage | undefined): Promise<ScalarModel> {
+    const key = JSON.stringify([name, quantise]);
+    let model = this.opened.get(key);
+    if (!model) this.opened.set(key, (model = this.load(name, quantise)));
     return model;
   }
 
-  private async load(name: string): Promise<ScalarModel> {
+  private async load(name: string, quantise: Storage | undefined): Promise<ScalarModel> {
     const tokenizer = await openTokenizer(name);
     if (this.codec && tokenizer.hash !== this.codec.tokenizer.hash)
       throw new UserError(
         `the reward model ${name} has another vocabulary than the policy ${this.recipe.policy.model} (their tokenizer.json differ); train the reward model from a checkpoint with the policy's tokenizer`,
       );
-    return openRewardModel(name, { engine: this.recipe.engine, frozen: true });
+    return openRewardModel(name, { engine: this.recipe.engine, frozen: true, quantise });
   }
 
   dispose(): void {
