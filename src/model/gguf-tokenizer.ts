@@ -66,7 +66,7 @@ export const splittings: Readonly<Record<string, Splitting>> = {
   starcoder: { preTokenizer: digitsApart },
   "llama-bpe": { preTokenizer: threeDigits, ignoreMerges: true, addBos: true },
   llama3: { preTokenizer: threeDigits, ignoreMerges: true, addBos: true },
-  "smaug-bpe": { preTokenizer: threeDigits, ignoreMerges: true },
+  "smaug-bpe": { preTokenizer: threeDigits },
   dbrx: { preTokenizer: threeDigits },
   "gpt-4o": { preTokenizer: sequence(split(casedWords), byteLevel(false)) },
   qwen2: { preTokenizer: sequence(split(words("")), byteLevel(false)), normalizer: { type: "NFC" } },

@@ -65,7 +65,17 @@ export interface CompareOptions {
 export interface Comparison {
   texts?: { compared: number; different: string[] };
   logprobs: { tokens: number; largestDifference: number; perplexity: { ours: number; llamaCpp: number } };
-  greedy: { prompts: number; newTokens: number; compared: number; different: object[] };
+  greedy: { prompts: number; newTokens: number; compared: number; different: Difference[] };
+}
+
+/** Where two greedy continuations part. */
+interface Difference {
+  prompt: number;
+  at: number;
+  /** By how much this engine prefers its token to llama.cpp's, nats. */
+  gap: number;
+  ours: number[];
+  theirs: number[];
 }
 
 const mean = (list: ArrayLike<number>): number => Array.from(list).reduce((a, b) => a + b, 0) / list.length;
@@ -161,7 +171,7 @@ async function compareGreedy(
     stopIds: [...stopIds],
     seeds: prompts.map(() => 0),
   });
-  const different: object[] = [];
+  const different: Difference[] = [];
   let compared = 0;
   for (const { promptIndex, tokens } of completions) {
     await sequence.clearHistory();
@@ -174,7 +184,13 @@ async function compareGreedy(
     }
     compared += ours.length;
     const at = ours.findIndex((token, i) => token !== theirs[i]);
-    if (at >= 0) different.push({ prompt: promptIndex, at, ours: ours.slice(at), theirs: theirs.slice(at) });
+    if (at < 0) continue;
+    const prefix = [...prompts[promptIndex]!, ...ours.slice(0, at)];
+    const [mine, other] = await policy.logprobs(
+      [ours[at]!, theirs[at]!].map((token) => ({ tokens: [...prefix, token], promptLength: prefix.length })),
+    );
+    const gap = mine![0]! - other![0]!;
+    different.push({ prompt: promptIndex, at, gap, ours: ours.slice(at), theirs: theirs.slice(at) });
   }
   return { prompts: prompts.length, newTokens, compared, different };
 }
