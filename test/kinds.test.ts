@@ -225,8 +225,107 @@ const kinds: Record<string, () => Promise<void>> = {
   },
 };
 
+/** One step of an alignment on these prompts; its rollouts, and what was printed. */
+async function aligned(dir: string, prompts: (Json | string)[], reward = "i") {
+  const out = join(scratch, `align-${count++}`);
+  const module = join(scratch, `reward-${count++}.mjs`);
+  writeFileSync(module, `export default (samples) => samples.map((sample, i) => ${reward});\n`);
+  const recipe = {
+    policy: { model: dir, lora: { r: 2 } },
+    output_dir: out,
+    steps: 1,
+    tasks: [
+      {
+        name: "t",
+        prompts: data(prompts),
+        reward: { module },
+        judges: [{ kind: "length", max_words: 1000 }],
+        optimizer: { name: "crpg", batch_prompts: prompts.length, generations: 2, max_new_tokens: 4 },
+      },
+    ],
+  };
+  const { code, err } = await run("align", data([JSON.stringify(recipe)], "yaml"));
+  const rollouts = (): Json[] =>
+    readFileSync(join(out, "rollouts.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+  return { code, err, rollouts };
+}
+
+const alignKinds: Record<string, () => Promise<void>> = {
+  async "K2: every end id of generation_config stops, and is printed"() {
+    // Every token but one ends a response, so each has one token, or begins with that one.
+    const ends = Array.from({ length: 95 }, (_, i) => i + 1);
+    const { code, err, rollouts } = await aligned(
+      model({ "generation_config.json": { eos_token_id: ends } }),
+      [said("abc")],
+    );
+    expect([code, err]).toEqual([0, expect.stringMatching(/responses end at .*\(2\), .*\(95\)/)]);
+    for (const { tokens, finish_reason } of rollouts())
+      expect(tokens === 1 || tokens === 2 || finish_reason === "length").toBe(true);
+  },
+  async "K6, K11: special tokens and tools reach the template"() {
+    const source =
+      "{{ tools[0].function.name if tools else 'z' }}{{ messages[0].content }}{{ raise_exception('no bos') if not bos_token }}";
+    const tools = [{ type: "function", function: { name: "the" } }];
+    const dir = model({
+      "special_tokens_map.json": { bos_token: "</s>" },
+      "tokenizer_config.json": { chat_template: source },
+    });
+    const { code, err, rollouts } = await aligned(dir, [{ ...said("a"), tools }]);
+    expect([code, err]).toEqual([0, expect.anything()]);
+    expect(rollouts()).toHaveLength(2);
+  },
+  async "K13: the digits of a row reach a reward of one's own"() {
+    const row = '{"prompt":"ab","answer":12345678901234567890}';
+    const { code, err, rollouts } = await aligned(
+      model(),
+      [row],
+      "i + String(sample.metadata.answer).length",
+    );
+    expect([code, err]).toEqual([0, expect.anything()]);
+    expect(rollouts().map(({ reward }) => reward)).toEqual([20, 21]);
+  },
+  async "K14: an error of a template names file and row, before the first step"() {
+    const source = "{% if messages[0].content == 'bad' %}{{ raise_exception('no') }}{% endif %}a";
+    const dir = model({ "tokenizer_config.json": { chat_template: source } });
+    const { code, err } = await aligned(dir, [said("ok"), said("bad")]);
+    expect([code, err]).toEqual([2, expect.stringMatching(/rows-\d+\.jsonl:2: the chat template/)]);
+    expect(err).not.toContain("step 1");
+  },
+};
+
 describe("a silent fault, through a verb", () => {
   it.each(Object.entries(kinds))("%s", async (_, check) => check());
+});
+
+describe("a silent fault, through align", () => {
+  it.each(Object.entries(alignKinds))("%s", async (_, check) => check());
+});
+
+describe("a silent fault, through eval", () => {
+  const asked = (dir: string, question: Json) =>
+    run(
+      ...["eval", "--model", dir, "--task", `gsm8k=${data([question])}`, "--max-new-tokens", "4"],
+      ...["--json", "-o", join(scratch, `eval-${count++}`)],
+    );
+  const question = { question: "ab", answer: "#### 7" };
+
+  it("K2: every end id stops", async () => {
+    const ends = Array.from({ length: 95 }, (_, i) => i + 1);
+    const dir = model({ "generation_config.json": { eos_token_id: ends } });
+    const { code, out } = await asked(dir, question);
+    expect(code).toBe(0);
+    expect(JSON.stringify(JSON.parse(out))).not.toContain("cut off");
+  });
+
+  it("K14: a template that refuses names file and row", async () => {
+    const dir = model({ "tokenizer_config.json": { chat_template: "{{ raise_exception('no') }}" } });
+    const { code, err, out } = await asked(dir, question);
+    console.log(out);
+    expect([code, err]).toEqual([2, expect.stringMatching(/rows-\d+\.jsonl:1: the chat template/)]);
+  });
 });
 
 describe("against PEFT and transformers", () => {

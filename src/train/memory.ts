@@ -140,9 +140,13 @@ function rewardModelsOf(
   return [...new Map(found.map((entry) => [JSON.stringify(entry), entry])).values()];
 }
 
+/** Long whole numbers of rows are bigints, which JSON does not write. */
+const charactersOf = (row: unknown): number =>
+  JSON.stringify(row, (_, value) => (typeof value === "bigint" ? String(value) : value)).length;
+
 /** Tokens of the longest row, of those with the longest text: tokenising all of a large file for an estimate takes too long. */
 export function longestTokens<T>(rows: readonly T[], encode: (row: T) => ArrayLike<unknown>): number {
-  const byText = rows.map((row) => ({ row, characters: JSON.stringify(row).length }));
+  const byText = rows.map((row) => ({ row, characters: charactersOf(row) }));
   const longest = byText.sort((a, b) => b.characters - a.characters).slice(0, 16);
   return longest.reduce((most, { row }) => Math.max(most, encode(row).length), 1);
 }

@@ -108,7 +108,11 @@ async function checkStage(stage: Prepared, around: Surroundings): Promise<void> 
   const reference = recipe.reference;
   if (reference !== undefined && fits)
     await findings.attempt(`${prefix}reference`, async () => {
-      const { policy } = await openPolicy(reference, { engine: recipe.engine, frozen: true });
+      const { policy } = await openPolicy(reference, {
+        engine: recipe.engine,
+        frozen: true,
+        quantise: recipe.policy.quantise,
+      });
       findings.ok(`${prefix}reference`, `${reference}: opens, reads ${policy.limits.maxTokens} tokens`);
       policy.dispose();
     });
