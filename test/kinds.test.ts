@@ -322,8 +322,7 @@ describe("a silent fault, through eval", () => {
 
   it("K14: a template that refuses names file and row", async () => {
     const dir = model({ "tokenizer_config.json": { chat_template: "{{ raise_exception('no') }}" } });
-    const { code, err, out } = await asked(dir, question);
-    console.log(out);
+    const { code, err } = await asked(dir, question);
     expect([code, err]).toEqual([2, expect.stringMatching(/rows-\d+\.jsonl:1: the chat template/)]);
   });
 });

@@ -3,6 +3,7 @@
 import type { Text } from "../data/rows.js";
 import type { TokenIds } from "../engine/contract.js";
 import type { OpenedPolicy } from "../train/models.js";
+import { atRow } from "../train/text.js";
 import { cutAtStop } from "./prompts.js";
 
 export interface Sampling {
@@ -15,6 +16,8 @@ export interface Sampling {
 export interface Question {
   prompt: Text;
   seed: number;
+  /** File and row, for what is said of it. */
+  item?: { id: string };
 }
 
 export interface Completed {
@@ -38,7 +41,9 @@ export async function answersTo(
   stop: readonly string[],
 ): Promise<(Completed | TooLong)[]> {
   const window = policy.limits.maxTokens;
-  const prompts = questions.map(({ prompt }) => codec.prompt(prompt));
+  const prompts = questions.map(({ prompt, item }) =>
+    item ? atRow(item.id, () => codec.prompt(prompt)) : codec.prompt(prompt),
+  );
   const room = prompts.map(({ length }) => Math.min(maxNewTokens, window - length));
   const answers: (Completed | TooLong)[] = prompts.map(({ length }) => ({
     problem: `the prompt has ${length} tokens, and the model's window is ${window}`,

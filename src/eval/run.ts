@@ -117,15 +117,7 @@ const settingsOf = async (request: EvalRequest, judge: string) => ({
 });
 
 function speaksChat({ kind }: Benchmark, wanted: boolean | undefined, codec: TextCodec): boolean {
-  if (wanted !== undefined) return wanted;
-  if (kind === "choose") return false;
-  try {
-    codec.prompt([{ role: "user", content: "?" }]);
-    return true;
-  } catch (error) {
-    if (error instanceof UserError) return false;
-    throw error;
-  }
+  return wanted ?? (kind !== "choose" && codec.hasTemplate);
 }
 
 const shotsOf = ({ benchmark }: EvalTask, { shots }: EvalRequest) => (benchmark.worked ? shots : 0);
