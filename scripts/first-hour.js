@@ -70,7 +70,12 @@ function play(line, { code: wanted = 0, input = "" } = {}) {
 /** Runs a command line, sends `signal` to it, as a terminal does, once `isTime` holds, and waits for the end. */
 function playUntil(line, isTime, signal, wanted) {
   const started = Date.now();
-  const child = spawn(`exec ${line}`, { ...places, shell: true, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(`exec ${line}`, {
+    ...places,
+    shell: true,
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
   const watch = setInterval(() => {

@@ -14,8 +14,13 @@ const modelFiles = [
   /^(merges\.txt|chat_template\.(jinja|json))$/,
 ];
 
+export interface ModelFetchOptions extends HubOptions {
+  /** Configuration and tokenizer only: the weights are elsewhere. */
+  withoutWeights?: boolean;
+}
+
 /** A folder or a GGUF file is taken as it is; `owner/name[@revision]` is fetched from the Hub. */
-export async function resolveModel(pathOrName: string, options: HubOptions = {}): Promise<string> {
+export async function resolveModel(pathOrName: string, options: ModelFetchOptions = {}): Promise<string> {
   const stats = pathOrName.startsWith("hub:") ? null : await stat(pathOrName).catch(() => null);
   if (stats?.isDirectory()) return pathOrName;
   if (stats?.isFile() && pathOrName.endsWith(".gguf")) return pathOrName;
@@ -32,13 +37,16 @@ export async function resolveModel(pathOrName: string, options: HubOptions = {})
 }
 
 /** Fetches a model by its Hub name and returns the folder that holds it. */
-export async function fetchModel(name: string, options: HubOptions = {}): Promise<string> {
+export async function fetchModel(name: string, options: ModelFetchOptions = {}): Promise<string> {
   const repo = await openRepo({ type: "model", name }, options);
-  const wanted = repo.paths.filter((path) => modelFiles.some((pattern) => pattern.test(path)));
+  const { withoutWeights = false } = options;
+  const wanted = repo.paths
+    .filter((path) => modelFiles.some((pattern) => pattern.test(path)))
+    .filter((path) => !withoutWeights || !path.includes(".safetensors"));
   if (!wanted.some((path) => /^(adapter_)?config\.json$/.test(path))) {
     throw new UserError(`The model "${name}" has no config.json, so it is not in the Hugging Face format.`);
   }
-  if (!wanted.some((path) => path.endsWith(".safetensors"))) {
+  if (!withoutWeights && !wanted.some((path) => path.endsWith(".safetensors"))) {
     const pickle = repo.paths.find((path) => /\.(bin|pt|pth|ckpt|pkl)$/.test(path));
     throw new UserError(
       pickle

@@ -93,8 +93,8 @@ export interface Dropout {
 }
 
 export interface StepResult {
-  /** Global L2 norm of the accumulated gradient, before clipping. */
-  gradNorm: number;
+  /** Global L2 norm of the accumulated gradient, before clipping; undefined where an engine does not say. */
+  gradNorm: number | undefined;
 }
 
 /** What a model can read. */

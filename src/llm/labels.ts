@@ -2,10 +2,11 @@
 // and the probabilities of the label tokens decide. Where the server gives no probabilities, a reply is parsed: structured
 // output in the forms that servers know, the strictest first, and plain text in the end.
 
+import { brief } from "../base/brief.js";
 import type { Completion } from "./completion.js";
 import { type JsonForm, responseFormat } from "./formats.js";
 import { type ReadLabel, readObject, readProbabilities, readText } from "./read-label.js";
-import { brief, type LabelAnswer, type LabelQuestion, type Message } from "./types.js";
+import type { LabelAnswer, LabelQuestion, Message } from "./types.js";
 
 /** What a way of asking reads off a reply. */
 export type Label = Pick<LabelAnswer, "label" | "probabilities" | "explanation">;

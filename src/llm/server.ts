@@ -1,16 +1,17 @@
 // Chat completions from one OpenAI-compatible server: retries, and the ways of asking for JSON or for a label that it knows.
 // What a run adds (concurrency, counting, budget, replay) is recorder.ts.
 
+import { brief } from "../base/brief.js";
 import { UserError } from "../base/errors.js";
+import { HttpError, postJson } from "../base/http.js";
 import { apiKeyFor, isOpenAI } from "../base/requests.js";
 import { type Failure, type RetryOptions, retrying } from "../base/retry.js";
 import { keepSecret, redact } from "../base/secrets.js";
 import { type Completion, completionBody, MalformedError, readCompletion, readUsage } from "./completion.js";
 import { type JsonForm, jsonForms, responseFormat } from "./formats.js";
-import { HttpError, postJson } from "./http.js";
 import { type Label, ways } from "./labels.js";
 import { Ladder } from "./ladder.js";
-import { brief, type ChatClient, ChatError, type ChatReply, type ChatRequest, type Paid } from "./types.js";
+import { type ChatClient, ChatError, type ChatReply, type ChatRequest, type Paid } from "./types.js";
 
 export interface ServerOptions {
   /** Up to and including `/v1`. */

@@ -109,12 +109,3 @@ export class LogError extends RunEndingError {
 /** Errors of requests that end a run, and its interruption. */
 export const endsRun = (error: unknown): boolean =>
   error instanceof RunEndingError || (error as Error)?.name === "AbortError";
-
-/** Text from outside for a sentence: on one line, and no longer than a sentence may be. */
-export function brief(text: string, length = 200): string {
-  const line = text
-    .slice(0, 4 * length)
-    .replace(/\s+/g, " ")
-    .trim();
-  return line.length > length || text.length > 4 * length ? `${line.slice(0, length)}...` : line;
-}

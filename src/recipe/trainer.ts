@@ -1,6 +1,7 @@
 // What the recipes of all verbs that train share: models, data, engine, optimizer and its schedule, when to save.
 
 import { z } from "zod";
+import { reductions } from "../engine/tinker/reduction.js";
 import {
   boolean,
   choice,
@@ -55,9 +56,18 @@ export const engine = choice(
     }),
     strictSection({
       kind: z.literal("tinker"),
-      base_url: text("the address of a Tinker-compatible service"),
-      /** Environment variable that holds the key. */
-      api_key_env: text("the name of an environment variable").default("TINKER_API_KEY"),
+      /** Up to, not including, /api/v1. */
+      base_url: text("the address of a service that speaks the Tinker protocol"),
+      /** The model's name on the service. Absent: policy.model. */
+      base_model: text("the name of a model on the service").optional(),
+      /** Environment variable that holds the key. Absent: no key is sent. */
+      api_key_env: text("the name of an environment variable").optional(),
+      /** How the service reduces the losses of a step's tokens; `probe` measures it before the first step. */
+      loss_reduction: oneOf("probe", ...reductions).default("probe"),
+      /** How long one result may take. */
+      timeout_seconds: number({ above: 0 }).default(3600),
+      /** Sampling and scoring requests under way. */
+      concurrency: counting().default(256),
     }),
   ],
   { assumed: "local" },

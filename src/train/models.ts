@@ -28,20 +28,35 @@ export interface ModelOptions {
   frozen?: boolean;
   saveDtype?: keyof typeof floatTypes;
   chatTemplate?: string;
+  /** What steps will clip at; an engine that cannot refuses. */
+  maxGradNorm?: number;
+  /** Told where a model on a service is. */
+  note?: (sentence: string) => void;
 }
 
-const localEngine: EngineRecipe = { kind: "local", device: "cpu", maxBatchTokens: 4096 };
+const localEngine: Extract<EngineRecipe, { kind: "local" }> = {
+  kind: "local",
+  device: "cpu",
+  maxBatchTokens: 4096,
+};
 
 export interface OpenedPolicy {
   policy: LanguageModel;
   codec: TextCodec;
 }
 
-/** Opens a language model with its tokenizer, or with the codec that was opened before it. */
+/**
+ * Opens a language model with its tokenizer, or with the codec that was opened before it: on a service where the recipe
+ * says so and the model is to be trained.
+ */
 export async function openPolicy(
   model: string,
   options: ModelOptions & { codec?: TextCodec } = {},
 ): Promise<OpenedPolicy> {
+  if (options.engine?.kind === "tinker" && !options.frozen) {
+    const { openRemotePolicy } = await import("./remote.js");
+    return openRemotePolicy(model, options.engine, options);
+  }
   const source = await locate(model);
   if (source.head === "scalar")
     throw new UserError(
@@ -60,19 +75,24 @@ export async function openPolicy(
 /** Opens the tokenizer and chat template of a model. Every end token that its files name stops a completion. */
 export async function openCodec(
   model: string,
-  { chatTemplate, rewardAt }: Pick<CodecOptions, "chatTemplate" | "rewardAt"> = {},
+  { chatTemplate, rewardAt, engine }: CodecChoice = {},
 ): Promise<TextCodec> {
+  if (engine?.kind === "tinker")
+    return (await import("./remote.js")).openRemoteCodec(model, { chatTemplate });
   const { tokenizerDir, base } = await locate(model);
   const { eosIds, raw, rawGeneration } = await readDecoderConfig(base);
   const endIds = [...eosIds, ...tokenIds(rawGeneration?.eos_token_id), ...tokenIds(raw.eos_token_id)];
   return TextCodec.open(tokenizerDir, { endIds, chatTemplate, rewardAt });
 }
 
+export type CodecChoice = Pick<CodecOptions, "chatTemplate" | "rewardAt"> & Pick<ModelOptions, "engine">;
+
 const tokenIds = (value: unknown): number[] =>
   [value].flat().filter((id): id is number => Number.isSafeInteger(id) && (id as number) >= 0);
 
 /** How many tokens a model reads, by its configuration. */
-export async function windowOf(model: string): Promise<number> {
+export async function windowOf(model: string, engine?: EngineRecipe): Promise<number> {
+  if (engine?.kind === "tinker") return (await import("./remote.js")).remoteWindow(model);
   return (await readDecoderConfig((await locate(model)).base)).maxPositionEmbeddings;
 }
 
@@ -156,9 +176,9 @@ export const adapterOf = (
   lora && (source.adapter ? continued(source.dir, source.adapter, lora) : fresh(source.base, lora, taskType));
 
 function loadOptions(source: Source, options: ModelOptions, taskType: LoraConfig["taskType"]): LoadOptions {
-  const { engine = localEngine, lora, seed, frozen, saveDtype, quantise } = options;
-  if (engine.kind !== "local")
-    throw new UserError("engine.kind tinker is not available yet; use engine: { kind: local }");
+  const { lora, seed, frozen, saveDtype, quantise } = options;
+  // Reward models, critics and judges are here, whatever holds the policy.
+  const engine = options.engine?.kind === "local" ? options.engine : localEngine;
   setThreads(engine.threads ?? availableParallelism());
   return {
     device: engine.device,

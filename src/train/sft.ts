@@ -42,7 +42,7 @@ interface Row {
 export async function runSft(recipe: SftRecipe, context: RunContext): Promise<SftResult> {
   await checkOutputDir(recipe.outputDir, recipe, context);
   const codec = await openCodec(recipe.model, recipe);
-  const window = await windowOf(recipe.model);
+  const window = await windowOf(recipe.model, recipe.engine);
   const load = async (source: NonNullable<SftRecipe["evalData"]>): Promise<EncodedRows> => {
     const { rows, description } = await loadCompletions(source.path, source);
     context.reporter.note(`${source.path}: ${description}`);
@@ -53,8 +53,14 @@ export async function runSft(recipe: SftRecipe, context: RunContext): Promise<Sf
   const { rows, lengths, remarks } = await load(recipe.data);
   const held = recipe.evalData ? (await load(recipe.evalData)).rows : undefined;
   const steps = recipe.steps ?? epochSteps(recipe, rows.length);
-  requireMemory(await memoryOfSft(recipe, longestOf(rows)), waysToNeedLess("sft", recipe), context.reporter);
-  const { policy } = await openPolicy(recipe.model, { ...recipe, codec });
+  if (recipe.engine.kind === "local")
+    requireMemory(
+      await memoryOfSft(recipe, longestOf(rows)),
+      waysToNeedLess("sft", recipe),
+      context.reporter,
+    );
+  const note = (sentence: string) => context.reporter.note(sentence);
+  const { policy } = await openPolicy(recipe.model, { ...recipe, codec, note });
 
   let batch: Row[] = [];
   let cursor = PromptCursor.start(rows, { seed: recipe.seed, name: "sft" });

@@ -3,6 +3,7 @@
 import { UserError } from "../../base/errors.js";
 import { loadPreferences, loadPrompts } from "../../data/index.js";
 import type { PromptRow } from "../../data/rows.js";
+import type { LanguageModel } from "../../engine/contract.js";
 import { checkNamedJudges } from "../../judges/applicability.js";
 import type { JudgeContext } from "../../judges/kind.js";
 import type { Mixture } from "../../judges/mixture.js";
@@ -34,17 +35,22 @@ export interface OpenContext extends Pick<RunContext, "reporter"> {
 /** Opens everything that a recipe names. Mistakes in models and data are UserErrors that say which file or row. */
 export async function openAlign(recipe: AlignRecipe, context: OpenContext): Promise<AlignParts> {
   const { engine, seed } = recipe;
-  const codec = await openCodec(recipe.policy.model, recipe.policy);
+  const codec = await openCodec(recipe.policy.model, { ...recipe.policy, engine });
   const prompts = await openAllPrompts(recipe, context);
   const promptTokens = longestTokens([...prompts.values()].flat(), ({ id, prompt, metadata }) =>
     atRow(id, () => codec.prompt(prompt, metadata)),
   );
-  requireMemory(await memoryOfAlign(recipe, promptTokens), waysToNeedLess("align", recipe), context.reporter);
-  const { policy } = await openPolicy(recipe.policy.model, { ...recipe.policy, engine, seed, codec });
-  // pi_ref is the policy before its first step, unless the recipe names another model.
-  const reference = recipe.reference
-    ? (await openPolicy(recipe.reference, { engine, frozen: true, quantise: recipe.policy.quantise })).policy
-    : await policy.snapshot();
+  if (engine.kind === "local")
+    requireMemory(
+      await memoryOfAlign(recipe, promptTokens),
+      waysToNeedLess("align", recipe),
+      context.reporter,
+    );
+  const { maxGradNorm } = recipe;
+  const note = (sentence: string) => context.reporter.note(sentence);
+  const options = { ...recipe.policy, engine, seed, codec, maxGradNorm, note };
+  const { policy } = await openPolicy(recipe.policy.model, options);
+  const reference = await openReference(recipe, policy);
   context.reporter.note(`responses end at ${codec.describeStops()}`);
   const critic = await openCritic(recipe, codec);
   const rewards = new RewardOpener(recipe, codec, {
@@ -74,6 +80,18 @@ export async function openAlign(recipe: AlignRecipe, context: OpenContext): Prom
       for (const opened of [policy, reference, critic?.model, rewards]) opened?.dispose();
     },
   };
+}
+
+/** pi_ref: the policy before its first step, unless the recipe names another model. */
+async function openReference(
+  { reference, engine, policy: { quantise } }: AlignRecipe,
+  policy: LanguageModel,
+): Promise<LanguageModel> {
+  if (reference === undefined) return policy.snapshot();
+  if (!reference.startsWith("tinker://"))
+    return (await openPolicy(reference, { engine, frozen: true, quantise })).policy;
+  const { referenceOnService } = await import("../remote.js");
+  return referenceOnService(policy, reference);
 }
 
 interface Opened {

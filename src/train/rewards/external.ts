@@ -2,12 +2,12 @@
 // answer with a number for each response, or null where there is none; what cannot be had is failed, never 0.
 
 import { UserError } from "../../base/errors.js";
+import { HttpError, postJson } from "../../base/http.js";
 import { apiKeyFor } from "../../base/requests.js";
 import { retrying } from "../../base/retry.js";
 import { keepSecret } from "../../base/secrets.js";
 import { openUserModule } from "../../base/user-module.js";
 import { type Metadata, promptText, type Text } from "../../data/rows.js";
-import { HttpError, postJson } from "../../llm/http.js";
 import type { ModuleRewardRecipe, UrlRewardRecipe } from "../../recipe/recipe.js";
 import { rewardFrom } from "./fixed.js";
 import type { RewardSource, ScoredResponse } from "./source.js";
