@@ -33,6 +33,7 @@ export interface AdamParams {
 export class RemoteModel {
   private lastSeq = 0;
   private lane: Promise<unknown> = Promise.resolve();
+  private hasCheckpoints = false;
 
   private constructor(
     readonly client: TinkerClient,
@@ -105,11 +106,13 @@ export class RemoteModel {
 
   /** Keeps weights and optimizer on the service; returns their path. */
   async saveWeights(name: string): Promise<string> {
+    this.hasCheckpoints = true;
     return this.path("save_weights", await this.call("save_weights", { path: name }));
   }
 
   /** Keeps the weights in the form that samples and is downloaded; returns their path. */
   async saveForSampler(name: string): Promise<string> {
+    this.hasCheckpoints = true;
     return this.path("save_weights_for_sampler", await this.call("save_weights_for_sampler", { path: name }));
   }
 
@@ -132,8 +135,12 @@ export class RemoteModel {
     }
   }
 
-  /** Frees the model's place on the service. What comes of it changes nothing. */
+  /**
+   * Frees the model's place on the service, which some services have few of. A model with checkpoints keeps it until the
+   * session is over: TuFT forgets the checkpoints with the model.
+   */
   async unload(): Promise<void> {
+    if (this.hasCheckpoints) return;
     await this.client.json("unload_model", { model_id: this.id }, "unsent").catch(() => {});
   }
 
