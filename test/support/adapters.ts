@@ -14,15 +14,19 @@ export async function tensorsOf(dir: string): Promise<Tensors> {
   return tensors;
 }
 
-/** The largest distance of a tensor from its twin, as a share of its norm. Infinite where their names differ. */
-export function distance(a: Tensors, b: Tensors): number {
+/** How far two adapters are apart, as shares of norms: all weights together, and the tensor that is worst. */
+export function distance(a: Tensors, b: Tensors): { all: number; worst: number } {
   const names = [...a.keys()].sort();
-  if (String(names) !== String([...b.keys()].sort())) return Number.POSITIVE_INFINITY;
-  const norm = (x: ArrayLike<number>) => Math.hypot(...Array.from(x));
-  return Math.max(
-    ...names.map((name) => {
-      const [x, y] = [a.get(name)!, b.get(name)!];
-      return norm(x.map((value, i) => value - y[i]!)) / Math.max(norm(x), 1e-12);
-    }),
-  );
+  if (String(names) !== String([...b.keys()].sort())) throw new Error("the adapters have other tensors");
+  const squares = names.map((name) => {
+    const [x, y] = [a.get(name)!, b.get(name)!];
+    return [x, x.map((value, i) => value - y[i]!)].map((values) =>
+      values.reduce((sum, value) => sum + value * value, 0),
+    ) as [number, number];
+  });
+  const total = (k: 0 | 1) => squares.reduce((sum, pair) => sum + pair[k], 0);
+  return {
+    all: Math.sqrt(total(1) / total(0)),
+    worst: Math.sqrt(Math.max(...squares.map(([whole, apart]) => apart / Math.max(whole, 1e-24)))),
+  };
 }
