@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { UserError } from "../src/base/errors.js";
-import type { MemoryEstimate } from "../src/engine/local/memory-estimate.js";
+import type { MemoryEstimate } from "../src/engine/memory-estimate.js";
 import { writeRandomModel } from "../src/lab/base.js";
 import { baseModelDir } from "../src/lab/quickstart.js";
 import { parseRecipe } from "../src/recipe/recipe.js";

@@ -8,7 +8,7 @@ import {
   type MemoryEstimate,
   type ModelUse,
   type Passes,
-} from "../engine/local/memory-estimate.js";
+} from "../engine/memory-estimate.js";
 import type { LoraConfig } from "../model/adapter.js";
 import { type Head, readDecoderConfig, withHead } from "../model/config.js";
 import type { Storage } from "../model/stored.js";

@@ -1,7 +1,7 @@
 // Whether this machine has the memory that a run will need (../memory.ts).
 
 import { UserError } from "../../base/errors.js";
-import type { MemoryEstimate } from "../../engine/local/memory-estimate.js";
+import type { MemoryEstimate } from "../../engine/memory-estimate.js";
 import { describeMemory, judgeMemory, type Memory, memoryHere } from "../memory.js";
 import type { Findings } from "./findings.js";
 

@@ -2,15 +2,15 @@
 // Weights, gradients and moments are counted; what a pass makes in between is found by running its graph in a simulated
 // arena (tensor/footprint.ts). docs/models.md says how far off it was from what was measured.
 
-import type { LoraConfig } from "../../model/adapter.js";
-import { type DecoderConfig, parameterSpecs } from "../../model/config.js";
-import { weightShapes } from "../../model/decoder.js";
-import { type Storage, storageOf, storedParts } from "../../model/stored.js";
-import { type Extents, elementBytes, SimulatedArena } from "../../tensor/footprint.js";
-import { logitChunks, tokenBudgetFor } from "./batches.js";
-import { cacheBytesPerToken, defaultLimits } from "./generate.js";
-import { Graphs, type Outputs } from "./graphs.js";
-import { loraShape, sizeOf, trainableNames } from "./parameters.js";
+import type { LoraConfig } from "../model/adapter.js";
+import { type DecoderConfig, parameterSpecs } from "../model/config.js";
+import { weightShapes } from "../model/decoder.js";
+import { type Storage, storageOf, storedParts } from "../model/stored.js";
+import { type Extents, elementBytes, SimulatedArena } from "../tensor/footprint.js";
+import { logitChunks, tokenBudgetFor } from "./local/batches.js";
+import { cacheBytesPerToken, defaultLimits } from "./local/generate.js";
+import { Graphs, type Outputs } from "./local/graphs.js";
+import { loraShape, sizeOf, trainableNames } from "./local/parameters.js";
 
 /** Sequences of one pass. */
 export interface Passes {
