@@ -181,6 +181,11 @@ describe("warm inspect", () => {
       "random",
       "worst first",
     ]);
+    const contained = report.members.flatMap(
+      ({ splits }: { splits: { accuracy: Record<string, number> }[] }, i: number) =>
+        splits[0]!.accuracy.low! <= 0.5 ? [i] : [],
+    );
+    expect(report.at_chance.map(({ member }: { member: number }) => member)).toEqual(contained);
     expect(report.leave_one_out).toHaveLength(3);
     // All members began at one model and moved by independent noise.
     expect(report.deltas[0].group).toBe("all");

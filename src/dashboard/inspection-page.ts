@@ -2,7 +2,7 @@
 
 import { mean } from "../base/statistics.js";
 import { connectionSentences } from "../reward/diagnostics/connectivity.js";
-import { type Arm, type InspectionReport, meanAccuracy } from "../reward/diagnostics/inspect.js";
+import { type Arm, type InspectionReport, meanAccuracy, sayAtChance } from "../reward/diagnostics/inspect.js";
 import { formatNumber, formatPercent } from "./numbers.js";
 import { type Bar, type Cell, renderReport, type Section, type Series } from "./report.js";
 
@@ -352,7 +352,10 @@ export function inspectionPage(report: InspectionReport): string {
   return renderReport({
     title: `Averaging ${report.members.length} reward models`,
     summary: {
-      headline: `On ${report.selectedOn} ${connectionSentences[gain.connection]}.`,
+      headline: [
+        `On ${report.selectedOn} ${connectionSentences[gain.connection]}.`,
+        ...sayAtChance(report).map((said) => `${said[0]!.toUpperCase()}${said.slice(1)}.`),
+      ].join(" "),
       highlights: [
         {
           label: `accuracy of the average, ${report.selectedOn}`,

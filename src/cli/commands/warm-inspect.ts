@@ -5,7 +5,7 @@ import { UserError } from "../../base/errors.js";
 import { formatNumber, formatPercent } from "../../dashboard/numbers.js";
 import type { SplitSource } from "../../eval/reward-models/pair-scorer.js";
 import { connectionSentences } from "../../reward/diagnostics/connectivity.js";
-import { type InspectionReport, meanAccuracy } from "../../reward/diagnostics/inspect.js";
+import { type InspectionReport, meanAccuracy, sayAtChance } from "../../reward/diagnostics/inspect.js";
 import type { RunContext } from "../../run/context.js";
 import { printResult, withContext } from "../context.js";
 import { limitOf } from "../model-flags.js";
@@ -134,15 +134,8 @@ const percent = formatPercent;
 const points = (x: number): string => `${x > 0 ? "+" : ""}${formatNumber(100 * x, 2)}`;
 
 /** The findings in a few sentences. */
-function describe({
-  splits,
-  members,
-  average,
-  ensemble,
-  selectedOn,
-  ranking,
-  deltas,
-}: InspectionReport): string[] {
+function describe(report: InspectionReport): string[] {
+  const { splits, members, average, ensemble, selectedOn, ranking, deltas } = report;
   const lines = splits.flatMap(({ split, pairs, corrupted, gain, overEnsemble }, s) => {
     const { estimate, low, high } = average.splits[s]!.accuracy;
     return [
@@ -157,5 +150,6 @@ function describe({
     `best first on ${selectedOn}: ${best.join(", ")}`,
     ...(deltas ? [`mean cosine of the weight deltas: ${formatNumber(deltas[0]!.meanCosine)}`] : []),
     `on ${selectedOn} ${connectionSentences[selected.gain.connection]}`,
+    ...sayAtChance(report),
   ];
 }

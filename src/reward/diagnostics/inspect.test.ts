@@ -58,6 +58,7 @@ describe("inspecting members", () => {
     expect(progress.at(-1)).toEqual([asked.length, asked.length]);
 
     expect(result.selectedOn).toBe("clean");
+    expect(result.atChance).toEqual([{ member: 3, chance: "guesses" }]);
     expect(result.ranking).toEqual([0, 1, 2, 3]);
     expect(result.members.map(({ name }) => name)).toEqual(members);
     const [clean, wrong] = result.splits;

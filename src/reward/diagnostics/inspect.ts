@@ -3,6 +3,7 @@
 
 import { RandomStream } from "../../base/random.js";
 import { type BootstrapInterval, type Interval, mean, pairedBootstrap } from "../../base/statistics.js";
+import { type AtChance, chanceSentences, membersAtChance } from "./chance.js";
 import { type Gain, gainOf, type Path, pathOf, pathSteps, resamples } from "./connectivity.js";
 import type { DeltaGeometry } from "./deltas.js";
 import { type Disagreement, disagreementOf, firstOrderGap } from "./disagreement.js";
@@ -90,6 +91,8 @@ export interface Inspection {
   ranking: number[];
   /** The split that ranked the members: figures on it favour the best ones. */
   selectedOn: string;
+  /** Members that are no better than chance on that split. */
+  atChance: AtChance[];
   average: Arm;
   ensemble: Arm;
   splits: {
@@ -240,6 +243,7 @@ export async function inspectMembers(options: InspectOptions): Promise<Inspectio
     members: indices.map((i) => arm(names[i]!, averages.of(single(i)), edits.of(single(i)))),
     ranking,
     selectedOn: splits[select]!.name,
+    atChance: membersAtChance(singles[select]!.map(accuracyInterval)),
     average: arm("average", all, edits.of(uniform)),
     ensemble: arm("ensemble", ensemble, editedSingles.map(ensembleScores)),
     splits: splits.map((split, s) => ({
@@ -308,6 +312,17 @@ function labelLeanings(split: SplitFacts): { feature: ShallowFeature; correlatio
   return Object.entries(featureDifferences(split)).flatMap(([feature, difference]) => {
     const correlation = pairCorrelation(labels, difference);
     return Number.isNaN(correlation) ? [] : [{ feature: feature as ShallowFeature, correlation }];
+  });
+}
+
+/** What a report says of the members that are at chance. */
+export function sayAtChance({ atChance, members, splits, selectedOn: split }: Inspection): string[] {
+  const place = splits.findIndex((one) => one.split === split);
+  return chanceSentences(atChance, {
+    names: members.map(({ name }) => name),
+    accuracies: members.map((arm) => arm.splits[place]!.accuracy),
+    pairs: splits[place]!.pairs,
+    split,
   });
 }
 
