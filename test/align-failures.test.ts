@@ -116,7 +116,9 @@ describe("a run that cannot judge or reward", () => {
       max_failed_rate: 1,
       optimizer: { name: "reinforce", generations: 4, batch_prompts: 2, max_new_tokens: 6 },
     }).catch(async (error: Error) => {
-      expect(error.message).toMatch(/^no step learned anything: in none of 4 /);
+      expect(error.message).toMatch(
+        /^no step learned anything: in none of 4 did a sample enter the gradient \(task writing: all 8 samples failed \(judge house: the database is away\)\)/,
+      );
       return { metrics: await readJsonl<MetricsRow>(shop.path("run", "metrics.jsonl")) };
     });
     expect(metrics).toHaveLength(4);
@@ -144,7 +146,9 @@ describe("a run that cannot judge or reward", () => {
       judge_gate: { calibrated: false, violated_reward: -1 },
       optimizer: { name: "grpo", generations: 4, batch_prompts: 2, max_new_tokens: 6 },
     });
-    expect(notes.at(-1)).toBe("2 of 4 steps learned nothing (1, 3): rollouts.jsonl says why");
+    expect(notes.at(-1)).toBe(
+      "2 of 4 steps learned nothing (1, 3): task writing: all 8 samples have advantage 0, for their rewards are alike",
+    );
   });
 });
 

@@ -393,3 +393,10 @@ function requireSameLength(a: ArrayLike<number>, b: ArrayLike<number>): void {
     throw new Error(`Two lists of equal length are needed, not ${a.length} and ${b.length} values.`);
   }
 }
+
+/** The most frequent of some texts, the first of several; undefined where there is none. */
+export function mostFrequent(texts: readonly string[]): string | undefined {
+  const counts = new Map<string, number>();
+  for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);
+  return [...counts].sort(([, a], [, b]) => b - a)[0]?.[0];
+}

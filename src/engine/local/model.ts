@@ -347,7 +347,10 @@ export class LocalModel {
 
   async step(options: AdamOptions): Promise<StepResult> {
     const parameters = this.trainable;
-    if (!this.accumulated) throw new Error("step: no gradient has been accumulated");
+    if (!this.accumulated)
+      throw new Error(
+        "step: there is no gradient to apply, for nothing went through backward since the last step; where all samples of a batch were dropped or have advantage 0, leave the step out",
+      );
     const gradNorm = this.optimizer.gradientNorm(parameters);
     const limit = options.maxGradNorm ?? 0;
     // The same guard against division by zero as torch's clip_grad_norm_.

@@ -4,7 +4,7 @@
 
 import { join } from "node:path";
 import { UserError } from "../../base/errors.js";
-import { mean } from "../../base/statistics.js";
+import { mean, mostFrequent } from "../../base/statistics.js";
 import type { AdamOptions, LanguageModel } from "../../engine/contract.js";
 import { type TrainerSettings, trainerDefaults } from "../../recipe/recipe.js";
 import { addClock, describeRates, newClock, rates, timed } from "../../run/clock.js";
@@ -121,28 +121,40 @@ export async function runAlign(
     },
   });
   if (total.sample.tokens > 0) options.reporter.note(`tokens per second: ${describeRates(total)}`);
-  sayWhatLearnedNothing(await readMetrics(join(outputDir, "metrics.jsonl")), steps, options);
-  return { model, remarks };
+  const empty = whatLearnedNothing(await readMetrics(join(outputDir, "metrics.jsonl")), steps, options);
+  for (const line of empty) options.reporter.note(line);
+  return { model, remarks: [...remarks, ...empty] };
 }
 
-/** Names the steps in which no sample entered a gradient; a run of nothing else is an error. */
-function sayWhatLearnedNothing(
+/** Names the steps in which no sample entered a gradient, with the most frequent cause; a run of nothing else is an error. */
+function whatLearnedNothing(
   rows: readonly MetricsRow[],
   steps: number,
-  { reporter, allowNothingLearned }: AlignOptions,
-): void {
+  { allowNothingLearned }: AlignOptions,
+): string[] {
   const learned = (row: MetricsRow): boolean => {
     const counts = Object.entries(row).filter(([key]) => key.endsWith("/learned_samples"));
     return counts.length === 0 || counts.some(([, count]) => count !== 0);
   };
-  const empty = rows.filter((row) => row.step > 0 && !learned(row)).map(({ step }) => step);
-  if (empty.length === 0) return;
+  const empty = rows.filter((row) => row.step > 0 && !learned(row));
+  if (empty.length === 0) return [];
+  const causes = empty.flatMap((row) =>
+    Object.entries(row).flatMap(([key, cause]) => {
+      const task = /^tasks\/([^/]+)\/nothing_learned$/.exec(key)?.[1];
+      return task === undefined ? [] : [`task ${task}: ${cause}`];
+    }),
+  );
+  const cause = mostFrequent(causes) ?? "no sample entered a gradient";
   if (empty.length === steps && !allowNothingLearned)
     throw new UserError(
-      `no step learned anything: in none of ${steps} did a sample enter the gradient (all dropped, or all alike), so the final model is the one it started from; rollouts.jsonl says what became of each sample`,
+      `no step learned anything: in none of ${steps} did a sample enter the gradient (${cause}), so the final model is the one it started from; rollouts.jsonl says what became of each sample`,
     );
-  const named = empty.slice(0, 5).join(", ") + (empty.length > 5 ? ", ..." : "");
-  reporter.note(`${empty.length} of ${steps} steps learned nothing (${named}): rollouts.jsonl says why`);
+  const named =
+    empty
+      .slice(0, 5)
+      .map(({ step }) => step)
+      .join(", ") + (empty.length > 5 ? ", ..." : "");
+  return [`${empty.length} of ${steps} steps learned nothing (${named}): ${cause}`];
 }
 
 /** A task in the middle of a step. */

@@ -1,7 +1,7 @@
 // The learning half of Algorithm 1 of CGPO: the gradients of a task's rollouts, accumulated in the policy. The on-policy
 // objectives make one update of a batch of samples; those with an importance ratio may make several.
 
-import type { Objective, SampleFinding } from "../../objectives/index.js";
+import type { DropReason, Objective, SampleFinding } from "../../objectives/index.js";
 import { gated } from "./judge-gate.js";
 import type { PpoObjective, SampledTask, SampleLearning, StepContext, TaskRollouts } from "./parts.js";
 import { accumulate, logprobsNow } from "./passes.js";
@@ -24,6 +24,30 @@ export async function learnFrom(
   const findings = () =>
     learning.findings().map((finding, i) => ({ ...finding, calibratedReward: calibrated[i]! }));
   return { ...learning, findings };
+}
+
+const FATES: Record<DropReason, string> = {
+  failed: "failed",
+  violated: "violate a judge",
+  "beyond kl_max": "are beyond kl_max",
+  outranked: "are outranked by another of their prompt",
+  unpaired: "have no pair",
+};
+const ALIKE = "have advantage 0, for their rewards are alike";
+
+/** Why none of the samples entered the gradient: "of 8 samples 6 violate a judge, 2 failed (judge style: 401)". */
+export function whyNothing(findings: readonly SampleFinding[], failure?: string): string {
+  const counts = new Map<string, number>();
+  for (const { dropped } of findings) {
+    const fate = dropped === null ? ALIKE : FATES[dropped];
+    counts.set(fate, (counts.get(fate) ?? 0) + 1);
+  }
+  const said = (fate: string) =>
+    fate === FATES.failed && failure !== undefined ? `${fate} (${failure})` : fate;
+  const [only, ...others] = [...counts].sort(([, a], [, b]) => b - a);
+  if (!only) return "there were no samples";
+  if (others.length === 0) return `all ${findings.length} samples ${said(only[0])}`;
+  return `of ${findings.length} samples ${[only, ...others].map(([fate, count]) => `${count} ${said(fate)}`).join(", ")}`;
 }
 
 const isPpo = (objective: Objective | PpoObjective): objective is PpoObjective => "critic" in objective;

@@ -3,7 +3,7 @@
 
 import { FailureRateError, NonFiniteError } from "../../base/errors.js";
 import { percent } from "../../base/percent.js";
-import { mean } from "../../base/statistics.js";
+import { mean, mostFrequent } from "../../base/statistics.js";
 import { type PromptRow, promptText } from "../../data/rows.js";
 import type { Completion, Sequence } from "../../engine/contract.js";
 import { type BatchJudgement, judgeBatch, type SampleJudgement } from "../../judges/mixture.js";
@@ -204,12 +204,6 @@ function requireFewFailures(
     throw new FailureRateError(
       `task ${name}: ${percent(failures.length / results.length, 0)} of the samples had to be dropped ${remedy}: ${mostFrequent(failures)}`,
     );
-}
-
-function mostFrequent(reasons: readonly string[]): string | undefined {
-  const counts = new Map<string, number>();
-  for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-  return [...counts].sort(([, a], [, b]) => b - a)[0]?.[0];
 }
 
 /** `dropped_rate`: failed samples, whatever the reason; `dropped_reason`: the most frequent. */

@@ -9,7 +9,7 @@ import { lengthMetrics } from "../lengths.js";
 import { noReward } from "../rewards/fixed.js";
 import type { Codec } from "../text.js";
 import { preferenceTask } from "./dpo.js";
-import { learnFrom } from "./learn.js";
+import { learnFrom, whyNothing } from "./learn.js";
 import type { RunningTask, SampledTask, SamplingTask, TaskParts } from "./parts.js";
 import { rollOut, rolloutRows } from "./rollout.js";
 
@@ -59,13 +59,20 @@ function samplingTask(parts: SamplingTask, seed: number): RunningTask {
       if (step === 1 && task.reward.hasPreview) await task.reward.afterStep(0, await rollOut(task, context));
       const rollouts = await rollOut(task, context);
       const { updates, accumulate, findings, columns } = await learnFrom(task, rollouts, step, context);
+      let learned = 0;
       return {
         updates,
-        accumulate,
+        async accumulate(update) {
+          const result = await accumulate(update);
+          learned += result.learned;
+          return result;
+        },
         async finish() {
           const changes = await task.reward.afterStep(step, rollouts);
+          const failure = rollouts.metrics.dropped_reason;
+          const nothing = learned === 0 && { nothing_learned: whyNothing(findings(), failure as string) };
           return {
-            metrics: { ...rollouts.metrics, ...changes, ...lengths },
+            metrics: { ...rollouts.metrics, ...changes, ...lengths, ...nothing },
             rollouts: rolloutRows(task, step, rollouts, findings(), columns),
           };
         },
