@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { formatNumber, formatPercent, formatTicks } from "./numbers.js";
 import { renderReport, type Section } from "./report.js";
@@ -198,6 +198,32 @@ describe("reportFromRuns", () => {
     expect(page.match(/<div class="sample">/g)).toHaveLength(2);
     expect(page).toContain("Recipe of second");
     expect(page).not.toContain("NaN");
+  });
+
+  it("is one page about several reward models, in their order, with where each ended", async () => {
+    for (const member of ["member-1", "member-2", "member-10"]) {
+      const dir = await run(member, 1);
+      const rows = [1, 2].map((step) => ({ step, accuracy: step / 4, learning_rate: 1e-5 }));
+      rows.push({ step: 3, "eval/accuracy": 0.75, learning_rate: 1e-6 } as never);
+      await writeFile(join(dir, "metrics.jsonl"), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    }
+    const page = await reportFromRuns([root]);
+    expect(page).toContain(`<h1>${basename(root)}: member-1 · member-2 · member-10`);
+    expect(page).toContain("Accuracy on held-out pairs");
+    const [, table] = /Where they ended.*?<tbody>(.*?)<\/tbody>/s.exec(page)!;
+    expect(table!.match(/<tr>/g)).toHaveLength(3);
+    expect(table!.match(/75\.0/g)).toHaveLength(3);
+    expect(table!.match(/50\.0/g)).toHaveLength(3);
+    expect(page).toContain("Recipe of member-10");
+  });
+
+  it("is one page about the stages of an alignment, with the samples of those that sample", async () => {
+    await writeFile(join(root, "recipe.yaml"), "stages: [{ name: warmup }, { name: cgpo }]\n");
+    await rm(join(await run("warmup", 1), "rollouts.jsonl"));
+    await run("cgpo", 2);
+    const page = await reportFromRuns([root]);
+    expect(page).toContain(`<h1>${basename(root)}: warmup · cgpo`);
+    expect(page).toContain("cgpo says &lt;b&gt;");
   });
 
   it("says what is no run directory", async () => {

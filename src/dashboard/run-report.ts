@@ -6,9 +6,10 @@ import { z } from "zod";
 import { UserError } from "../base/errors.js";
 import { isRunDirectory, runDirectories } from "../run/directory.js";
 import { type Rollout, readMetrics, readRollouts } from "../run/metrics.js";
+import { isHeadline, lookOf, rank } from "./metric-names.js";
 import { renderReport } from "./report.js";
 import { frontierCharts, highlights, metricCharts, type RunMetrics } from "./run-charts.js";
-import type { LineChartSection, SampleAnswer, Section } from "./sections.js";
+import type { Cell, LineChartSection, SampleAnswer, Section } from "./sections.js";
 
 /** evaluation.json beside a run's metrics, or given to `touchstone report --evaluation`. */
 const evaluationSchema = z.object({
@@ -73,8 +74,36 @@ function newestByPrompt(rollouts: readonly Rollout[]): Map<string, Rollout> {
   return newest;
 }
 
+/** Where several runs ended: the last value of what a reader looks for first, and the settings that reward models draw. */
+function endSection(runs: readonly Run[]): Section | undefined {
+  if (runs.length < 2) return undefined;
+  const keys = [...new Set(runs.flatMap(({ rows }) => rows.flatMap((row) => Object.keys(row))))]
+    .filter((key) => isHeadline(key))
+    .sort((a, b) => rank(a) - rank(b))
+    .slice(0, MAX_COLUMNS);
+  if (keys.length === 0) return undefined;
+  const last = ({ rows }: Run, key: string): Cell => {
+    const value = rows.findLast((row) => typeof row[key] === "number")?.[key];
+    return typeof value === "number" ? { value, format: lookOf(key).format } : null;
+  };
+  return {
+    kind: "table",
+    title: "Where they ended",
+    columns: ["", "steps", "peak learning rate", ...keys.map((key) => lookOf(key).title)],
+    rows: runs.map((run) => [
+      run.name,
+      run.rows.at(-1)?.step ?? 0,
+      run.rows.reduce((most, { learning_rate: rate }) => Math.max(most, Number(rate ?? 0)), 0),
+      ...keys.map((key) => last(run, key)),
+    ]),
+  };
+}
+
 /** One run: its first against its last answers. Several: their last answers to the prompts that all have seen. */
-function sampleSection(runs: readonly Run[], count: number): Section | undefined {
+function sampleSection(all: readonly Run[], count: number): Section | undefined {
+  // Of an alignment in stages not every stage samples.
+  const sampling = all.filter(({ rollouts }) => rollouts.length > 0);
+  const runs = sampling.length > 0 ? sampling : all;
   if (runs.length === 1) {
     const rollouts = runs[0]!.rollouts;
     const last = spread([...newestByPrompt(rollouts).values()].reverse(), count);
@@ -205,12 +234,22 @@ function describeSteps(steps: readonly number[]): string {
   return `${steps.length === 1 ? "One run" : `${steps.length} runs`} of ${range} steps.`;
 }
 
+/** Metrics of the table that says where runs ended. */
+const MAX_COLUMNS = 5;
+
 /** Charts of metrics that nobody looks for first; a page with more is too long to open. */
 const MAX_FURTHER = 200;
 
 function furtherMetrics(charts: readonly LineChartSection[]): Section {
   const caption = charts.length > MAX_FURTHER ? `The first ${MAX_FURTHER} of ${charts.length}.` : undefined;
   return { kind: "panels", title: "Further metrics", caption, sections: charts.slice(0, MAX_FURTHER) };
+}
+
+/** "rm: member-1 · member-2" where one directory stands for several runs. */
+function titleOf(given: readonly string[], runs: readonly Run[]): string {
+  const names = runs.map(({ name }) => name).join(" · ");
+  const [only] = given;
+  return given.length === 1 && runs.length > 1 ? `${basename(resolve(only!))}: ${names}` : names;
 }
 
 /** The page about one run, or comparing several. */
@@ -227,6 +266,8 @@ export async function reportFromRuns(
   const steps = runs.map(({ rows }) => rows.at(-1)?.step ?? 0);
   const samplesSection = sampleSection(runs, samples);
   const sections: Section[] = [...winRateSections(runs)];
+  const end = endSection(runs);
+  if (end) sections.push(end);
   if (headline.length > 0) sections.push({ kind: "panels", title: "Curves", sections: headline });
   if (samplesSection) sections.push(samplesSection);
   if (charts.others.length > 0) sections.push(furtherMetrics(charts.others));
@@ -234,7 +275,7 @@ export async function reportFromRuns(
     sections.push({ kind: "code", title: `Recipe of ${name}`, text: recipe, folded: true });
   }
   return renderReport({
-    title: title ?? runs.map(({ name }) => name).join(" · "),
+    title: title ?? titleOf(given, runs),
     summary: {
       headline: describeSteps(steps),
       highlights: highlights(runs),

@@ -262,8 +262,26 @@ export const isRunDirectory = (dir: string) =>
     () => false,
   );
 
-/** The runs that `dir` stands for: the stages that have begun of an alignment in stages, else itself. */
+/** The reward models that `touchstone reward --runs` trained in `dir`, in their order. */
+async function memberDirectories(dir: string): Promise<string[]> {
+  const numbers = (await readdir(dir).catch((): string[] => []))
+    .flatMap((name) => /^member-(\d+)$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
+  const found: string[] = [];
+  for (const number of numbers) {
+    const member = join(dir, `member-${number}`);
+    if (await isRunDirectory(member)) found.push(member);
+  }
+  return found;
+}
+
+/** The runs that `dir` stands for: the stages that have begun of an alignment in stages, several reward models, else itself. */
 export async function runDirectories(dir: string): Promise<string[]> {
+  if (!(await isRunDirectory(dir))) {
+    const members = await memberDirectories(dir);
+    return members.length > 0 ? members : [dir];
+  }
   const recipe = await readFile(join(dir, "recipe.yaml"), "utf8").catch(() => "");
   const { stages = [] } = (parseYaml(recipe, join(dir, "recipe.yaml")) ?? {}) as {
     stages?: { name: string }[];
