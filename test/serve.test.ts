@@ -193,7 +193,8 @@ describe("a judge that fails", () => {
       slow,
       `export default ({ response }) => response === "slow" ? new Promise(() => {}) : { verdict: "satisfied", reason: "quick" };`,
     );
-    const judge = { module: slow, name: "slow", kind: "llm" };
+    // A rule of one's own has the same deadline as a language model.
+    const judge = { module: slow, name: "slow" };
     server = await serveChoice({
       judges: [judge],
       outputDir: shop.path("out"),

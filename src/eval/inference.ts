@@ -5,8 +5,12 @@ import { UserError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
 import { type LoadOptions, loadCompletions, loadPrompts, loadRows } from "../data/index.js";
 import { type DataRow, type Metadata, type Text, where } from "../data/rows.js";
+<<<<<<< HEAD
 import type { Sequence, TokenIds } from "../engine/contract.js";
 import type { Storage } from "../model/stored.js";
+=======
+import type { Sequence, SequenceLimits, TokenIds } from "../engine/contract.js";
+>>>>>>> c4a30d3 (score, logprobs and sample say which rows are beyond the window; every judge of serve has a deadline)
 import type { EngineRecipe } from "../recipe/recipe.js";
 import { InterruptedError, type RunContext } from "../run/context.js";
 import { openCodec, openPolicy, openRewardModel } from "../train/models.js";
@@ -121,6 +125,24 @@ const scoredOf =
       ? codec.text(completion)
       : { tokens: codec.scored(prompt, completion, row), promptLength: 1 };
 
+/** Says how many rows have more tokens than a model reads; they are computed all the same. */
+function noteBeyondWindow(
+  lengths: readonly number[],
+  { model, limits }: { model: string; limits: SequenceLimits },
+  { reporter }: Pick<RunContext, "reporter">,
+): void {
+  const beyond = lengths.filter((length) => length > limits.maxTokens).length;
+  if (beyond === 0) return;
+  const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
+  reporter.note(
+    `warning: ${beyond} of ${lengths.length} rows have more than the ${limits.maxTokens} tokens that ${model} reads (max_position_embeddings), the longest ${longest}: what is said of them means little; they have beyond_window`,
+  );
+}
+
+/** For a row that a model does not read whole: how many of its tokens are too many. */
+const beyondWindow = (tokens: number, { maxTokens }: SequenceLimits): { beyond_window?: number } =>
+  tokens > maxTokens ? { beyond_window: tokens - maxTokens } : {};
+
 /** `work` on the inputs, chunk by chunk, with progress; Ctrl-C ends it between chunks. */
 export async function inChunks<Input, Output>(
   label: string,
@@ -166,6 +188,12 @@ export async function sampleRows(request: SampleRequest, context: RunContext): P
             { codec, vocabSize: policy.limits.vocabSize },
             { limit: source.limit },
           );
+    const { limits } = policy;
+    noteBeyondWindow(
+      inputs.map(({ tokens }) => tokens.length + 1),
+      { model: request.model, limits },
+      context,
+    );
     const stream = new RandomStream(seed, "sample");
     const seeds = inputs.map(() => stream.nextSeed());
     return await inChunks("sampling", inputs, context, async (chunk, first) => {
@@ -189,6 +217,7 @@ export async function sampleRows(request: SampleRequest, context: RunContext): P
         completion_ids: Array.from(tokens),
         logprobs: Array.from(logprobs),
         finish_reason: finishReason,
+        ...beyondWindow(chunk[promptIndex]!.tokens.length + tokens.length, limits),
       }));
     });
   } finally {
@@ -215,14 +244,18 @@ export async function scoreRows(request: RowsRequest, context: RunContext): Prom
       { codec, vocabSize: model.limits.vocabSize, encode: scoredOf(codec) },
       { limit: request.limit },
     );
-    return await inChunks("scoring", inputs, context, async (chunk) => {
-      const values = await model.values(
-        chunk.map(({ sequence, columns }) =>
-          codec.closed(columns.prompt as Text | undefined, sequence.tokens),
-        ),
-        "last",
-      );
-      return chunk.map(({ columns }, i) => ({ ...columns, reward: values[i]![0]! }));
+    const { limits } = model;
+    const closed = ({ sequence, columns }: SequenceInput) =>
+      codec.closed(columns.prompt as Text | undefined, sequence.tokens);
+    const lengths = inputs.map((input) => closed(input).length);
+    noteBeyondWindow(lengths, { model: request.model, limits }, context);
+    return await inChunks("scoring", inputs, context, async (chunk, first) => {
+      const values = await model.values(chunk.map(closed), "last");
+      return chunk.map(({ columns }, i) => ({
+        ...columns,
+        reward: values[i]![0]!,
+        ...beyondWindow(lengths[first + i]!, limits),
+      }));
     });
   } finally {
     model.dispose();
@@ -238,6 +271,12 @@ export async function logprobRows(request: RowsRequest, context: RunContext): Pr
       { codec, vocabSize: policy.limits.vocabSize },
       { limit: request.limit },
     );
+    const { limits } = policy;
+    noteBeyondWindow(
+      inputs.map(({ sequence }) => sequence.tokens.length),
+      { model: request.model, limits },
+      context,
+    );
     return await inChunks("log-probabilities", inputs, context, async (chunk) => {
       const logprobs = await policy.logprobs(chunk.map(({ sequence }) => sequence));
       return chunk.map(({ columns, sequence: { tokens, promptLength } }, i) => ({
@@ -246,6 +285,7 @@ export async function logprobRows(request: RowsRequest, context: RunContext): Pr
         completion_ids: Array.from(tokens.slice(promptLength)),
         logprobs: Array.from(logprobs[i]!),
         logprob: logprobs[i]!.reduce((sum, value) => sum + value, 0),
+        ...beyondWindow(tokens.length, limits),
       }));
     });
   } finally {

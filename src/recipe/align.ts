@@ -114,7 +114,7 @@ export const served = section({
   baseline_reward: number().optional(),
   /** Further attempts where a costly judge or a rubric failed. */
   retries: integer({ min: 0 }).default(1),
-  /** For a whole request, and for one answer of one costly judge. */
+  /** For a whole request, and for one answer of one judge. */
   deadline_seconds: number({ above: 0 }).default(120),
   judge_seconds: number({ above: 0 }).default(60),
   /** Samples under way or waiting; beyond it requests are refused with 429. */

@@ -279,11 +279,11 @@ function refuseVotes({ name, reward }: TaskRecipe): void {
     );
 }
 
-/** The mixture of a server: costly judges have a deadline, and none ends the server. */
+/** The mixture of a server: every judge has a deadline, those in modules of one's own too, and none ends the server. */
 const served = (mixture: Mixture, { judgeSeconds }: ServeRecipe): Mixture =>
   createMixture(
     mixture.members.map(({ judge, onFailed, maxFailedRate }) => ({
-      judge: judge.kind === "llm" || judge.isCostly ? timely(judge, judgeSeconds) : judge,
+      judge: timely(judge, judgeSeconds),
       onFailed: onFailed === "stop" ? "drop" : onFailed,
       maxFailedRate,
     })),
