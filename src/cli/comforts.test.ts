@@ -18,7 +18,11 @@ afterAll(() => rm(root, { recursive: true, force: true }));
 
 describe("What is mistyped", () => {
   it.each([
-    [["alig"], /Did you mean align/],
+    [["alig"], /no verb "alig"\. Did you mean align\?/],
+    [["alig", "r.yaml", "--check"], /no verb "alig"\. Did you mean align\?/],
+    [["nonsense"], /no verb "nonsense"\. There are init, sft, /],
+    [["reproduce", "crpo"], /reproduce takes one of warm, cgpo, mpo, not "crpo" \(did you mean "cgpo"\?\)/],
+    [["completion", "bsh"], /completion takes one of bash, zsh, fish, not "bsh" \(did you mean "bash"\?\)/],
     [["rubric", "shw"], /Did you mean show/],
     [["warm", "inspct", "a", "b"], /did you mean "warm inspect"/],
     [["align", "--modle", "x"], /align has no flag --modle\. Did you mean --model\?/],

@@ -6,10 +6,11 @@ import type { Command, Option } from "commander";
 import { UserError } from "../base/errors.js";
 import { nearest } from "../base/suggest.js";
 
-/** Throws for the first flag that the verb does not have, and for a part of a verb that is nearly one of its own. */
+/** Throws for a verb that there is not, for the first flag that the verb does not have, and for a part or a word nearly one of its own. */
 export function checkTyped(program: Command, argv: readonly string[]): void {
   let command = program;
   const path: string[] = [];
+  let isFirst = true;
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at]!;
     if (word === "--") return;
@@ -20,12 +21,15 @@ export function checkTyped(program: Command, argv: readonly string[]): void {
     const below = command.commands.find((child) => child.name() === word || child.aliases().includes(word));
     if (!below) {
       // `help` of a part, and everything behind the first argument.
-      if (command.commands.length > 0 && word !== "help") checkPart(command, path, word);
       if (word === "help") return;
+      if (command.commands.length > 0) checkPart(command, path, word);
+      else if (isFirst) checkChoice(command, path, word);
+      isFirst = false;
       command = defaultOf(command);
       continue;
     }
     command = below;
+    isFirst = true;
     path.push(command.name());
   }
 }
@@ -41,10 +45,25 @@ function defaultOf(command: Command): Command {
 
 function checkPart(command: Command, path: readonly string[], word: string): void {
   const meant = nearest(word, namesOf(command));
-  if (path.length === 0 || defaultOf(command) === command || meant === undefined || existsSync(word)) return;
+  if (defaultOf(command) === command) {
+    const known = command.commands.map((child) => child.name()).join(", ");
+    const hint = meant === undefined ? `There are ${known}` : `Did you mean ${meant}?`;
+    const what = path.length === 0 ? "touchstone has no verb" : `${path.join(" ")} has no part`;
+    throw new UserError(`${what} "${word}". ${hint}`);
+  }
+  if (meant === undefined || existsSync(word)) return;
   throw new UserError(
     `there is no "${word}" here, and ${path.join(" ")} has no such part (did you mean "${path.join(" ")} ${meant}"?)`,
   );
+}
+
+/** The first argument of a verb that takes one of a few words. */
+function checkChoice(command: Command, path: readonly string[], word: string): void {
+  const choices = command.registeredArguments[0]?.argChoices;
+  if (!choices || choices.includes(word)) return;
+  const meant = nearest(word, choices);
+  const hint = meant === undefined ? "" : ` (did you mean "${meant}"?)`;
+  throw new UserError(`${path.join(" ")} takes one of ${choices.join(", ")}, not "${word}"${hint}`);
 }
 
 /** How many of the words behind a flag are its values. */

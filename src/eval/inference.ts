@@ -5,12 +5,8 @@ import { UserError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
 import { type LoadOptions, loadCompletions, loadPrompts, loadRows } from "../data/index.js";
 import { type DataRow, type Metadata, type Text, where } from "../data/rows.js";
-<<<<<<< HEAD
-import type { Sequence, TokenIds } from "../engine/contract.js";
-import type { Storage } from "../model/stored.js";
-=======
 import type { Sequence, SequenceLimits, TokenIds } from "../engine/contract.js";
->>>>>>> c4a30d3 (score, logprobs and sample say which rows are beyond the window; every judge of serve has a deadline)
+import type { Storage } from "../model/stored.js";
 import type { EngineRecipe } from "../recipe/recipe.js";
 import { InterruptedError, type RunContext } from "../run/context.js";
 import { openCodec, openPolicy, openRewardModel } from "../train/models.js";

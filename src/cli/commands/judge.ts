@@ -58,8 +58,6 @@ export const judgeCommand = () =>
     )
     .action(async (data: string, flags: JudgeFlags) => {
       const { judgeFile } = await import("../../eval/judge-file.js");
-      if (flags.json && flags.out === undefined)
-        throw new UserError("--json needs --out: stdout holds the rows otherwise");
       const bounds = {
         feasible: boundOf(flags.minFeasible, "--min-feasible"),
         failed: boundOf(flags.maxFailed, "--max-failed"),
