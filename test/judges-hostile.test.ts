@@ -14,7 +14,7 @@ test("the same seed makes the same programs", () => {
 });
 
 test("Python: no forged pass, no evasion, and nothing that outlives a program", {
-  timeout: 1_200_000,
+  timeout: 3_600_000,
 }, async () => {
   const report = await checkPython(hostileCases(pythonFamilies, pythonForms, count, 20));
   expect(report).toMatchObject({ programs: count, forged: [], broken: [], lasting: [] });

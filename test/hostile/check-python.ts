@@ -21,7 +21,7 @@ export interface HostileReport {
   mb: [number, number];
 }
 
-const limits = { fuel: 100, memoryMb: 32, outputChars: 10_000, seconds: 20 };
+const limits = { fuel: 40, memoryMb: 32, outputChars: 10_000, seconds: 20 };
 
 const innocent: PythonProgram = {
   source: "import os, json, fractions, asyncio\ndef f(x): return x + 1\nprint(os.listdir('/'))",

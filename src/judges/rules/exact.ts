@@ -40,13 +40,14 @@ export function normalise(
 
 /** The answer, normalised by as much as leaves something of it. */
 function normalisedAnswer(answer: string, asked: Normalisation): [text: string, by: Normalisation] {
-  const steps = [
-    asked,
+  const text = normalise(answer, asked);
+  if (text !== "") return [text, asked];
+  const weaker = [
     { ...asked, ignoreArticles: false },
     { ...asked, ignorePunctuation: false },
     { ...asked, ignoreArticles: false, ignorePunctuation: false },
   ];
-  const by = steps.find((step) => normalise(answer, step) !== "") ?? asked;
+  const by = weaker.find((step) => normalise(answer, step) !== "") ?? asked;
   return [normalise(answer, by), by];
 }
 
