@@ -327,6 +327,8 @@ test.each([
   ["2 \\sum_{k=1}^{\\infty} \\frac{1}{k^2}", "\\left(\\sum_{k=1}^{\\infty} \\frac{1}{k^2}\\right) \\cdot 2"],
   ["\\cos 10^{-30}", "\\cos(-10^{-30})"],
   ["\\ln 10^{40}", "40 \\ln 10"],
+  ["\\{42{,}551,13\\}", "\\{13, 42551\\}"],
+  ["86,\\!412,5", "5, 86412"],
 ])("%# what looks as strange and is right passes", (answer, reference) => {
   expect(equivalent(answer, reference)).toBe(true);
 });

@@ -41,8 +41,10 @@ const mayHold = (text: string) => text.includes("<") || text.includes("[") || te
 export const isThoughtTag = (name: string) => wholeTagName.test(name);
 
 /** The mark with which a prompt, as the model reads it, already opens a thought; undefined: it opens none. */
-export const openThoughtOf = (prompt: string): string | undefined =>
-  openingAtEnd.exec(prompt.slice(-200))?.[0].trim();
+export function openThoughtOf(prompt: string): string | undefined {
+  const end = prompt.slice(-200);
+  return mayHold(end) ? openingAtEnd.exec(end)?.[0].trim() : undefined;
+}
 
 /** The same for what a judge sees of the prompt: a text, or a conversation whose last turn the response continues. */
 export function openThoughtIn(prompt: string | readonly { role: string; content: string }[]) {
@@ -147,6 +149,7 @@ function stretchesOf(text: string, openThought: string | undefined): Stretch[] {
  * it a closing tag that nothing opened says the same.
  */
 export function withoutThoughts(response: string, openThought?: string): string {
+  if (openThought === undefined && !mayHold(response)) return response;
   const stretches = stretchesOf(response, openThought);
   if (stretches.length === 1 && !stretches[0]!.isThought) return response;
   return stretches

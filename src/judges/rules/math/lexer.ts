@@ -248,7 +248,9 @@ class Lexer {
     if (start < (this.refused.get(pattern) ?? 0)) return undefined;
     const match = this.match(pattern);
     if (!match) return undefined;
-    if (!/^(?:,?\d)/.test(this.text.slice(this.at, this.at + 2)) && isNumber(match)) return match[0];
+    // After commas that are protected a bare one begins the next item.
+    const goesOn = pattern === grouped && match[0].includes(",") ? /^\d/ : /^,?\d/;
+    if (!goesOn.test(this.text.slice(this.at, this.at + 2)) && isNumber(match)) return match[0];
     this.refused.set(pattern, this.at);
     this.at = start;
     return undefined;
