@@ -34,7 +34,7 @@ if (there.length < want.templates.length)
     `skipped: ${want.templates.length - there.length} of ${want.templates.length} chat templates are not there; scripts/fetch-chat-templates.sh fetches them`,
   );
 
-describe.skipIf(there.length === 0)("chat templates of trl, axolotl and llama.cpp", async () => {
+describe.skipIf(there.length === 0)("chat templates of trl and axolotl", async () => {
   const tokenizer = await Tokenizer.load(join(import.meta.dirname, "../lab/model"));
   it.each(there.map((template) => [template.name, template] as const))(
     "%s",
