@@ -57,7 +57,7 @@ t align "$work/align-whole.yaml" --quiet
 t eval --model "$work/align/final" --task "gsm8k=$work/gsm8k.jsonl" --max-new-tokens 32 --quiet
 printf 'What is bread? One sentence.\n' | t chat --model "$work/align/final" --temperature 0 --max-new-tokens 24
 t sample "$work/prompts.jsonl" --model "$work/align/final" --limit 1 --max-new-tokens 16 --temperature 0 --quiet
-t score "$work/pairs.jsonl" --model "$work/warm" --limit 1 --quiet
+t score "$work/sft.jsonl" --model "$work/warm" --limit 1 --quiet
 t export "$work/align/final" "$work/align-lora.gguf" --to gguf --adapter-only --quiet
 t export "$work/align/final" "$work/align.gguf" --to gguf --dtype float32 --quiet
 t export "$work/align/final" "$work/align-onnx" --to onnx --quiet

@@ -1,7 +1,7 @@
 // Weights that are kept small: what they are kept as, that passes see exactly those numbers, and that gradients through them are
 // those of a float32 model with the same numbers and of finite differences.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -11,6 +11,7 @@ import type { LocalModel } from "../src/engine/local/model.js";
 import { writeRandomModel } from "../src/lab/base.js";
 import type { LoraConfig } from "../src/model/adapter.js";
 import { parameterSpecs, parseDecoderConfig } from "../src/model/config.js";
+import { GgufHeader, readGgufTensor } from "../src/model/gguf.js";
 import { blockTypes } from "../src/model/gguf-blocks.js";
 import { restore, type Storage, storageOf, storages, store } from "../src/model/stored.js";
 import { parseRecipe } from "../src/recipe/recipe.js";
@@ -110,6 +111,25 @@ describe("store and restore", () => {
       Object.values(blockTypes).find(({ name }) => name === type)!.decode!(bytes, out);
       expect(restore(storage, [data!, scales!])).toEqual(out);
     }
+  });
+
+  it.each([
+    ["8bit", "Q8_0", 32],
+    ["4bit", "Q4_0", 16],
+  ] as const)("%s chooses the numbers that the gguf package chooses for %s", (storage, type, bytes) => {
+    const file = join(import.meta.dirname, "fixtures/gguf/types.gguf");
+    const { tensors } = GgufHeader.read(file);
+    const given = readGgufTensor(file, tensors.get("F32")!);
+    const { start, bytes: size } = tensors.get(type)!;
+    const wanted = readFileSync(file).subarray(start, start + size);
+    const [data, scales] = store(storage, given, "w");
+    const found = Buffer.alloc(size);
+    for (let b = 0; b < given.length / 32; b++) {
+      found.writeUInt16LE(scales![b]!, b * (bytes + 2));
+      for (let i = 0; i < bytes; i++)
+        found[b * (bytes + 2) + 2 + i] = data![b * bytes + i]! ^ (storage === "8bit" ? 0 : 0x88);
+    }
+    expect(Buffer.compare(found, wanted)).toBe(0);
   });
 
   it("is near: by half a place of the type, or half a step of the block", () => {
