@@ -112,7 +112,12 @@ const failures: [kind: string, handler: Handler, says: RegExp, again: boolean][]
   ["status 400", status(400), /: 400 said so$/, false],
   ["status 401", status(401), /: 401 said so$/, false],
   ["status 403", status(403), /: 403 said so$/, false],
-  ["status 404 in HTML", status(404, "<html>not here</html>"), /: 404 <html>not here<\/html>$/, false],
+  [
+    "status 404 in HTML",
+    status(404, "<html>not here</html>"),
+    /: 404 <html>not here<\/html> \(asked: \/v1\/chat\/completions\)$/,
+    false,
+  ],
   ["status 408", status(408), /in 2 attempts; the last: 408 said so$/, true],
   ["status 413", status(413), /: 413 said so$/, false],
   ["status 429", status(429, {}, { "retry-after": "0" }), /the last: 429 {}$/, true],

@@ -16,6 +16,7 @@ const MEANING: Record<string, string> = {
   EPERM: "permission was denied",
   ENOTDIR: "a part of the path is a file, not a directory",
   EEXIST: "a part of the path is a file, not a directory",
+  EISDIR: "it is a directory, not a file",
   EFBIG: "the file would be larger than the file system allows",
 };
 

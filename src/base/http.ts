@@ -111,7 +111,7 @@ export async function request(url: URL, message: Message, options: RequestOption
     if (error instanceof HttpError) throw error;
     if (deadline.signal.aborted)
       throw new HttpError(`no whole reply within ${timeoutSeconds} s (timeout_seconds)`);
-    throw new HttpError(`no answer from the server: ${brief(causeOf(error))}`, {
+    throw new HttpError(`no answer from the server at ${url.origin}: ${whyNone(error)}`, {
       isUnsent: unsent.has(codeOf(error) ?? ""),
     });
   } finally {
@@ -152,7 +152,10 @@ async function exchange(
   }
   if (!response.ok) {
     const { bytes } = await decoded(response.body, maxErrorBytes);
-    throw new HttpError(`${status} ${brief(errorIn(bytes.toString("utf8"))) || "without a message"}`, {
+    // Most often an address without its last part.
+    const asked = status === 404 ? ` (asked: ${url.pathname})` : "";
+    const said = brief(errorIn(bytes.toString("utf8"))) || "without a message";
+    throw new HttpError(`${status} ${said}${asked}`, {
       status,
       retryAfter: headers.get("retry-after"),
     });
@@ -197,6 +200,14 @@ const unsent = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH"
 
 const codeOf = (error: unknown): string | undefined =>
   (error as { cause?: { code?: string } } | undefined)?.cause?.code;
+
+/** Ports of other protocols are never asked (the "bad ports" of the Fetch standard). */
+function whyNone(error: unknown): string {
+  const why = brief(causeOf(error));
+  return why === "bad port"
+    ? "its port is reserved for another protocol; let the server listen at another"
+    : why;
+}
 
 /** `fetch` says only "fetch failed"; the cause says why. */
 function causeOf(error: unknown): string {

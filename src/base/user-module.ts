@@ -42,6 +42,10 @@ export async function openUserModule(options: UserModuleOptions): Promise<UserFu
   const changed = statSync(options.path, { throwIfNoEntry: false })?.mtimeMs;
   if (changed === undefined)
     throw new UserError(`${options.what} ${options.path} cannot be loaded: there is no such file`);
+  if (!/\.[cm]?[jt]s$/.test(options.path))
+    throw new UserError(
+      `${options.what} ${options.path} cannot be loaded: a module is JavaScript or TypeScript (.js, .mjs, .ts)`,
+    );
   const key = JSON.stringify([options, changed]);
   let host = opened.get(key);
   if (!host) opened.set(key, (host = new ModuleHost(options)));

@@ -6,6 +6,37 @@ import type { Command, Option } from "commander";
 import { UserError } from "../base/errors.js";
 import { nearest } from "../base/suggest.js";
 
+/** What other tools call a verb. */
+const OTHER_VERBS: Record<string, string> = {
+  ...Object.fromEntries(
+    ["train", "finetune", "fine-tune", "fit"].map((name) => [name, "sft, reward or align"]),
+  ),
+  ...Object.fromEntries(
+    ["dpo", "ppo", "grpo", "rloo", "rlhf", "cgpo", "mpo", "rl"].map((name) => [name, "align"]),
+  ),
+  ...Object.fromEntries(
+    ["generate", "infer", "predict", "vllm-serve"].map((name) => [name, "sample or chat"]),
+  ),
+  ...Object.fromEntries(["evaluate", "benchmark"].map((name) => [name, "eval"])),
+  average: "warm",
+  "reward-model": "reward",
+};
+
+/** What other tools call a flag. */
+const OTHER_FLAGS: Record<string, string> = {
+  "--lr": "--learning-rate",
+  "--num-train-epochs": "--epochs",
+  "--max-steps": "--steps",
+  "--model-name-or-path": "--model",
+  "--base-model": "--model",
+  "--dataset-name": "--data",
+  "--dataset": "--data",
+  "--output": "--out",
+  "--per-device-train-batch-size": "--batch-size",
+  "--lora-rank": "--lora-r",
+  "--resume-from-checkpoint": "--resume",
+};
+
 /** Throws for a verb that there is not, for the first flag that the verb does not have, and for a part or a word nearly one of its own. */
 export function checkTyped(program: Command, argv: readonly string[]): void {
   let command = program;
@@ -44,7 +75,8 @@ function defaultOf(command: Command): Command {
 }
 
 function checkPart(command: Command, path: readonly string[], word: string): void {
-  const meant = nearest(word, namesOf(command));
+  const usual = path.length === 0 ? OTHER_VERBS[word] : undefined;
+  const meant = usual ?? nearest(word, namesOf(command));
   if (defaultOf(command) === command) {
     const known = command.commands.map((child) => child.name()).join(", ");
     const hint = meant === undefined ? `There are ${known}` : `Did you mean ${meant}?`;
@@ -75,14 +107,18 @@ function checkFlag(command: Command, path: readonly string[], word: string, rest
     if (name.startsWith("--") && !["--help", "--version"].includes(name)) {
       const names = ["--help", ...known.flatMap(({ long }) => (long ? [long] : []))];
       const where = path.length === 0 ? "touchstone" : path.join(" ");
-      const meant = nearest(name, names);
-      throw new UserError(
-        `${where} has no flag ${name}.${meant === undefined ? "" : ` Did you mean ${meant}?`}`,
-      );
+      const usual = OTHER_FLAGS[name.replaceAll("_", "-")];
+      const meant = usual !== undefined && names.includes(usual) ? usual : nearest(name, names);
+      const hint = meant === undefined ? "" : ` Did you mean ${meant}?`;
+      const set = names.includes("--set") ? " Every key of a recipe can be given by --set key=value." : "";
+      throw new UserError(`${where} has no flag ${name}.${hint}${set}`);
     }
     // Short flags may stand together, and negative numbers look like them: commander's part.
     return 0;
   }
+  const next = rest[0];
+  if (option.required && !word.includes("=") && next !== undefined && known.some(({ long }) => long === next))
+    throw new UserError(`${name} needs a value, and ${next} is the next flag`);
   if (word.includes("=") || !(option.required || option.optional)) return 0;
   const values = rest.findIndex((value) => value.startsWith("-") && value.length > 1);
   const count = values < 0 ? rest.length : values;

@@ -64,6 +64,7 @@ export function createProgram(): Command {
     .helpCommand(false)
     .showSuggestionAfterError()
     .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(explained(text)) })
     .addHelpText(
       "after",
       "\nExit codes: 0 done; 2 a mistake in the command, recipe or data; 130 interrupted (continue with --resume);\n" +
@@ -75,6 +76,15 @@ export function createProgram(): Command {
   }
   return program;
 }
+
+/** Commander's own messages, as all others begin, and with what is meant by "arguments". */
+const explained = (text: string): string =>
+  text
+    .replace(/^error: /, "touchstone: ")
+    .replace(
+      /(too many arguments for '(?:sft|reward|align)'\. .*)/,
+      "$1 The one is a recipe; models and data are given by flags, such as --model and --data.",
+    );
 
 /** Commands that are made on their own do not inherit by themselves. What has no progress may be told to be quiet too. */
 function inherit(parent: Command, command: Command): Command {

@@ -15,7 +15,7 @@ import { openChoice, openRecipe, type ServedTasks } from "../serve/task.js";
 import type { ServeFlags } from "./commands/serve.js";
 import { withContext } from "./context.js";
 import { explainError } from "./errors.js";
-import { realNumber, wholeNumber } from "./values.js";
+import { portNumber, realNumber, wholeNumber } from "./values.js";
 
 export const serve = (recipe: string | undefined, flags: ServeFlags): Promise<void> =>
   withContext(flags, (context) => endsItself(() => serveUntilStopped(recipe, flags, context)));
@@ -25,11 +25,12 @@ async function serveUntilStopped(
   flags: ServeFlags,
   { reporter, signal }: RunContext,
 ): Promise<void> {
+  const port = portNumber(flags.port);
   const served = await open(recipe, flags, reporter);
   const service = await RewardService.open(served, reporter);
   const options = {
     host: flags.host,
-    port: wholeNumber(flags.port, "--port"),
+    port,
     token: tokenOf(flags),
     maxBodyBytes: wholeNumber(flags.maxBodyMb, "--max-body-mb", 1) * 2 ** 20,
     requestSeconds: realNumber(flags.requestSeconds, "--request-seconds", { min: 1 }),

@@ -11,6 +11,13 @@ export function wholeNumber(text: string, flag: string, min = 0): number {
   throw new UserError(`${flag} must be a whole number of at least ${min}, not "${text}"`);
 }
 
+/** A port to listen at; 0: any free one. */
+export function portNumber(text: string): number {
+  const port = wholeNumber(text, "--port");
+  if (port < 2 ** 16) return port;
+  throw new UserError(`--port must be a whole number of at most 65535, not "${text}"`);
+}
+
 export function realNumber(
   text: string,
   flag: string,

@@ -270,7 +270,9 @@ function toText(value: unknown, row: DataRow, column: string): Text {
 function messagesAt(row: DataRow, column: string): Message[] {
   const text = textAt(row, column);
   if (typeof text !== "string") return text;
-  throw new UserError(`${where(row)}: "${column}" must be a list of messages, not a string.`);
+  const isCsv = /\.csv(\.gz)?$/i.test(row.file) && text.trimStart().startsWith("[");
+  const hint = isCsv ? `; where its header says "${column}:json" it is read as one` : "";
+  throw new UserError(`${where(row)}: "${column}" must be a list of messages, not a string${hint}.`);
 }
 
 function stringAt(row: DataRow, column: string): string {

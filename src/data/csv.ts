@@ -74,6 +74,18 @@ function header(values: readonly string[], label: string): Column[] {
     const type = at < 0 ? "" : value.slice(at + 1).trim();
     return Object.hasOwn(types, type) ? { name: value.slice(0, at).trim(), type } : { name: value.trim() };
   });
+  if (values[0]!.startsWith("PK\x03\x04"))
+    throw new UserError(
+      `${label} is a workbook or a ZIP by another name; a workbook is read once it is saved as "CSV UTF-8".`,
+    );
+  for (const value of values) {
+    const [, type] =
+      /:\s*(int|integer|float|double|num|bool|str|string|text|list|object|array)$/i.exec(value) ?? [];
+    if (type !== undefined)
+      throw new UserError(
+        `${label}, header: "${value.trim()}": there is no type "${type}"; a column is text, or :number, :boolean or :json.`,
+      );
+  }
   const names = columns.map(({ name }) => name);
   if (names.includes(""))
     throw new UserError(

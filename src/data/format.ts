@@ -295,9 +295,24 @@ function unrecognised(row: DataRow, want: Want | undefined): UserError {
   const expected = want ? `expected ${wanted[want]}` : "none of the known shapes fits";
   const holds = found ? `, but the row holds ${shapes[found.kind].name}` : "";
   return new UserError(
-    `${where(row)}: ${expected}${holds}; its columns are ${keys(row)}.${suggestions(row)}`,
+    `${where(row)}: ${expected}${holds}; its columns are ${keys(row)}.${suggestions(row)}${shapeHint(row)}`,
   );
 }
+
+/** What a file may be whose rows have none of the usual columns. */
+function shapeHint(row: DataRow): string {
+  const lists = Object.keys(row.values).filter((key) => isListOfObjects(row.values[key]));
+  if (row.row === 1 && lists.length === 1 && row.file.endsWith(".json"))
+    return ` If "${lists[0]}" holds the rows, call it "data".`;
+  const isCsv = /\.csv(\.gz)?$/i.test(row.file);
+  const known = Object.values(columnNames).flat();
+  return isCsv && !Object.keys(row.values).some((key) => known.includes(key))
+    ? " The first line of CSV names the columns."
+    : "";
+}
+
+const isListOfObjects = (value: unknown): boolean =>
+  Array.isArray(value) && value.length > 0 && value.every(isObject);
 
 /** " Did you mean ...?" for columns that look like misspelt known ones. */
 export function suggestions(row: DataRow): string {

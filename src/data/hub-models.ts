@@ -4,6 +4,7 @@ import { stat } from "node:fs/promises";
 import { UserError } from "../base/errors.js";
 import { type HubOptions, openRepo } from "./hub.js";
 import { orLocalPath, parseHubName } from "./hub-names.js";
+import { nearby } from "./nearby.js";
 
 /** Everything that defines a model or an adapter, and nothing that can run code when it is opened. */
 const modelFiles = [
@@ -24,17 +25,21 @@ export async function resolveModel(pathOrName: string, options: ModelFetchOption
   const stats = pathOrName.startsWith("hub:") ? null : await stat(pathOrName).catch(() => null);
   if (stats?.isDirectory()) return pathOrName;
   if (stats?.isFile() && pathOrName.endsWith(".gguf")) return pathOrName;
-  if (stats)
-    throw new UserError(`${pathOrName} is a file; name the folder that holds the model, or a .gguf file.`);
+  if (stats) throw new UserError(`${pathOrName} is a file; ${insteadOfFile(pathOrName)}.`);
   const name = parseHubName(pathOrName);
   if (!name || name.split) {
     throw new UserError(
-      `There is no folder "${pathOrName}", and it is not a model name of the Hub (owner/name).`,
+      `There is no folder "${pathOrName}", and it is not a model name of the Hub (owner/name).${await nearby(pathOrName)}`,
     );
   }
   const revision = name.revision ? { revision: name.revision } : {};
   return fetchModel(name.repo, { ...options, ...revision }).catch(orLocalPath(pathOrName));
 }
+
+const insteadOfFile = (path: string): string =>
+  /\.(bin|pt|pth|ckpt|pkl)$/.test(path)
+    ? "what Python pickles is never opened, because it can run code: name the folder of a model with model.safetensors"
+    : "name the folder that holds the model, or a .gguf file";
 
 /** Fetches a model by its Hub name and returns the folder that holds it. */
 export async function fetchModel(name: string, options: ModelFetchOptions = {}): Promise<string> {

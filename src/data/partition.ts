@@ -23,7 +23,9 @@ export function partition<Row>(rows: readonly Row[], { fraction, seed }: Partiti
   }
   const held = Math.max(1, Math.round(rows.length * fraction));
   if (held >= rows.length) {
-    throw new UserError(`Holding out ${held} of ${rows.length} rows for validation leaves none to train on.`);
+    throw new UserError(
+      `Holding out ${held} of ${rows.length} rows for validation leaves none to train on; eval_split: 0 holds out none.`,
+    );
   }
   const shuffled = new RandomStream(seed, "validation-split").shuffle([...rows.keys()]);
   const heldOut = new Set(shuffled.slice(0, held));

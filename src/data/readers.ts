@@ -56,11 +56,36 @@ export function dataExtension(path: string): string | null {
   return dataExtensions.find((extension) => path.toLowerCase().endsWith(extension)) ?? null;
 }
 
+/** What to do with files of other kinds, by the end of their names. */
+const otherKinds: readonly [ending: RegExp, advice: string][] = [
+  [/\.tsv$/, "save it with commas, as .csv"],
+  [/\.(xlsx?|ods|numbers)$/, 'a workbook is read once it is saved as "CSV UTF-8"'],
+  [/\.(txt|md)$/, 'text is read from .jsonl, a row a line: {"text": "..."}'],
+  [/\.arrow$/, "Arrow is read once it is saved as Parquet (in Python: dataset.to_parquet)"],
+  [/\.(zip|tar|tgz|7z|rar|zst|xz|bz2)$/, "unpack it first (.gz is read as it is)"],
+  [/\.(pkl|pickle|pt|pth|bin|npy|npz)$/, "what Python pickles is never opened: it can run code"],
+  [/\.ya?ml$/, "it looks like a recipe: touchstone sft|reward|align <recipe>"],
+  [/\.(safetensors|gguf)$/, "it looks like a model, which is given by --model"],
+];
+
+const instead = (path: string): string | undefined =>
+  otherKinds.find(([ending]) => ending.test(path.toLowerCase()))?.[1];
+
+/** What a person does who has other programs' JSON. */
+function jsonHint(text: string): string {
+  if (/^\s*[[{]\s*'/.test(text)) return " (JSON has double quotes, where Python prints single ones)";
+  return /[:,[]\s*-?(NaN|Infinity|None|True|False)\b/.test(text)
+    ? " (JSON has null, true and false, and no NaN)"
+    : "";
+}
+
 /** Every row of one file, in order. Whatever is wrong with the file is a UserError that names it. */
 export async function* readRows(file: DataFile): AsyncGenerator<DataRow> {
   const extension = dataExtension(file.path);
   if (!extension) {
-    throw new UserError(`${file.label}: cannot tell its format; name it .jsonl, .json, .csv or .parquet.`);
+    throw new UserError(
+      `${file.label}: cannot tell its format; ${instead(file.path) ?? "name it .jsonl, .json, .csv or .parquet"}.`,
+    );
   }
   try {
     await checkFile(file.path);
@@ -90,7 +115,9 @@ function parseLine(text: string, file: DataFile, row: number): DataRow {
   try {
     value = parseJson(text, { wholeFloats: true });
   } catch (error) {
-    throw new UserError(`${file.label}, row ${row}: not valid JSON: ${(error as Error).message}.`);
+    throw new UserError(
+      `${file.label}, row ${row}: not valid JSON: ${(error as Error).message}${jsonHint(text)}.`,
+    );
   }
   return toRow(value, file, row);
 }

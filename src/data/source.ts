@@ -6,6 +6,7 @@ import { UserError } from "../base/errors.js";
 import { globToRegExp, isGlob } from "./glob.js";
 import { type HubOptions, openRepo } from "./hub.js";
 import { type HubName, orLocalPath, parseHubName } from "./hub-names.js";
+import { nearby } from "./nearby.js";
 import type { DataFile } from "./readers.js";
 import { chooseFiles, type SplitChoice } from "./splits.js";
 import { standardInput } from "./stdin.js";
@@ -25,7 +26,9 @@ export async function resolveSource(source: string, options: SourceOptions = {})
   const name = parseHubName(source);
   if (name) return hubFiles(name, options).catch(orLocalPath(source));
   if (isGlob(source)) return globFiles(source);
-  throw new UserError(`There is no file or folder "${source}", and it is not a Hub name (owner/name).`);
+  throw new UserError(
+    `There is no file or folder "${source}", and it is not a Hub name (owner/name).${await nearby(source)}`,
+  );
 }
 
 async function pathKind(path: string): Promise<"file" | "folder" | null> {

@@ -35,7 +35,18 @@ export function chooseFiles(
 }
 
 /** JSON files that describe a data set rather than being one. */
-const descriptions = new Set(["dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"]);
+const descriptions = new Set([
+  ...["dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"],
+  // A model's.
+  ...["config.json", "generation_config.json", "adapter_config.json", "model.safetensors.index.json"],
+  ...[
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+  ],
+]);
 
 function isDataFile(path: string): boolean {
   const segments = path.split("/");
@@ -44,13 +55,15 @@ function isDataFile(path: string): boolean {
 }
 
 function noDataFiles(name: string, paths: readonly string[]): UserError {
-  const other = paths.find((path) => /\.(py|arrow|csv|tsv|txt|zip|tar|gz|zst)$/.test(path));
+  if (paths.includes("config.json") && paths.includes("tokenizer.json"))
+    return new UserError(`${name} is a model, where rows are needed; a model is given by --model.`);
+  const other = paths.find((path) => /\.(py|arrow|tsv|txt|xlsx|zip|tar|gz|zst)$/.test(path));
   const hint = other?.endsWith(".py")
     ? " (it is built by a script; its revision refs/convert/parquet usually holds Parquet files)"
     : other
       ? ` (it holds ${other})`
       : "";
-  return new UserError(`${name} holds no .jsonl, .json or .parquet files${hint}.`);
+  return new UserError(`${name} holds no .jsonl, .json, .csv or .parquet files${hint}.`);
 }
 
 /** The splits of the wanted configuration in the README's front matter; null when it declares no data files. */

@@ -1,5 +1,6 @@
 // What a benchmark is: a published file format, the questions that its rows ask, and the grading of an answer.
 
+import "../base/zod-words.js";
 import type { z } from "zod";
 import { UserError } from "../base/errors.js";
 import { type DataRow, where } from "../data/rows.js";
@@ -95,6 +96,6 @@ export function readItem({ name, row: schema }: Benchmark, row: DataRow): Item {
   if (result.success) return { id: row.id, row: result.data, values: row.values };
   const { path, message } = result.error.issues[0]!;
   throw new UserError(
-    `${where(row)}: not a row of ${name}: ${path.length > 0 ? `"${path.join(".")}": ` : ""}${message}`,
+    `${where(row)}: not a row of ${name}: ${path.length > 0 ? `"${path.join(".")}" ` : ""}${message}; the row has ${Object.keys(row.values).join(", ")}`,
   );
 }

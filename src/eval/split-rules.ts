@@ -1,6 +1,7 @@
 // The rules file of `touchstone split`: the tasks in the order in which they claim prompts, each with keywords, regular
 // expressions and columns; a language model for what no rule claims; a default for the rest.
 
+import "../base/zod-words.js";
 import { readFile } from "node:fs/promises";
 import { RE2JS } from "re2js";
 import { z } from "zod";

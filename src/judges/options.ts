@@ -1,5 +1,6 @@
 // The options of a judge's entry in a recipe, checked.
 
+import "../base/zod-words.js";
 import { z } from "zod";
 import { camelCase, snakeCase } from "../base/case.js";
 import { UserError } from "../base/errors.js";

@@ -52,6 +52,13 @@ export function loraScale({ r, alpha, useRslora = false }: LoraConfig): number {
   return alpha / (useRslora ? Math.sqrt(r) : r);
 }
 
+/** The names that a recipe may list: q_proj, k_proj, ... */
+const projections = (modules: readonly ParameterSpec[]): string[] => [
+  ...new Set(
+    modules.filter(({ kind }) => kind === "matrix").map(({ name }) => moduleOf(name).split(".").at(-1)!),
+  ),
+];
+
 /** The weights that the adapter changes, in the model's order. A target that is not a projection is refused. */
 export function loraTargets(config: DecoderConfig, lora: LoraConfig): ParameterSpec[] {
   const modules = parameterSpecs(config).filter(
@@ -65,7 +72,7 @@ export function loraTargets(config: DecoderConfig, lora: LoraConfig): ParameterS
   });
   if (targets.length === 0) {
     throw new UserError(
-      `LoRA target_modules ${JSON.stringify(lora.targetModules)} match no module of the model`,
+      `LoRA target_modules ${JSON.stringify(lora.targetModules)} match no module of the model, which has ${projections(modules).join(", ")}`,
     );
   }
   for (const { name, kind } of targets) {

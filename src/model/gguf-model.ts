@@ -94,7 +94,12 @@ export function ggufFile(file: string): string | undefined {
 function readConfig(header: GgufHeader, architecture: Architecture): Json {
   const prefix = header.string("general.architecture")!;
   const embedding = header.tensors.get("token_embd.weight");
-  if (!embedding) throw new UserError(`${header.file} has no tensor "token_embd.weight"`);
+  if (!embedding)
+    throw new UserError(
+      header.string("general.type") === "adapter"
+        ? `${header.file} holds an adapter, where a whole model is needed; adapters are read as PEFT directories`
+        : `${header.file} has no tensor "token_embd.weight"`,
+    );
   const fields = { ...commonFields, ...architecture.fields };
   const read: Json = {};
   for (const [key, field] of Object.entries(fields)) {

@@ -1,4 +1,7 @@
 // JSON files of model directories, read with errors that a person can act on.
+
+import { existsSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { UserError } from "../base/errors.js";
 import { readText } from "../base/files.js";
 import { ggufFile } from "./gguf-model.js";
@@ -32,8 +35,22 @@ export async function readJsonIfPresent(file: string): Promise<Json | undefined>
 /** The JSON object in `file`; a missing file is the user's mistake, explained by `hint`. */
 export async function readJson(file: string, hint: string): Promise<Json> {
   const value = await readJsonIfPresent(file);
-  if (value === undefined) throw new UserError(`${file} does not exist: ${hint}`);
+  if (value === undefined) throw new UserError(`${file} does not exist: ${elsewhere(file) ?? hint}`);
   return value;
+}
+
+/** Where the model is that a person meant who named a directory above or beside it. */
+function elsewhere(file: string): string | undefined {
+  const [dir, name] = [dirname(file), basename(file)];
+  if (name === "tokenizer.json" && existsSync(join(dir, "tokenizer.model")))
+    return "tokenizer.model alone (SentencePiece) is not read; AutoTokenizer.from_pretrained(dir).save_pretrained(dir) of transformers writes it";
+  if (!/^(config|adapter_config)\.json$/.test(name)) return undefined;
+  for (const below of ["final", "model"])
+    if (["config.json", "adapter_config.json"].some((one) => existsSync(join(dir, below, one))))
+      return `the model is in ${join(dir, below)}`;
+  return existsSync(join(dir, "recipe.yaml"))
+    ? `${dir} is a run without a final model; go on with --resume, or name a model of its checkpoints`
+    : undefined;
 }
 
 export function isObject(value: unknown): value is Json {

@@ -244,7 +244,11 @@ async function openFile(file: string, handles: Map<string, FileHandle>, because 
   await handle.read(bytesOf(prefix), 0, 8, 0);
   const headerBytes = Number(prefix[0]);
   if (headerBytes > maxHeaderBytes)
-    throw new UserError(`${file} is not a safetensors file: its header is absurdly long`);
+    throw new UserError(
+      Buffer.from(bytesOf(prefix)).toString() === "version "
+        ? `${file} is a pointer of Git LFS, not the weights; fetch them: git lfs pull`
+        : `${file} is not a safetensors file: its header is absurdly long`,
+    );
   if (8 + headerBytes > size) {
     throw new UserError(
       `${file} is truncated: its header needs ${8 + headerBytes} bytes, the file has ${size}`,

@@ -1,5 +1,6 @@
 // Rubrics on disk, as YAML that people write and read; one file per version.
 
+import "../base/zod-words.js";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";

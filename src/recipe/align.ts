@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { boolean, counting, integer, list, number, oneOf, section, share, show, text } from "./fields.js";
 import { FOREIGN_HINTS } from "./foreign.js";
-import { judgeGate, optimizer, optimizerRow } from "./optimizers.js";
+import { judgeGate, optimizer, optimizerKeys, optimizerRow } from "./optimizers.js";
 import { reward, votes } from "./reward-source.js";
 import { dataSource, model, policy, trainerFields } from "./trainer.js";
 
@@ -49,6 +49,11 @@ const judge = z.preprocess(
   ),
 );
 
+/** Keys of optimizers, by what is said of one that stands beside `optimizer`. */
+const OF_THE_OPTIMIZER = Object.fromEntries(
+  optimizerKeys().map((key) => [key, `belongs to the optimizer of the task: optimizer: { ${key}: ... }`]),
+);
+
 const task = section(
   {
     name: text("the name of the task"),
@@ -78,7 +83,10 @@ const task = section(
     }).optional(),
     optimizer,
   },
-  { aliases: { dataset_name: "prompts", data: "prompts", task_weight: "weight" } },
+  {
+    aliases: { dataset_name: "prompts", data: "prompts", task_weight: "weight" },
+    hints: OF_THE_OPTIMIZER,
+  },
 ).superRefine((given, context) => {
   const { optimizer, reward, judges, judge_gate } = given;
   const fail = (message: string, path: string[] = []) => context.addIssue({ code: "custom", path, message });
@@ -167,6 +175,30 @@ const stageFields = {
   }),
 };
 
+const OF_A_TASK = "belongs to a task: tasks: [{ name: ..., prompts: ..., ";
+
+/** What stands at the top of other recipes, and what other trainers have there. */
+const ALIGN_HINTS: Record<string, string> = {
+  ...FOREIGN_HINTS,
+  model: "is policy of an alignment: policy: { model: ... }",
+  model_name_or_path: "is policy of an alignment: policy: { model: ... }",
+  base_model: "is policy of an alignment: policy: { model: ... }",
+  lora: "belongs to the policy: policy: { model: ..., lora: { r: 16 } }",
+  prompts: "belongs to a task: tasks: [{ name: ..., prompts: ... }]",
+  data: "is the prompts of a task: tasks: [{ name: ..., prompts: ... }]",
+  dataset_name: "is the prompts of a task: tasks: [{ name: ..., prompts: ... }]",
+  reward: `${OF_A_TASK}reward: ... }]`,
+  judges: `${OF_A_TASK}judges: [...] }]`,
+  optimizer: `${OF_A_TASK}optimizer: { name: crpg } }]`,
+  epochs: "has no equivalent: an alignment takes steps",
+  num_train_epochs: "has no equivalent: an alignment takes steps",
+  batch_size: "is batch_prompts of a task's optimizer: tasks: [{ optimizer: { batch_prompts: 16 } }]",
+  per_device_train_batch_size:
+    "is batch_prompts of a task's optimizer: tasks: [{ optimizer: { batch_prompts: 16 } }]",
+  actor_rollout_ref: "is verl's: policy, tasks and their optimizer say the same here; docs/recipes.md",
+  algorithm: "is verl's: the optimizer of a task says the same here; docs/recipes.md",
+};
+
 const ALIGN_ALIASES = { out: "output_dir", lr: "learning_rate", max_steps: "steps" };
 
 const policyLearningRate = (given: { learning_rate?: number; policy: { lora?: unknown } }): number =>
@@ -174,7 +206,7 @@ const policyLearningRate = (given: { learning_rate?: number; policy: { lora?: un
 
 export const alignSchema = section(
   { ...alignmentFields, ...stageFields },
-  { aliases: ALIGN_ALIASES, hints: FOREIGN_HINTS },
+  { aliases: ALIGN_ALIASES, hints: ALIGN_HINTS },
 ).transform((given) => ({ ...given, learning_rate: policyLearningRate(given) }));
 
 /** A stage: its own tasks, steps and schedule. The policy is the one before it, and so is pi_ref. */
@@ -217,7 +249,7 @@ export const stagedSchema = section(
   {
     aliases: { out: "output_dir", lr: "learning_rate" },
     hints: {
-      ...FOREIGN_HINTS,
+      ...ALIGN_HINTS,
       steps: `${BELONGS_TO_STAGE}: --set stages.<name>.steps=20`,
       tasks: BELONGS_TO_STAGE,
       reference: BELONGS_TO_STAGE,

@@ -95,11 +95,13 @@ export const list = <T extends z.ZodType>(item: T, what: string) =>
           ? `is missing; give a list of ${what}`
           : `must be a list of ${what}, not ${show(input)}`,
     })
-    .nonempty({ error: `must list at least one of ${what}` });
+    .nonempty({ error: `is empty; give ${what}, one at least` });
 
 export interface SectionOptions {
   /** Other names that people know for a key: alias -> key. */
   aliases?: Record<string, string>;
+  /** What is given here, where nothing is. */
+  what?: string;
   /** What to say about a key that belongs elsewhere: key -> rest of the sentence "`key` ...". */
   hints?: Record<string, string>;
 }
@@ -125,23 +127,20 @@ function withAliases(aliases: Record<string, string>) {
 }
 
 /** A mapping with exactly the keys of `shape`. */
-export function section<S extends z.ZodRawShape>(
-  shape: S,
-  { aliases = {}, hints = {} }: SectionOptions = {},
-) {
-  return z.preprocess(withAliases(aliases), strictSection(shape, { aliases, hints }));
+export function section<S extends z.ZodRawShape>(shape: S, options: SectionOptions = {}) {
+  return z.preprocess(withAliases(options.aliases ?? {}), strictSection(shape, options));
 }
 
 /** `section` without its aliases, for the options of a choice that renames aliases before it chooses. */
 export function strictSection<S extends z.ZodRawShape>(
   shape: S,
-  { aliases = {}, hints = {} }: SectionOptions = {},
+  { aliases = {}, hints = {}, what }: SectionOptions = {},
 ) {
   return z.strictObject(shape, {
     error: (issue) => {
       if (issue.code === "invalid_type") {
         return issue.input === undefined
-          ? "is missing"
+          ? `is missing${what === undefined ? "" : `; give ${what}`}`
           : `must be a mapping (key: value), not ${show(issue.input)}`;
       }
       if (issue.code !== "unrecognized_keys") return undefined;

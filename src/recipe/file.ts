@@ -2,7 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
 import { camelCase, type Depth, renameKeys, snakeCase } from "../base/case.js";
 import { UserError } from "../base/errors.js";
@@ -162,6 +162,14 @@ export function withoutMistakes(value: unknown, issues: readonly Issue[]): boole
   });
 }
 
+const DATA_FILE = /\.(jsonl|ndjson|csv|tsv|parquet|gz)$/;
+
+/** What somebody meant who gave something else in the place of a recipe. */
+function notARecipe(file: string): string {
+  if (existsSync(join(file, "config.json"))) return "; a model is given by --model, or in a recipe";
+  return DATA_FILE.test(file) ? "; data are given by --data, or in a recipe" : "";
+}
+
 export async function readDocument(
   file: string | undefined,
   overrides: readonly Override[],
@@ -169,8 +177,10 @@ export async function readDocument(
   if (file === undefined) return parseDocument("", undefined, overrides);
   const yaml = await readText(file).catch((error: NodeJS.ErrnoException) => {
     const why = error.code === "ENOENT" ? "there is no such file" : error.message;
-    throw new UserError(`cannot read the recipe ${file}: ${why}`);
+    throw new UserError(`cannot read the recipe ${file}: ${why}${notARecipe(file)}`);
   });
+  if (DATA_FILE.test(file))
+    throw new UserError(`${file} holds data, where a recipe (YAML) is needed${notARecipe(file)}`);
   return parseDocument(yaml, file, overrides);
 }
 
@@ -251,7 +261,8 @@ function indexIn(items: unknown[], part: string, flag: string): string {
     ? Number(part)
     : items.findIndex((item) => (item as { name?: unknown } | null)?.name === part);
   if (index < 0 || index >= items.length) {
-    throw new UserError(`${flag}: there is no item "${part}" in a list of ${items.length}`);
+    const names = items.map((item, at) => (item as { name?: unknown } | null)?.name ?? at);
+    throw new UserError(`${flag}: there is no item "${part}"; there are ${names.join(", ")}`);
   }
   return String(index);
 }

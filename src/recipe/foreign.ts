@@ -102,6 +102,23 @@ export const FOREIGN_HINTS: Record<string, string> = {
     "dataset_split",
     "dataset_prepared_path",
   ]),
+  ...say("belongs to touchstone align: it has policy and tasks, this verb model and data", [
+    "policy",
+    "tasks",
+    "stages",
+    "judges",
+    "reward",
+    "reference",
+  ]),
+  ...say("is LLaMA-Factory's: the verb says what is trained, lora: { r: 16 } that it is an adapter", [
+    "stage",
+    "finetuning_type",
+    "do_predict",
+  ]),
+  template: "is LLaMA-Factory's: the model's own chat template is used (chat_template: a Jinja file)",
+  cutoff_len: "is max_length",
+  dataset: "is data: a file or Hub name",
+  dataset_dir: "is data: a file or Hub name",
   ...say("is eval_data: a file or Hub name", ["dataset_test_split", "test_datasets", "eval_dataset"]),
   ...say("belongs to the optimizer of a task of touchstone align: tasks: [{ optimizer: { ... } }]", [
     "beta",

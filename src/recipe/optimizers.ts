@@ -77,9 +77,10 @@ const row = <S extends z.ZodRawShape>(given: OptimizerRow<S>): OptimizerRow<S> =
 
 const overlong = () => oneOf("stop", "skip", "truncate_left").default("stop");
 
-const samplingFields = (generations: number) => ({
+/** @param least generations below which there is nothing to compare a response with */
+const samplingFields = (generations: number, least = 1) => ({
   /** K: completions for each prompt. */
-  generations: counting().default(generations),
+  generations: integer({ min: least }).default(generations),
   /** B: prompts of this task in one step. */
   batch_prompts: counting().default(16),
   max_new_tokens: counting().default(256),
@@ -169,7 +170,7 @@ const table = {
   }),
   grpo: row({
     schema: {
-      ...samplingFields(8),
+      ...samplingFields(8, 2),
       beta: number({ min: 0 }).default(0),
       clip_range: number({ above: 0 }).default(0.2),
       clip_range_high: number({ above: 0 }).optional(),
@@ -182,7 +183,7 @@ const table = {
       grpo(batch, { beta, epsilon, epsilonHigh, scaleRewards }),
   }),
   rloo: row({
-    schema: { ...samplingFields(4), kl_coef: number({ min: 0 }).default(0.05) },
+    schema: { ...samplingFields(4, 2), kl_coef: number({ min: 0 }).default(0.05) },
     needsReward: true,
     learns: (batch, { klCoef: beta }) => rloo(batch, { beta }),
   }),
@@ -218,7 +219,7 @@ const table = {
     learns: "pairs",
   }),
   online_dpo: row({
-    schema: { ...samplingFields(2), beta: number({ above: 0 }).default(0.1) },
+    schema: { ...samplingFields(2, 2), beta: number({ above: 0 }).default(0.1) },
     needsReward: true,
     learns: (batch, { beta }) => onlineDpo(batch, { beta }),
   }),
@@ -247,6 +248,12 @@ export function defineOptimizer<S extends z.ZodRawShape>(name: string, given: Op
 
 /** The row of an optimizer that a recipe names. */
 export const optimizerRow = ({ name }: { name: string }): OptimizerRow => optimizers[name]!;
+
+/** Every key that some optimizer has, and the other names of some. */
+export const optimizerKeys = (): string[] => [
+  ...Object.values(optimizers).flatMap(({ schema }) => Object.keys(schema)),
+  ...Object.keys(OPTIMIZER_ALIASES),
+];
 
 /** The objective that a recipe's optimizer stands for; undefined where it learns from pairs or with a critic. */
 export function objectiveOf(options: OptimizerRecipe): Objective | undefined {

@@ -39,7 +39,10 @@ export const dataSource = (what: string) =>
         /** Leave out rows whose content is wrong instead of stopping at the first. */
         skip_invalid: boolean().default(false),
       },
-      { aliases: { dataset_name: "path", name: "config", subset: "config" } },
+      {
+        aliases: { dataset_name: "path", name: "config", subset: "config" },
+        what: `${what}, or the Hub name of a data set`,
+      },
     ),
   );
 

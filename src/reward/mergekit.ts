@@ -1,5 +1,6 @@
 // MergeKit's YAML for its `linear` method, which is what WARM computes: read, written, and shown in the model card of
 // an average. Other methods, slices and weights that vary by layer are refused by name.
+import "../base/zod-words.js";
 import { readFile } from "node:fs/promises";
 import { stringify } from "yaml";
 import { z } from "zod";

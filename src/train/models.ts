@@ -155,7 +155,11 @@ export async function locate(model: string): Promise<Source> {
     throw new UserError(
       `${file} does not name the model that the adapter belongs to (base_model_name_or_path)`,
     );
-  const base = await resolveModel(adapter.baseModel);
+  const base = await resolveModel(adapter.baseModel).catch((error: Error) => {
+    throw error instanceof UserError
+      ? new UserError(`${file} names the base "${adapter.baseModel}": ${error.message}`)
+      : error;
+  });
   const tokenizerDir = existsSync(join(dir, "tokenizer.json")) ? dir : base;
   return { dir, base, adapter, tokenizerDir, head: adapter.taskType === "SEQ_CLS" ? "scalar" : "language" };
 }

@@ -2,10 +2,11 @@
 // stands in test/fixtures/mistakes.md, to be read by a person: `npx vitest run test/mistakes -u` writes it anew.
 
 import { createHash } from "node:crypto";
-import { appendFileSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { cp, lstat, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { writeRandomModel } from "../../src/lab/base.js";
@@ -39,7 +40,7 @@ beforeAll(async () => {
   const { vocab_size } = JSON.parse(await readFile("policy/config.json", "utf8"));
   await writeRandomModel(
     "wide",
-    { ...tinyConfig(vocab_size), hidden_size: 24, head_dim: 12 },
+    { ...tinyConfig(vocab_size), hidden_size: 32, num_attention_heads: 4 },
     4,
     "tokenizer",
   );
@@ -97,25 +98,28 @@ const plain = (text: string): string =>
     .replaceAll(shop.root, "DIR")
     .replaceAll(`127.0.0.1:${port}`, "127.0.0.1:PORT")
     .replaceAll(`port ${port}`, "port PORT")
-    .replaceAll(process.version, "vNODE");
+    .replaceAll(`"${homedir()}/`, '"HOME/')
+    .replace(/"\/[^"]*\.\.\./g, '"...')
+    // What the parser of this version of Node says.
+    .replace(/(not valid JSON: ).*?( \(JSON .*\)\.)?$/gm, "$1...$2");
 
 const words = (command: string): string[] =>
   [...command.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare!);
 
 /** Seconds after which a command that only had to refuse is interrupted, and fails. */
-const PATIENCE = 15;
+const PATIENCE = 60;
 
 interface Outcome extends Printed {
   changed: string[];
 }
 
-async function make({ command, files = {}, prepare, env = {} }: Mistake): Promise<Outcome> {
+async function make({ command, files = {}, prepare, env = {}, leaves }: Mistake): Promise<Outcome> {
   for (const [name, content] of Object.entries(files))
     await writeFile(name, typeof content === "string" ? withServer(content) : content);
   await prepare?.();
   const before = await contents();
   const kept = { ...process.env };
-  Object.assign(process.env, env);
+  Object.assign(process.env, { HF_HUB_OFFLINE: "1" }, env);
   process.exitCode = undefined;
   const watch = setTimeout(() => process.emit("SIGINT"), 1000 * PATIENCE);
   const printed = await run(
@@ -127,7 +131,7 @@ async function make({ command, files = {}, prepare, env = {} }: Mistake): Promis
   process.env = kept;
   const after = await contents();
   const changed = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
-    (path) => before[path] !== after[path],
+    (path) => before[path] !== after[path] && path.split("/")[0] !== leaves,
   );
   return { ...printed, changed };
 }
@@ -147,15 +151,12 @@ for (const { title, mistakes } of chapters) {
     for (const mistake of mistakes) {
       const { code, out, err, changed } = await make(mistake);
       count++;
-      if (process.env.MISTAKES_LOG)
-        appendFileSync(
-          process.env.MISTAKES_LOG,
-          `${mistake.what} :: ${mistake.command}\n   ${code} ${changed} ${plain(err + out).trim()}\n`,
-        );
       expect
         .soft(err + out, mistake.what)
-        .not.toMatch(/internal error|undefined|\[object|NaN| {4}at |^touchstone: .{600}/);
-      expect.soft({ code, changed }, `${mistake.what}: ${err}`).toEqual({ code: 2, changed: [] });
+        .not.toMatch(/internal error|undefined|Invalid input|\[object| {4}at |^touchstone: .{600}/);
+      expect
+        .soft({ code, changed }, `${mistake.what}: ${err}`)
+        .toEqual({ code: mistake.code ?? 2, changed: [] });
       const shown =
         mistake.shows ?? Object.values(mistake.files ?? {}).find((content) => typeof content === "string");
       page.push(`**${mistake.what}**`, "", "```", `$ touchstone ${mistake.command}`);

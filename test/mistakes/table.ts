@@ -1,7 +1,7 @@
 // What people do wrong in their first days, as commands in a directory that holds a policy, a reward model, a finished run
 // and data. test/fixtures/mistakes.md is this table with what is said to each: read that.
 
-import { chmod, cp, mkdir, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 
 export interface Mistake {
@@ -16,6 +16,10 @@ export interface Mistake {
   /** The part of a recipe that is wrong, where the command does not show it. */
   shows?: string;
   env?: Record<string, string>;
+  /** The exit code, where it is not 2. */
+  code?: number;
+  /** What may appear on the disk: a log beside a server that could not listen. */
+  leaves?: string;
 }
 
 export interface Chapter {
@@ -113,7 +117,7 @@ const command: Chapter = {
     m("no data", "sft --model policy -o out"),
     m("nothing at all", "sft"),
     m("no recipe", "align"),
-    m("a flag without its value", "sft --model policy --data chats.jsonl -o"),
+    m("a flag without its value", "sft --model policy --data chats.jsonl -o --seed 3"),
     m("words where flags are needed", "sft policy chats.jsonl"),
     m("a model where the recipe belongs", "sft policy"),
     m("data where the recipe belongs", "sft chats.jsonl"),
@@ -504,36 +508,44 @@ const models: Chapter = {
     }),
     sftWith("an adapter that is pickled", "adapter-bin", async () => {
       await mkdir("adapter-bin");
-      await writeFile("adapter-bin/adapter_config.json", adapter("../policy"));
+      await writeFile("adapter-bin/adapter_config.json", adapter("policy"));
       await writeFile("adapter-bin/adapter_model.bin", "x");
     }),
     sftWith("an adapter without weights", "adapter-only", async () => {
       await mkdir("adapter-only");
-      await writeFile("adapter-only/adapter_config.json", adapter("../policy"));
+      await writeFile("adapter-only/adapter_config.json", adapter("policy"));
     }),
     sftWith("a GGUF file as an adapter", "adapter.gguf", async () => {
       await cp("adapter-source.gguf", "adapter.gguf");
     }),
     sftWith("an adapter on another base", "adapter-wide", async () => {
       await cp("adapter", "adapter-wide", { recursive: true });
-      await writeFile("adapter-wide/adapter_config.json", adapter("../wide"));
-    }),
-    m("a chat with a model that has no template", "chat --model plain", {
-      prepare: () =>
-        copyOf("policy", "plain", () =>
-          writeFile(
-            "plain/tokenizer_config.json",
-            JSON.stringify({
-              tokenizer_class: "PreTrainedTokenizerFast",
-              eos_token: "<|im_end|>",
-              pad_token: "<|pad|>",
-            }),
-          ),
-        ),
+      await writeFile("adapter-wide/adapter_config.json", adapter("wide"));
     }),
     m(
       "conversations for a model without a template",
-      "sft --model plain --data chats.jsonl -o out --steps 2",
+      "sft --model plain --data talk.jsonl -o out --steps 2",
+      {
+        files: {
+          "talk.jsonl": rows({
+            messages: [
+              { role: "user", content: "a" },
+              { role: "assistant", content: "b" },
+            ],
+          }),
+        },
+        prepare: () =>
+          copyOf("policy", "plain", () =>
+            writeFile(
+              "plain/tokenizer_config.json",
+              JSON.stringify({
+                tokenizer_class: "PreTrainedTokenizerFast",
+                eos_token: "<|im_end|>",
+                pad_token: "<|pad|>",
+              }),
+            ),
+          ),
+      },
     ),
     m(
       "a template that is none",
@@ -585,6 +597,8 @@ const outputs: Chapter = {
       {
         prepare: async () => {
           await cp("run", "torn", { recursive: true });
+          const text = await readFile("torn/recipe.yaml", "utf8");
+          await writeFile("torn/recipe.yaml", text.replace(/(output_dir: .*)run$/m, "$1torn"));
           await rm("torn/final", { recursive: true });
           await rm("torn/final.manifest.json");
           await truncate("torn/checkpoints/step-2/policy/training_state.safetensors", 100);
@@ -597,10 +611,6 @@ const outputs: Chapter = {
     }),
     m("prompts over their own file", "sample sums.jsonl --model policy --max-new-tokens 2 -o sums.jsonl"),
     m("rows into a directory", "score answers.jsonl --model reward -o data"),
-    m(
-      "rows into a directory that is not there",
-      "score answers.jsonl --model reward -o nowhere/deep/rows.jsonl",
-    ),
   ],
 };
 
@@ -633,11 +643,6 @@ const services: Chapter = {
       "judges: [{ kind: format, json_schema: { type: text } }]",
     ),
     align("a JSON Schema that is a file", judges, "judges: [{ kind: format, json_schema: schema.json }]"),
-    align(
-      "a judge whose column is nowhere",
-      `prompts: sums.jsonl\n    ${reward}\n    ${judges}`,
-      `prompts: prompts.jsonl\n    ${reward}\n    judges: [math]`,
-    ),
     align("a judge named by a row, and by no task", "prompts: sums.jsonl", "prompts: named.jsonl", {
       files: { "named.jsonl": rows({ prompt: "a", answer: "1", judges: ["math"] }) },
     }),
@@ -688,17 +693,18 @@ const services: Chapter = {
       files: { "good.yaml": "name: r\ntext: Is it good?\nscale: [1, 5]\n" },
     }),
     align("a rubric that is a recipe", reward, "reward: { rubric: align.yaml, judge_model: m }"),
-    m("a server on a taken port", "serve --reward reward --port {port}"),
+    m("a server on a taken port", "serve --reward reward --port {port}", { leaves: "runs" }),
     m("a server of a recipe that is none", "serve sums.jsonl"),
     m(
       "an evaluation by a judge that is down",
-      "eval --model policy --against policy --prompts sums.jsonl --by judge:http://127.0.0.1:1/v1 --judge-model m",
+      "eval --model policy --against wide --prompts sums.jsonl --by judge:http://127.0.0.1:1/v1 --judge-model m",
     ),
     m("a benchmark file that is not there", "eval --model policy --task gsm8k=nowhere.jsonl"),
     m(
       "IFEval's rows with an instruction that is none",
       "judge asks.jsonl --judge instructions --max-failed 0",
       {
+        code: 3,
         files: {
           "asks.jsonl": rows({
             prompt: "a",

@@ -5,7 +5,7 @@ import type { JudgeFileOptions } from "../../eval/judge-file.js";
 import type { Agreement, Share } from "../../judges/agreement.js";
 import { printResult } from "../context.js";
 import { DATA, limitOf } from "../model-flags.js";
-import { writeRows } from "../rows.js";
+import { checkOut, writeRows } from "../rows.js";
 import { realNumber } from "../values.js";
 
 interface JudgeFlags {
@@ -58,6 +58,7 @@ export const judgeCommand = () =>
     )
     .action(async (data: string, flags: JudgeFlags) => {
       const { judgeFile } = await import("../../eval/judge-file.js");
+      checkOut(flags.out, data);
       const bounds = {
         feasible: boundOf(flags.minFeasible, "--min-feasible"),
         failed: boundOf(flags.maxFailed, "--max-failed"),

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { withContext } from "../context.js";
 import { addModelFlags, DATA, limitOf, type ModelFlags, modelChoice, ROWS_AS_JSON } from "../model-flags.js";
-import { writeRows } from "../rows.js";
+import { checkOut, writeRows } from "../rows.js";
 
 export const logprobsCommand = () =>
   addModelFlags(new Command("logprobs"), "the language model")
@@ -19,6 +19,7 @@ export const logprobsCommand = () =>
     )
     .action(async (data: string, flags: ModelFlags) => {
       const { logprobRows } = await import("../../eval/inference.js");
+      checkOut(flags.out, data);
       const request = { ...modelChoice(flags), data, limit: limitOf(flags) };
       await writeRows(await withContext(flags, (context) => logprobRows(request, context)), flags.out, flags);
     });

@@ -4,7 +4,7 @@ import { UserError } from "../../base/errors.js";
 import type { Combine, Gold } from "../../eval/best-of-rows.js";
 import { withContext } from "../context.js";
 import { addModelFlags, DATA, limitOf, type ModelFlags, modelChoice, ROWS_AS_JSON } from "../model-flags.js";
-import { writeRows } from "../rows.js";
+import { checkOut, writeRows } from "../rows.js";
 import { realNumber, repeated, wholeNumber } from "../values.js";
 
 interface SampleFlags extends ModelFlags {
@@ -94,6 +94,7 @@ async function sample(data: string | undefined, flags: SampleFlags): Promise<voi
       "--chat goes with --prompt; rows of a file say by `messages` that they are conversations",
     );
   checkBestOf(flags);
+  checkOut(out, data);
   const request = {
     ...modelChoice(flags),
     source:

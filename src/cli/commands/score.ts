@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { withContext } from "../context.js";
 import { addModelFlags, DATA, limitOf, type ModelFlags, modelChoice, ROWS_AS_JSON } from "../model-flags.js";
-import { writeRows } from "../rows.js";
+import { checkOut, writeRows } from "../rows.js";
 
 export const scoreCommand = () =>
   addModelFlags(new Command("score"), "the reward model")
@@ -18,6 +18,7 @@ export const scoreCommand = () =>
     )
     .action(async (data: string, flags: ModelFlags) => {
       const { scoreRows } = await import("../../eval/inference.js");
+      checkOut(flags.out, data);
       const request = { ...modelChoice(flags), data, limit: limitOf(flags) };
       await writeRows(await withContext(flags, (context) => scoreRows(request, context)), flags.out, flags);
     });

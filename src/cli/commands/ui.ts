@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { wholeNumber } from "../values.js";
+import { portNumber } from "../values.js";
 
 interface UiFlags {
   host: string;
@@ -25,7 +25,7 @@ export const uiCommand = () =>
       const server = await startUi({
         root,
         host,
-        port: port === undefined ? undefined : wholeNumber(port, "--port"),
+        port: port === undefined ? undefined : portNumber(port),
       });
       process.stdout.write(
         json ? `${JSON.stringify({ url: server.url })}\n` : `${server.url}\nCtrl-C ends it\n`,

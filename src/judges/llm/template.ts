@@ -1,6 +1,7 @@
 // Prompts of LLM judges are YAML files that a user can copy and edit. Texts from outside are put into a prompt between
 // marks that carry the text's own hash, so that a response cannot end its frame and speak in the judge's voice.
 
+import "../../base/zod-words.js";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

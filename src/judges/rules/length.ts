@@ -30,6 +30,11 @@ export const length = judgeKind({
     if (limits.length === 0) {
       throw new UserError('judge "length" needs a bound, for example `max_words: 200`');
     }
+    const empty = limits.find(({ min = 0, max = Number.POSITIVE_INFINITY }) => min > max);
+    if (empty)
+      throw new UserError(
+        `judge "length" lets nothing through: ${empty.min} ${empty.unit} at least, and ${empty.max} at most`,
+      );
     return {
       applies: () => true,
       judge({ response }) {

@@ -110,7 +110,11 @@ async function openTask(
   const { name, weight, baselineResponse, judgeGate, missingEosPenalty, lengthPenalty, maxFailedRate } =
     recipe;
   const optimizer = recipe.optimizer as SamplingOptimizer;
-  const judges = await openJudges(recipe, { codec, baseDir: context.baseDir, llm: rewards.llm });
+  const judges = await openJudges(recipe, { codec, baseDir: context.baseDir, llm: rewards.llm }).catch(
+    (error: Error) => {
+      throw error instanceof UserError ? new UserError(`task ${name}: ${error.message}`) : error;
+    },
+  );
   checkNamedJudges(
     rows,
     judges.members.map(({ judge }) => judge),
