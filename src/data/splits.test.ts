@@ -84,6 +84,6 @@ describe("chooseFiles", () => {
     expect(() => choose(["data-00000-of-00001.arrow", "state.json"])).toThrow(
       /it holds data-00000-of-00001.arrow/,
     );
-    expect(() => choose([])).toThrow("acme/x holds no .jsonl, .json or .parquet files.");
+    expect(() => choose([])).toThrow("acme/x holds no .jsonl, .json, .csv or .parquet files.");
   });
 });
