@@ -201,7 +201,9 @@ describe("what is out of all proportion", () => {
 });
 
 it("refuses other formats and missing files by name", async () => {
-  await expect(read("x.tsv", "a,b\n")).rejects.toThrow(/x\.tsv: cannot tell its format; save it with commas, as \.csv/);
+  await expect(read("x.tsv", "a,b\n")).rejects.toThrow(
+    /x\.tsv: cannot tell its format; save it with commas, as \.csv/,
+  );
   const rows = readRows({ path: join(folder, "none.jsonl"), label: "none.jsonl", id: "none" });
   await expect(rows.next()).rejects.toThrow(/^none\.jsonl cannot be read: ENOENT/);
 });

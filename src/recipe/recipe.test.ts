@@ -218,7 +218,9 @@ describe("mistakes", () => {
     expect(message("align", FULL, "policy.lora.r=lots")).toBe(
       '--set policy.lora.r=lots: policy.lora.r must be a whole number of at least 1, not "lots"',
     );
-    expect(message("align", FULL, "tasks.code.weight=2")).toContain('there is no item "code"; there are chat, math');
+    expect(message("align", FULL, "tasks.code.weight=2")).toContain(
+      'there is no item "code"; there are chat, math',
+    );
     expect(() => parseOverride("nonsense")).toThrow(/key\.path=value/);
   });
 });
