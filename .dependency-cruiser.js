@@ -39,8 +39,7 @@ export default {
       comment: "loops know the contract; an engine is made in one place",
       severity: "error",
       from: { path: "^src/", pathNot: ["^src/engine/", "\\.test\\.ts$", makesLocalModels] },
-      // What a run will need of memory is estimated before there is an engine.
-      to: { path: "^src/engine/local/", pathNot: "/memory-estimate\\.ts$" },
+      to: { path: "^src/engine/local/" },
     },
   ],
   options: {
