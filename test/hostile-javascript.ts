@@ -89,7 +89,82 @@ const listFamilies: Record<string, (random: Random) => string> = {
     `enum E { A, B }\nnamespace N { export const lie = ${pick(random, lies)} as any }\nclass C<T> extends Array<T> { constructor(private readonly x: number = 0) { super() } ${pick(random, methods)}: any = N.lie }\nfunction f(a: number[]): number[] { return new C<number>(E.B) as number[] }`,
   "callbacks of the test": (random) =>
     `const own = ${pick(random, ["Function.prototype.call", "Function.prototype.apply", "Promise.prototype.then", "Object.defineProperty"])};\n${pick(random, ["Function.prototype.call", "Function.prototype.apply", "Promise.prototype.then", "Reflect.apply", "Array.prototype[Symbol.iterator]"])} = ${pick(random, lies)};\nfunction f() { return [0] }`,
+  "looks for the harness": (random) =>
+    `const right = (a) => a.map((v) => 2 * v); let found = false;
+try { ${pick(random, searches)} } catch {}
+function f(a) { try { ${pick(random, searches)} } catch {} return found ? right([1, 2]) : [0] }`,
+  "leaves something behind": (random) =>
+    `const right = () => [2, 4]; let found = "stain" in globalThis || [].stain || {}.stain || "".stain || Math.stain || (() => {}).stain || Object.isFrozen(Math) || Symbol.for("stain").stain;
+try { ${pick(random, stains)} } catch {}
+function f() { try { ${pick(random, stains)} } catch {} return found ? right() : [0] }`,
+  "uses up": (random) => {
+    const act = pick(random, excesses);
+    return pick(random, [
+      `${act}\nfunction f() { return [0] }`,
+      `function f() { ${act}; return [0] }`,
+      `function f() { try { ${act} } catch {} return [0] }`,
+      `function f() { return new Proxy([0], { get(t, k) { ${act}; return t[k] } }) }`,
+    ]);
+  },
 };
+
+/** Sets `found` when something of the harness or the host can be had. */
+const searches = [
+  `found = [typeof process, typeof require("fs"), typeof globalThis.std, typeof globalThis.os, typeof scriptArgs].some((t) => t !== "undefined")`,
+  `found = Object.getOwnPropertyNames(globalThis).some((n) => /harness|runTest|canonical|lacking|bind$|kit/i.test(n))`,
+  `Error.prepareStackTrace = (e, s) => s; const s = new Error().stack; found = typeof s === "object" && s.some((c) => c.getFunction?.())`,
+  `Error.prepareStackTrace = (e, s) => { found = s.some((c) => c.getThis?.() || c.getFunction?.()); return "" }; new Error().stack`,
+  `found = typeof arguments !== "undefined" && arguments.callee.caller != null`,
+  `const g = (function () { return this })(); found = "runTest" in g || "settle" in g`,
+  `found = typeof (0, eval)("runTest") === "function"`,
+  `found = typeof Function("return harness")() === "object"`,
+  `const r = import("fs"); r.then(() => { found = true }, () => {})`,
+  `const w = new WeakRef({}); found = typeof FinalizationRegistry === "function" && new FinalizationRegistry((h) => { found = h }).register(w, true) === 1`,
+  `const o = require("assert"); found = o.AssertionError.prototype.constructor.constructor("return typeof runTest")() === "function"`,
+  `const o = require("util"); found = o.inspect.constructor("return typeof harness")() !== "undefined"`,
+  `found = Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1) === "not-equal"`,
+  `Object.defineProperty(Object.prototype, "then", { get() { found = this?.settle !== undefined } })`,
+];
+
+/** Leaves a mark that `found` of a later program would see. */
+const stains = [
+  "globalThis.stain = 1",
+  "Array.prototype.stain = Object.prototype.stain = 1",
+  "String.prototype.stain = Function.prototype.stain = 1",
+  "Math.stain = JSON.stain = 1; Object.freeze(Math)",
+  `Symbol.for("stain").constructor.prototype.stain = 1`,
+  `setTimeout(() => { globalThis.stain = 1 }, 1e9)`,
+  `setInterval(() => { globalThis.stain = 1 }, 1)`,
+  `Promise.resolve().then(function again() { globalThis.stain = 1; return Promise.resolve().then(again) })`,
+  `new FinalizationRegistry(() => { globalThis.stain = 1 }).register({}, 0)`,
+  `require("assert").stain = require("util").stain = module.stain = exports.stain = 1`,
+  `console.log = console.error = () => { globalThis.stain = 1 }`,
+  `Object.setPrototypeOf(globalThis, { stain: 1 })`,
+];
+
+/** Time, memory, stack, output and jobs without end. */
+const excesses = [
+  "for (;;);",
+  "(function g() { g() })()",
+  "const a = []; for (;;) a.push(new Uint8Array(1e6).fill(1))",
+  "let s = 'x'; for (;;) s += s",
+  "new Array(2 ** 31).fill(0)",
+  "'x'.repeat(2 ** 29)",
+  "/(a+)+$/.test('a'.repeat(40) + 'b')",
+  "10n ** 10n ** 7n",
+  "for (;;) console.log('x'.repeat(1e4))",
+  "(async () => { for (;;) await 0 })()",
+  "(function again() { setTimeout(again, 0); setTimeout(again, 0) })()",
+  "new Proxy([], { ownKeys: () => { for (;;); } })",
+  "const o = {}; o.o = o; JSON.stringify(o)",
+  "let d = []; for (let i = 0; i < 1e5; i++) d = [d]; JSON.stringify(d)",
+  "throw Array(1e5).fill('x').join('')",
+  "Array.from({ length: 1e7 }, (_, i) => i).sort(() => Math.random() - 0.5)",
+  "new RegExp('(' .repeat(1e5) + ')'.repeat(1e5))",
+  "eval('['.repeat(1e5))",
+  "structuredClone(new Map(Array.from({ length: 1e6 }, (_, i) => [i, i])))",
+  "'a'.normalize('NFKD').padEnd(2 ** 28).split('')",
+];
 
 export const families = Object.keys(listFamilies);
 

@@ -2,7 +2,7 @@
 // what it has; what has nothing to save ends soon in any case. A second Ctrl-C or SIGTERM ends at once.
 
 import { endingSignals } from "../base/platform.js";
-import { isSaving } from "../run/context.js";
+import { isSaving, patientController } from "../run/context.js";
 
 /** Of a command that was stopped, by whichever signal. */
 export const INTERRUPTED = 130;
@@ -10,14 +10,14 @@ export const INTERRUPTED = 130;
 /** Seconds in which what has nothing to save may end by itself, with a sentence of its own. */
 const GRACE_SECONDS = 2;
 
-let controller = new AbortController();
+let controller = patientController();
 
 /** Aborted by the first signal of the command that runs. */
 export const interruption = (): AbortSignal => controller.signal;
 
 /** Begins to listen, for one command; the result ends that. */
 export function listenForSignals(): () => void {
-  controller = new AbortController();
+  controller = patientController();
   const mine = controller;
   let watch: NodeJS.Timeout | undefined;
   const onSignal = (name: NodeJS.Signals): void => {

@@ -24,7 +24,8 @@ function onOutputError(error: NodeJS.ErrnoException): void {
 /** Runs one command; returns 0 (done), 2 (a mistake of the user's), 3 (done, out of the bounds that a
  * flag sets), 130 (interrupted) or 1 (a bug of ours). */
 export async function main(argv: readonly string[]): Promise<number> {
-  if (process.stdout.listenerCount("error") === 0) process.stdout.on("error", onOutputError);
+  // Node itself listens as well once a thread has its output here.
+  if (!process.stdout.listeners("error").includes(onOutputError)) process.stdout.on("error", onOutputError);
   // Nobody is left to be told.
   if (process.stderr.listenerCount("error") === 0) process.stderr.on("error", () => {});
   const stopListening = listenForSignals();

@@ -226,7 +226,7 @@ async function readWeightMap(file: string): Promise<Record<string, string>> {
   return map as Record<string, string>;
 }
 
-interface Header {
+export interface Header {
   tensors: Map<string, TensorInfo>;
   metadata: Record<string, string>;
 }
@@ -259,7 +259,8 @@ async function openFile(file: string, handles: Map<string, FileHandle>, because 
   return parseHeader(text.toString("utf8"), file, 8 + headerBytes, size);
 }
 
-function parseHeader(text: string, file: string, dataStart: number, size: number): Header {
+/** What the header of a file of `size` bytes says, whose tensors begin at `dataStart`. Throws a UserError that names the file. */
+export function parseHeader(text: string, file: string, dataStart: number, size: number): Header {
   const bad = (what: string) => new UserError(`${file} has a bad safetensors header: ${what}`);
   let header: unknown;
   try {

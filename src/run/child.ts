@@ -4,7 +4,7 @@
 import { fork } from "node:child_process";
 import { NonFiniteError, UserError } from "../base/errors.js";
 import { endingSignals, ownGroup } from "../base/platform.js";
-import { endsItself, InterruptedError } from "./context.js";
+import { endsItself, InterruptedError, patientController } from "./context.js";
 
 const errorKinds = [UserError, NonFiniteError, InterruptedError];
 
@@ -69,7 +69,7 @@ function revive(name: string, { kind, text, stack }: { kind: number; text: strin
 export function serveJob<Job, Message, Result>(
   work: (job: Job, tell: (message: Message) => void, signal: AbortSignal) => Promise<Result>,
 ): void {
-  const controller = new AbortController();
+  const controller = patientController();
   // A supervisor may tell every process of ours; each saves, whoever is first.
   for (const name of endingSignals()) process.on(name, () => controller.abort());
   process.on("disconnect", () => process.exit(1));

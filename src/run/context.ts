@@ -1,5 +1,6 @@
 // What surrounds a loop: whether to continue, when to stop, and whom to tell.
 
+import { setMaxListeners } from "node:events";
 import type { Metrics } from "./metrics.js";
 
 /** Receives what a person at the terminal wants to know. Every method may be called often; none may throw. */
@@ -28,6 +29,13 @@ export const silent: Reporter = { note() {}, begin() {}, step() {}, end() {} };
 /** The run was interrupted after a checkpoint; the same command with --resume continues it. */
 export class InterruptedError extends Error {
   override name = "InterruptedError";
+}
+
+/** Of a signal that as many may wait for as have something under way: requests, programs, judgements. */
+export function patientController(): AbortController {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  return controller;
 }
 
 /** What `work` is when the signal has ended it, whatever it says of that. */

@@ -14,7 +14,7 @@ import { loadCheckpoint } from "../../src/model/checkpoint.js";
 import { parseDecoderConfig } from "../../src/model/config.js";
 import { GgufHeader, readGgufTensor } from "../../src/model/gguf.js";
 import { isObject } from "../../src/model/json.js";
-import { SafetensorsReader } from "../../src/model/safetensors.js";
+import { parseHeader, SafetensorsReader } from "../../src/model/safetensors.js";
 import { Tokenizer } from "../../src/model/tokenizer.js";
 import { presetNames, taskPreset } from "../../src/mpo/presets/index.js";
 import { rubricFromYaml, rubricToYaml } from "../../src/mpo/rubric-file.js";
@@ -122,10 +122,11 @@ const decoder = parseDecoderConfig(JSON.parse(model("config.json").toString()) a
 const taskRubric = initialRubric(taskPreset(presetNames[0]!));
 
 export const targets: Record<string, Target> = {
-  /** A header of the right length, so that mutations reach what it says. */
+  /** Of the right length and without its file, so that mutations reach what it says. */
   header: {
     seeds: () => [headerJson],
-    run: (input, slot) => readSafetensors(Buffer.concat([lengthOf(input), input, Buffer.alloc(24)]), slot),
+    run: (input) =>
+      parseHeader(input.toString("utf8"), "x.safetensors", 8 + input.length, 8 + input.length + 24),
   },
   safetensors: {
     seeds: () => [Buffer.concat([lengthOf(headerJson), headerJson, Buffer.alloc(24)])],

@@ -6,20 +6,8 @@ import { BrokenTestError } from "../../src/judges/sandbox/limits.js";
 import { readPyodide } from "../../src/judges/sandbox/pool.js";
 import { type PythonProgram, runPython } from "../../src/judges/sandbox/python.js";
 import { programHarness, testHarness } from "../../src/judges/sandbox/python-harness.js";
-import type { HostileCase } from "./families.js";
+import { type HostileCase, type HostileReport, residentMb, WARM_UP } from "./families.js";
 import type { PythonForm } from "./python.js";
-
-export interface HostileReport {
-  programs: number;
-  /** Programs that passed. */
-  forged: string[];
-  /** Programs that made the tests look broken. */
-  broken: string[];
-  /** What was other than before. */
-  lasting: string[];
-  /** Resident memory after the first hundred programs, and after the last, MB. */
-  mb: [number, number];
-}
 
 const limits = { fuel: 40, memoryMb: 32, outputChars: 10_000, seconds: 20 };
 
@@ -51,7 +39,6 @@ export async function checkPython(
   const run = (job: PythonProgram) => runPython(job, limits, { program, tests, end });
   const report: HostileReport = { programs: cases.length, forged: [], broken: [], lasting: [], mb: [0, 0] };
   const first = [stateOf(program), stateOf(tests), JSON.stringify(run(innocent))];
-  const rss = () => Math.round(process.memoryUsage().rss / 2 ** 20);
   for (const [i, { family, source, form }] of cases.entries()) {
     const label = `${family} ${i}: ${source}\n${JSON.stringify(form)}`;
     try {
@@ -64,9 +51,9 @@ export async function checkPython(
       const now = [stateOf(program), stateOf(tests), JSON.stringify(run(innocent))];
       if (now.some((state, k) => state !== first[k])) report.lasting.push(`${label}\n${now.join(" ")}`);
     }
-    if (i === 99) report.mb[0] = rss();
+    if (i === WARM_UP - 1) report.mb[0] = residentMb();
     onProgress(i + 1, report);
   }
-  report.mb[1] = rss();
+  report.mb[1] = residentMb();
   return report;
 }

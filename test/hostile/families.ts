@@ -16,6 +16,30 @@ export interface Draw {
   below(bound: number): number;
 }
 
+/** What hostile programs achieved. */
+export interface HostileReport {
+  programs: number;
+  /** Programs that passed. */
+  forged: string[];
+  /** Programs that made the tests look broken. */
+  broken: string[];
+  /** What was other than before. */
+  lasting: string[];
+  /** Resident memory after the warm-up, and after the last, MB. */
+  mb: [number, number];
+}
+
+/** Programs after which the host's memory is what it stays: compilers are loaded, code is compiled. */
+export const WARM_UP = 300;
+
+/** Resident memory of this process once its garbage is collected (with --expose-gc), MB. */
+export function residentMb(): number {
+  // Twice: what finalisers let go is freed by the next one.
+  globalThis.gc?.();
+  globalThis.gc?.();
+  return Math.round(process.memoryUsage().rss / 2 ** 20);
+}
+
 /** An attack is the source of a program. */
 export type Family = (draw: Draw) => string;
 
