@@ -15,7 +15,7 @@ beforeAll(async () => {
   await writeFile(shop.path("run/recipe.yaml"), "steps: 1\n");
   await writeFile(shop.path("run/metrics.jsonl"), '{"step":1,"reward":1}\n');
   await writeFile(shop.path("run/rollouts.jsonl"), "");
-  await writeFile(shop.path("rules.yaml"), "tasks: { a: { keywords: [sea] } }\ndefault: b\n");
+  await writeFile(shop.path("rules.yaml"), "tasks: { a: { keywords: [sea] } }\ndefault: a\n");
   await writeFile(
     shop.path("sft.yaml"),
     `output_dir: ${shop.path("sft")}\nmodel: ${shop.policy}\ndata: ${shop.data("sft.jsonl")}\nsteps: 1\nbatch_size: 1\n`,

@@ -185,6 +185,9 @@ describe("vLLM's pooling", () => {
   it("pooling, score and rerank", async () => {
     const reward = await raw(prompt, "blue");
     const pooled = await server.post("/task/raw/pooling", { input: "blue", use_activation: false });
+    // Found by the fuzzer: messages beside an input that are none.
+    for (const messages of [[], "blue", [{ role: 1 }]])
+      expect((await server.post("/task/raw/pooling", { input: "blue", messages })).status).toBe(200);
     expect(pooled.body.data[0].data[0]).toBeCloseTo(await raw("", "blue"), 6);
     const coded = await server.post("/task/raw/pooling", {
       input: "blue",

@@ -106,7 +106,7 @@ let ggufCount = 0;
 
 /** As a header followed by tensors of zeros. Under another name each time: a file is known by its name, size and time. */
 async function readGguf(input: Buffer): Promise<void> {
-  const path = join(dir, `${ggufCount++ % 1000}.gguf`);
+  const path = join(dir, `${ggufCount++}.gguf`);
   writeFileSync(path, Buffer.concat([input, Buffer.alloc(24_000)]));
   try {
     const header = GgufHeader.read(path);

@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { sigmoid } from "../../objectives/numerics.js";
 import { Problem } from "../problem.js";
-import { type Call, type Dialect, promptField, route, valueOrUnavailable } from "../route.js";
+import { type Call, type Dialect, route, valueOrUnavailable } from "../route.js";
 import type { ServedResult, ServedSample } from "../sample.js";
 
 const ids = z.array(z.int().min(0)).min(1);
@@ -18,14 +18,9 @@ const common = {
 const inputField = z.union([z.string(), z.array(z.string()).min(1), ids, z.array(ids).min(1)], {
   error: "must be a text, a list of texts, or token ids",
 });
+const turnsField = z.array(z.looseObject({ role: z.string(), content: z.string() })).min(1);
 const classifyBody = z.union(
-  [
-    z.looseObject({ ...common, input: inputField }),
-    z.looseObject({
-      ...common,
-      messages: z.array(z.looseObject({ role: z.string(), content: z.string() })).min(1),
-    }),
-  ],
+  [z.looseObject({ ...common, input: inputField }), z.looseObject({ ...common, messages: turnsField })],
   { error: "must have `input` (a text, a list of texts, or token ids) or `messages`" },
 );
 type ClassifyBody = z.output<typeof classifyBody>;
@@ -34,8 +29,9 @@ type ClassifyBody = z.output<typeof classifyBody>;
 function samplesOf(given: ClassifyBody, { service, task }: Call<unknown>): ServedSample[] {
   if ("normalize" in given)
     throw new Problem("invalid", "normalize was removed; use `use_activation`", { param: "normalize" });
-  if ("messages" in given) {
-    const turns = promptField.parse(given.messages) as { role: string; content: string }[];
+  // Beside an `input` they may be anything.
+  const { data: turns } = turnsField.safeParse("messages" in given ? given.messages : undefined);
+  if (turns) {
     const last = turns.at(-1)!;
     return last.role === "assistant" && turns.length > 1
       ? [{ prompt: turns.slice(0, -1), response: last.content, metadata: {} }]
