@@ -175,7 +175,7 @@ describe("published formats", () => {
   it("says what is wrong with a row, and what the formats are", () => {
     const row = (values: Record<string, unknown>) => ({ id: "a:1", file: "a.jsonl", row: 1, values });
     expect(() => readItem(gsm8k, row({ question: "1+1?", answer: "2" }))).toThrow(
-      'a.jsonl, row 1: not a row of gsm8k: "answer": must end with "#### " and a number',
+      'a.jsonl, row 1: not a row of gsm8k: "answer" must end with "#### " and a number; the row has question, answer',
     );
     expect(() =>
       readItem(arc, row({ question: "?", choices: { text: ["x"], label: ["A"] }, answerKey: "E" })),
