@@ -21,10 +21,13 @@ function begins(phase) {
   if (phase === what && --left === 0) process.kill(process.pid, signal);
 }
 
+/** Passes that say more are the same phases. */
+const phases = { statistics: "logprobs", backwardWithStatistics: "backward" };
+
 for (const [prototype, names] of [
   [
     LocalLanguageModel.prototype,
-    ["sample", "logprobs", "backward", "step", "save", "saveState", "loadState"],
+    ["sample", "logprobs", "backward", "step", "save", "saveState", "loadState", ...Object.keys(phases)],
   ],
   [LocalScalarModel.prototype, ["values", "backward", "step", "save", "saveState", "loadState"]],
   [SandboxPool.prototype, ["run"]],
@@ -32,7 +35,7 @@ for (const [prototype, names] of [
   for (const name of names) {
     const original = prototype[name];
     prototype[name] = function (...args) {
-      begins(name);
+      begins(phases[name] ?? name);
       return original.apply(this, args);
     };
   }
