@@ -521,6 +521,7 @@ describe("hostile programs", () => {
       if (i === 499) rss = process.memoryUsage().rss;
       if (i % 20 === 19) expect(await pool.run({ source: witness, tests: asked }, bounds)).toEqual(before);
     }
-    if (count >= 1000) expect(process.memoryUsage().rss).toBeLessThan(1.1 * rss);
+    // A loose bound: garbage of the threads counts too. test/hostile/run-javascript.ts measures after a collection.
+    if (count >= 1000) expect(process.memoryUsage().rss).toBeLessThan(1.3 * rss);
   });
 });
