@@ -5,9 +5,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { LocalLanguageModel } from "../src/engine/local/index.js";
 import { openTinker, type TinkerModel } from "../src/engine/tinker/index.js";
-import { distance, tensorsOf } from "./support/adapters.js";
+import { distance, tensorsOf, trainedHere } from "./support/adapters.js";
 import { objectiveNamed, samples, updates } from "./support/tinker-parity.js";
 
 const {
@@ -86,17 +85,7 @@ describe.skipIf(!url)("a real service", () => {
       model = await open();
       const dir = join(folder, name);
       await model.save(join(dir, "start"));
-      const config = JSON.parse(await readFile(join(dir, "start", "adapter_config.json"), "utf8"));
-      const local = await LocalLanguageModel.load(base, {
-        adapter: join(dir, "start"),
-        lora: {
-          r: config.r,
-          alpha: config.lora_alpha,
-          targetModules: config.target_modules,
-          taskType: "CAUSAL_LM",
-          baseModel: base,
-        },
-      });
+      const local = await trainedHere(base, join(dir, "start"));
       const objective = objectiveNamed(name);
       const sequences = samples(vocabSize);
       const there = await updates(model, await model.snapshot(), objective, sequences);

@@ -5,13 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { LanguageModel } from "../src/engine/contract.js";
-import { LocalLanguageModel } from "../src/engine/local/index.js";
 import { readAdapterArchive } from "../src/engine/tinker/archive.js";
 import { openTinker, type TinkerModel, type TinkerOptions } from "../src/engine/tinker/index.js";
 import { ProtoWriter, readProto } from "../src/engine/tinker/protobuf.js";
 import { reductions } from "../src/engine/tinker/reduction.js";
 import { readPass, readSample } from "../src/engine/tinker/wire.js";
-import { distance, type Tensors, tensorsOf } from "./support/adapters.js";
+import { distance, type Tensors, tensorsOf, trainedHere } from "./support/adapters.js";
 import { objectiveNamed, samples, updates } from "./support/tinker-parity.js";
 import { type ServiceOptions, TinkerService, tarOf } from "./support/tinker-service.js";
 
@@ -55,17 +54,7 @@ async function open(service: TinkerService, options: Partial<TinkerOptions> = {}
 async function here(model: TinkerModel, name: string): Promise<LanguageModel> {
   const dir = join(folder, name);
   await model.save(dir);
-  const config = JSON.parse(await readFile(join(dir, "adapter_config.json"), "utf8"));
-  return LocalLanguageModel.load(base, {
-    adapter: dir,
-    lora: {
-      r: config.r,
-      alpha: config.lora_alpha,
-      targetModules: config.target_modules,
-      taskType: "CAUSAL_LM",
-      baseModel: base,
-    },
-  });
+  return trainedHere(base, dir);
 }
 
 async function adapterOf(model: LanguageModel, name: string): Promise<Tensors> {

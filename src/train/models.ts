@@ -14,7 +14,7 @@ import type { Storage } from "../model/stored.js";
 import { Tokenizer } from "../model/tokenizer.js";
 import type { EngineRecipe, LoraRecipe } from "../recipe/recipe.js";
 import { setThreads } from "../tensor/runtime.js";
-import { type CodecOptions, TextCodec } from "./text.js";
+import { type CodecOptions, endIdsIn, TextCodec } from "./text.js";
 
 const floatTypes = { float32: "F32", float16: "F16", bfloat16: "BF16" } as const;
 
@@ -81,14 +81,11 @@ export async function openCodec(
     return (await import("./remote.js")).openRemoteCodec(model, { chatTemplate });
   const { tokenizerDir, base } = await locate(model);
   const { eosIds, raw, rawGeneration } = await readDecoderConfig(base);
-  const endIds = [...eosIds, ...tokenIds(rawGeneration?.eos_token_id), ...tokenIds(raw.eos_token_id)];
+  const endIds = [...eosIds, ...[rawGeneration, raw].flatMap(endIdsIn)];
   return TextCodec.open(tokenizerDir, { endIds, chatTemplate, rewardAt });
 }
 
 export type CodecChoice = Pick<CodecOptions, "chatTemplate" | "rewardAt"> & Pick<ModelOptions, "engine">;
-
-const tokenIds = (value: unknown): number[] =>
-  [value].flat().filter((id): id is number => Number.isSafeInteger(id) && (id as number) >= 0);
 
 /** How many tokens a model reads, by its configuration. */
 export async function windowOf(model: string, engine?: EngineRecipe): Promise<number> {

@@ -10,7 +10,7 @@ import { openTinker, readPlace, TinkerModel } from "../engine/tinker/index.js";
 import { readJson, readJsonIfPresent } from "../model/json.js";
 import type { EngineRecipe } from "../recipe/recipe.js";
 import type { ModelOptions, OpenedPolicy } from "./models.js";
-import { TextCodec } from "./text.js";
+import { endIdsIn, TextCodec } from "./text.js";
 
 export type RemoteEngine = Extract<EngineRecipe, { kind: "tinker" }>;
 
@@ -59,7 +59,7 @@ export async function openRemoteCodec(
 ): Promise<TextCodec> {
   const { base, tokenizerDir } = await filesOf(model);
   const files = ["generation_config.json", "config.json"].map((name) => readJsonIfPresent(join(base, name)));
-  const endIds = (await Promise.all(files)).flatMap((file) => tokenIds(file?.eos_token_id));
+  const endIds = (await Promise.all(files)).flatMap(endIdsIn);
   return TextCodec.open(tokenizerDir, { endIds, chatTemplate });
 }
 
@@ -116,9 +116,6 @@ function limitsOf(config: Record<string, unknown>, dir: string): LanguageModel["
     );
   return { vocabSize, maxTokens };
 }
-
-const tokenIds = (value: unknown): number[] =>
-  [value].flat().filter((id): id is number => Number.isSafeInteger(id) && (id as number) >= 0);
 
 function keyOf({ apiKeyEnv, baseUrl }: RemoteEngine): string | undefined {
   if (apiKeyEnv === undefined) return undefined;

@@ -46,6 +46,10 @@ export interface CodecOptions {
   rewardAt?: RewardAt | undefined;
 }
 
+/** The end tokens that a config.json or generation_config.json names: one, a list, or none. */
+export const endIdsIn = (file: Readonly<Record<string, unknown>> | null | undefined): number[] =>
+  [file?.eos_token_id].flat().filter((id): id is number => Number.isSafeInteger(id) && (id as number) >= 0);
+
 export class TextCodec {
   private constructor(
     private readonly dir: string,

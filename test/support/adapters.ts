@@ -1,6 +1,8 @@
 // Adapters on disk, compared.
 
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { LocalLanguageModel } from "../../src/engine/local/index.js";
 import { SafetensorsReader } from "../../src/model/safetensors.js";
 
 export type Tensors = Map<string, Float32Array>;
@@ -29,4 +31,19 @@ export function distance(a: Tensors, b: Tensors): { all: number; worst: number }
     all: Math.sqrt(total(1) / total(0)),
     worst: Math.sqrt(Math.max(...squares.map(([whole, apart]) => apart / Math.max(whole, 1e-24)))),
   };
+}
+
+/** A model of the local engine that trains on the adapter in `dir`, as its configuration says. */
+export async function trainedHere(base: string, dir: string): Promise<LocalLanguageModel> {
+  const config = JSON.parse(await readFile(join(dir, "adapter_config.json"), "utf8"));
+  return LocalLanguageModel.load(base, {
+    adapter: dir,
+    lora: {
+      r: config.r,
+      alpha: config.lora_alpha,
+      targetModules: config.target_modules,
+      taskType: "CAUSAL_LM",
+      baseModel: base,
+    },
+  });
 }
