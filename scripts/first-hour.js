@@ -205,13 +205,17 @@ play("touchstone sft sft.yaml --epochs 2 --batch-size 8 --learning-rate 2e-4");
 holds("runs/sft/final/model.safetensors", "runs/sft/final/tokenizer.json", "runs/sft/recipe.yaml");
 
 play(
-  "touchstone reward --model runs/sft/final --data preferences.csv --runs 4 --jobs 2 -o runs/rm --set batch_size=8",
+  "touchstone reward --model runs/sft/final --data preferences.csv --runs 4 --jobs 2 -o runs/rm --set batch_size=8 --set data.apply_chat_template=true",
 );
 holds(...range(4).map((i) => `runs/rm/member-${i + 1}/final/model.safetensors`));
-const inspection = play("touchstone warm inspect runs/rm/member-*/final --data heldout.csv");
+const inspection = play("touchstone warm inspect runs/rm/member-*/final --data heldout.csv --chat");
 expect(/average \d/.test(inspection.stdout), "warm inspect printed no accuracy of the average");
 play("touchstone warm runs/rm/member-*/final -o runs/rm/merged");
 holds("runs/rm/merged/model.safetensors");
+
+const found = play("touchstone align align.yaml --check");
+expect(found.stdout.endsWith("the run would start\n"), `align --check found something:\n${found.stdout}`);
+expect(!existsSync(at("runs/bot")), "align --check wrote runs/bot");
 
 const steps = () => linesOf("runs/bot/metrics.jsonl").filter(Boolean).length;
 await playUntil("touchstone align align.yaml", () => steps() >= 3, "SIGINT", 130);

@@ -88,7 +88,7 @@ it("pairs of offline DPO likewise", async () => {
       tasks: [
         {
           name: "pairs",
-          prompts: shop.path("pairs.jsonl"),
+          prompts: { path: shop.path("pairs.jsonl"), apply_chat_template: false },
           optimizer: { name: "dpo", batch_prompts: 2, max_length: 40, ...options },
         },
       ],

@@ -1,12 +1,13 @@
 // `--check`: everything that is wrong at once, and nothing written.
 
-import { readFile, writeFile } from "node:fs/promises";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Finding } from "../src/run/finding.js";
 import { Findings } from "../src/train/check/findings.js";
 import { checkMemory } from "../src/train/check/memory.js";
 import { chatServer } from "./support/chat-server.js";
 import { run } from "./support/in-process.js";
+import { TinkerService } from "./support/tinker-service.js";
 import { contentsOf, openWorkshop, type Workshop } from "./support/workshop.js";
 
 let shop: Workshop;
@@ -115,6 +116,80 @@ describe("align", () => {
     ])
       expect(said).toMatch(sentence);
     expect(said).not.toContain("is missing; give");
+  });
+
+  it.each([
+    [
+      "JSONL",
+      "broken.jsonl",
+      '{"prompt":"I am"}\n{"prompt":"I\n[1]\n{"promt":"I am"}\n{"prompt":""}\n{"prompt":"a"}{\n{"prompt":[1]}\n{"x":1}\n',
+      [
+        /row 2: not valid JSON/,
+        /row 3: expected an object/,
+        /row 6: not valid JSON/,
+        /row 4: "prompt" is missing/,
+      ],
+      "2 more rows",
+    ],
+    [
+      "CSV",
+      "broken.csv",
+      "prompt,level:number\nI am,1\nI am\nI am,x\n,3\nI am,4\n",
+      [
+        /row 2 \(line 3\): has 1 values/,
+        /row 3 \(line 4\): "level" must be a number/,
+        /row 4: "prompt" is missing|row 4: the prompt/,
+      ],
+      undefined,
+    ],
+    ["all rows", "none.jsonl", "{\n{\n", [/row 1: not valid JSON/, /row 2: not valid JSON/], undefined],
+  ] as const)("names the rows of a file that cannot be read: %s", async (_, name, text, said, more) => {
+    const data = shop.path(name);
+    await writeFile(data, text);
+    const recipe = await shop.recipe("rows.yaml", alignment({}, { prompts: data }));
+    const { findings } = await check("align", recipe);
+    const told = problems(findings).join("\n");
+    for (const sentence of said) expect(told).toMatch(sentence);
+    if (more) expect(told).toContain(`${more} are wrong`);
+    // A run stops at the first, or leaves them out where the recipe says so.
+    const skipping = alignment({ steps: 1 }, { prompts: { path: data, skip_invalid: true } });
+    const { code, err } = await run("align", await shop.recipe("skip.yaml", skipping));
+    if (name === "none.jsonl")
+      expect([code, err]).toEqual([2, expect.stringMatching(/row 1: not valid JSON/)]);
+    else expect([code, err]).toEqual([0, expect.stringMatching(/ left out, the first: .*row 2/)]);
+    await rm(shop.path("run"), { recursive: true, force: true });
+  });
+
+  it("asks the service of engine tinker instead of the weights here, and makes nothing on it", async () => {
+    const service = await TinkerService.start({ base: shop.policy, slots: 50, clips: true });
+    // The policy's directory without its weights, as of a model that the service has alone.
+    await cp(shop.policy, shop.path("files"), { recursive: true });
+    await rm(shop.path("files", "model.safetensors"));
+    const engine = { kind: "tinker", base_url: service.url, base_model: shop.policy };
+    const policy = { model: shop.path("files"), lora: { r: 2 } };
+    const remote = alignment({ engine, policy, max_grad_norm: 0 });
+    try {
+      const { findings, ready } = await check("align", await shop.recipe("remote.yaml", remote));
+      expect([ready, problems(findings)]).toEqual([true, []]);
+      expect(named(findings, "policy")[0]).toMatch(/^ok .* has it and samples from it, reads 256 tokens$/);
+      expect(named(findings, "memory")).toEqual([expect.stringMatching(/^ok .* on the service/)]);
+      expect(named(findings, "task writing: reward")).toEqual([expect.stringMatching(/^ok -?\d/)]);
+      expect(service.requests.filter((path) => /create_model|forward|optim|save/.test(path))).toEqual([]);
+      const other = { engine: { ...engine, base_model: "another" }, policy };
+      const unknown = await check("align", await shop.recipe("other.yaml", alignment(other)));
+      expect(problems(unknown.findings)).toEqual([expect.stringMatching(/^policy: .* has no model another/)]);
+      const rows = { model: shop.path("files"), data: shop.data("sft.jsonl"), output_dir: shop.path("run") };
+      const sft = await check(
+        "sft",
+        await shop.recipe("sft-remote.yaml", { ...rows, engine, lora: { r: 2 } }),
+      );
+      expect(problems(sft.findings)).toEqual([]);
+      expect(named(sft.findings, "model")[0]).toMatch(/^ok .* has it and samples from it/);
+    } finally {
+      await service.stop();
+    }
+    const away = await check("align", await shop.recipe("remote.yaml", remote));
+    expect(problems(away.findings)).toEqual([expect.stringMatching(/^policy: .*(refused|ECONNREFUSED)/)]);
   });
 
   it("asks every endpoint", async () => {

@@ -182,9 +182,6 @@ describe("a base model becomes an aligned one", () => {
     await ask("--chat", "-o", rows);
     const [row] = await rowsOf(rows);
     expect(row).toMatchObject({ prompt: [{ role: "user", content: "Hi" }], prompt_ids: expect.any(Array) });
-    expect((await run("sample", "x.jsonl", "--chat", "--model", shop.policy)).err).toContain(
-      "--chat goes with --prompt",
-    );
   });
 
   it("report: one run, and several", async () => {

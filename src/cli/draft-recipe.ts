@@ -93,6 +93,8 @@ export interface Draft {
   verb: DraftVerb;
   model: string;
   data: Seen;
+  /** The prompts are plain text and the model has a chat template. */
+  isPlainForChat?: boolean;
   /** A reward model, for align. */
   rewardModel?: string | undefined;
   outputDir: string;
@@ -112,9 +114,19 @@ const LORA = [
   "# lora: { r: 16 }                # train adapters instead of all weights: a third of the memory, files of a few MB",
 ];
 
-const trained = ({ model, data }: Draft): string[] => [
-  `model: ${scalar(model)}`,
-  `data: ${scalar(data.path)}`,
+/** A data source; plain prompts become a user's messages where the model chats. */
+const source = ({ data, isPlainForChat }: Draft, key: string, indent = ""): string[] =>
+  isPlainForChat
+    ? [
+        `${indent}${key}:`,
+        `${indent}  path: ${scalar(data.path)}`,
+        `${indent}  apply_chat_template: true    # each plain prompt as a user's message; false: as it stands, without the template`,
+      ]
+    : [`${indent}${key}: ${scalar(data.path)}`];
+
+const trained = (draft: Draft): string[] => [
+  `model: ${scalar(draft.model)}`,
+  ...source(draft, "data"),
   ...LORA,
 ];
 
@@ -166,7 +178,7 @@ function align(draft: Draft, file: string): string[] {
     "steps: 100",
     "tasks:",
     `  - name: ${taskName(draft.data.path)}`,
-    `    prompts: ${scalar(draft.data.path)}`,
+    ...source(draft, "prompts", "    "),
     ...reward,
     "    judges:                      # a response that one of them calls violated earns nothing; docs/judges.md",
     ...chosen.map(({ judge, why }) => `      - ${judge}   # ${why}`),

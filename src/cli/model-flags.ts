@@ -17,9 +17,16 @@ export interface ModelFlags extends ContextFlags {
   maxBatchTokens: string;
   quantise?: Storage;
   chatTemplate?: string;
+  chat?: boolean;
   limit?: string;
   out?: string;
 }
+
+/** What plain prompts are to a model with a chat template. */
+export const addChatFlags = (command: Command): Command =>
+  command
+    .option("--chat", "give plain prompts as a user's message, through the chat template")
+    .option("--no-chat", "give plain prompts as they stand, and say nothing of it (default: say so)");
 
 export const addModelFlags = (command: Command, what: string): Command =>
   command
@@ -44,9 +51,11 @@ export const modelChoice = ({
   maxBatchTokens,
   quantise,
   chatTemplate,
+  chat,
 }: ModelFlags): ModelChoice => ({
   model,
   chatTemplate,
+  chat,
   quantise,
   engine: {
     kind: "local",

@@ -20,6 +20,12 @@ export function toPrompt(row: DataRow, format: DataFormat): PromptRow {
   const answer = referenceAnswer(row, format);
   const metadata = metadataWithout(row, format, ["prompt", "context", "text"]);
   if (answer !== undefined) metadata.answer = answer;
+  // Without the prompt that they begin with: the data's own answers.
+  if (format.kind === "preference" && format.promptIn !== "explicit") {
+    const { chosen, rejected } = partsOf(row, format);
+    metadata[format.columns.chosen!] = chosen;
+    metadata[format.columns.rejected!] = rejected;
+  }
   return { id: row.id, prompt: promptOf(row, format), metadata };
 }
 
@@ -79,7 +85,12 @@ function pairOf(row: DataRow, format: DataFormat): Pair {
       `${where(row)}: "${columns.chosen}" and "${columns.rejected}" are the same; a preference needs two that differ.`,
     );
   }
+  return partsOf(row, format);
+}
+
+function partsOf(row: DataRow, format: DataFormat): Pair {
   if (format.promptIn === "implicit") return splitSharedPrompt(row, format);
+  const columns = format.columns as Record<Part, string>;
   const prompt = promptOf(row, format);
   const [chosen, rejected] = [columns.chosen, columns.rejected].map((column) => {
     const reply = replyAt(row, column, format);

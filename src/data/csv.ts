@@ -41,14 +41,19 @@ interface Column {
   type?: string;
 }
 
-/**
- * The rows of a CSV text that comes in pieces. `label` names the file in messages; `maxRecord` bounds the characters of one
- * record.
- */
+export interface CsvOptions {
+  /** Names the file in messages. */
+  label: string;
+  /** Bounds the characters of one record. */
+  maxRecord: number;
+  /** Told of a row that is wrong, in place of an end at the first. */
+  onInvalid?: ((error: UserError) => void) | undefined;
+}
+
+/** The rows of a CSV text that comes in pieces. */
 export async function* readCsv(
   pieces: AsyncIterable<string>,
-  label: string,
-  maxRecord: number,
+  { label, maxRecord, onInvalid }: CsvOptions,
 ): AsyncGenerator<CsvRow> {
   let columns: Column[] | undefined;
   let row = 0;
@@ -59,12 +64,15 @@ export async function* readCsv(
       continue;
     }
     const place = `${label}, row ${++row} (line ${line})`;
-    if (values.length !== columns.length)
-      throw new UserError(
-        `${place}: has ${values.length} values, but the header names ${columns.length} columns (${columns.map(({ name }) => name).join(", ")}); ` +
-          "a value with commas, quotes or line breaks stands in quotes.",
-      );
-    yield { values: typed(values, columns, place), row };
+    let read: Record<string, unknown>;
+    try {
+      read = typed(values, columns, place);
+    } catch (error) {
+      if (!onInvalid || !(error instanceof UserError)) throw error;
+      onInvalid(error);
+      continue;
+    }
+    yield { values: read, row };
   }
 }
 
@@ -107,6 +115,11 @@ function typed(
   columns: readonly Column[],
   place: string,
 ): Record<string, unknown> {
+  if (values.length !== columns.length)
+    throw new UserError(
+      `${place}: has ${values.length} values, but the header names ${columns.length} columns (${columns.map(({ name }) => name).join(", ")}); ` +
+        "a value with commas, quotes or line breaks stands in quotes.",
+    );
   const row: Record<string, unknown> = {};
   for (const [i, { name, type }] of columns.entries()) {
     const text = values[i]!;

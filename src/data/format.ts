@@ -122,6 +122,8 @@ export interface DetectOptions {
   want?: Want;
   /** Column names that differ from the usual ones, for example `{ chosen: "better", rejected: "worse" }`. */
   columns?: Partial<Record<Part, string>>;
+  /** Told of rows that do not fit, instead of stopping at the first. */
+  onInvalid?: ((error: UserError, row: DataRow) => void) | undefined;
 }
 
 /**
@@ -130,28 +132,52 @@ export interface DetectOptions {
  */
 export function detectFormat(
   rows: readonly DataRow[],
-  { want, columns = {} }: DetectOptions = {},
+  { want, columns = {}, onInvalid }: DetectOptions = {},
 ): DataFormat {
-  const first = rows[0];
-  if (!first) throw new UserError("The data set holds no rows.");
+  if (rows.length === 0) throw new UserError("The data set holds no rows.");
+  const kinds = want ? sources[want] : allKinds;
+  const first = (onInvalid && firstOfShape(rows, kinds, columns)) ?? rows[0]!;
   const absent = Object.values(columns).find((column) => !rows.some((row) => has(row, column)));
   if (absent) {
     throw new UserError(`${where(first)}: there is no column "${absent}"; its columns are ${keys(first)}.`);
   }
-  const format = recognise(first, want ? sources[want] : allKinds, columns);
+  const format = recognise(first, kinds, columns);
   if (!format) throw unrecognised(first, want);
   const margin = columns.margin ?? "margin";
   if (format.kind === "preference" && rows.some((row) => has(row, margin))) format.columns.margin = margin;
   const extra = new Set<string>();
+  const fitting: DataRow[] = [];
   for (const row of rows) {
-    checkRow(row, first, format);
+    try {
+      checkRow(row, first, format);
+    } catch (error) {
+      if (!onInvalid || !(error instanceof UserError)) throw error;
+      onInvalid(error, row);
+      continue;
+    }
+    fitting.push(row);
     for (const key of Object.keys(row.values)) extra.add(key);
   }
   for (const column of Object.values(format.columns)) extra.delete(column);
   const promptIn =
-    format.promptIn === "explicit" && repeatsPrompt(rows, format) ? "repeated" : format.promptIn;
+    format.promptIn === "explicit" && repeatsPrompt(fitting, format) ? "repeated" : format.promptIn;
   return { ...format, ...(promptIn && { promptIn }), extraColumns: [...extra] };
 }
+
+/** The first row that has one of the shapes: where all that is wrong is to be told, it need not be the first of all. */
+const firstOfShape = (
+  rows: readonly DataRow[],
+  kinds: readonly Kind[],
+  columns: DetectOptions["columns"],
+): DataRow | undefined =>
+  rows.find((row) => {
+    try {
+      return recognise(row, kinds, columns) !== null;
+    } catch (error) {
+      if (error instanceof UserError) return false;
+      throw error;
+    }
+  });
 
 /** The format of a single row, or null when it has none of the shapes. */
 export function recognise(

@@ -1,6 +1,7 @@
 // Data sets in one call: a path, a pattern or a Hub name to checked, typed rows and a line that says what was found.
 
 import { UserError } from "../base/errors.js";
+import { asConversation } from "./conversation.js";
 import { toCompletions, toLabelled, toPreference, toPrompt } from "./convert.js";
 import {
   type DataFormat,
@@ -11,7 +12,7 @@ import {
   type Want,
 } from "./format.js";
 import { readRows } from "./readers.js";
-import type { CompletionRow, DataRow, LabelledRow, PreferenceRow, PromptRow } from "./rows.js";
+import type { CompletionRow, DataRow, LabelledRow, PreferenceRow, PromptRow, Text } from "./rows.js";
 import { resolveSource, type SourceOptions } from "./source.js";
 
 export { type CursorOptions, type CursorState, PromptCursor } from "./cursor.js";
@@ -29,6 +30,8 @@ export interface LoadOptions extends SourceOptions {
   limit?: number | undefined;
   /** Leave out rows whose content is wrong, counted in the description, instead of stopping at the first. */
   skipInvalid?: boolean;
+  /** Whether plain text becomes a conversation, which goes through the model's chat template. Default false. */
+  applyChatTemplate?: boolean | undefined;
   /** Told of each such row, instead of stopping at the first. */
   onInvalid?: (error: UserError) => void;
 }
@@ -79,7 +82,13 @@ export function preferencesIn(rows: readonly DataRow[]): PreferenceRow[] {
 
 /** Rows as they stand, whatever their columns. */
 export async function loadDataRows(source: string, options: LoadOptions = {}): Promise<DataRow[]> {
-  return (await readSource(source, options)).rows;
+  return (await rowsAsTheyStand(source, options)).rows;
+}
+
+async function rowsAsTheyStand(source: string, options: LoadOptions): ReturnType<typeof readSource> {
+  const read = await readSource(source, options);
+  if (read.rows.length === 0) throw new UserError(`${source} holds no rows.`);
+  return read;
 }
 
 /** Rows as they stand; `format` is null when they have none of the known shapes. */
@@ -87,39 +96,62 @@ export async function loadRows(
   source: string,
   options: LoadOptions = {},
 ): Promise<Loaded<DataRow, DataFormat | null>> {
-  const { rows } = await readSource(source, options);
+  const { rows } = await rowsAsTheyStand(source, options);
   const { columns = {} } = options;
   const format = recognise(rows[0]!, undefined, columns) ? detectFormat(rows, { columns }) : null;
   const unknown = `rows of no known shape, columns: ${Object.keys(rows[0]!.values).join(", ")}; ${rows.length} rows`;
   return { rows, description: format ? describeFormat(format, rows.length) : unknown, format };
 }
 
-async function load<Row>(
+async function load<Row extends { prompt: Text }>(
   source: string,
   want: Want,
   convert: (row: DataRow, format: DataFormat) => Row[],
   options: LoadOptions,
 ): Promise<Loaded<Row>> {
-  const { rows: read, fileCount } = await readSource(source, options);
-  const format = detectFormat(read, { want, columns: options.columns ?? {} });
-  const rows: Row[] = [];
   const problems: UserError[] = [];
+  const { skipInvalid, onInvalid } = options;
+  const tell = (error: UserError): void => {
+    onInvalid?.(error);
+    problems.push(error);
+  };
+  const listener = skipInvalid || onInvalid ? tell : undefined;
+  const { rows: all, fileCount } = await readSource(source, options, listener);
+  if (all.length === 0) throw problems[0] ?? new UserError(`${source} holds no rows.`);
+  const count = all.length + problems.length;
+  const unfit = new Set<DataRow>();
+  const unfitting = (error: UserError, row: DataRow): void => {
+    unfit.add(row);
+    tell(error);
+  };
+  const format = detectFormat(all, {
+    want,
+    columns: options.columns ?? {},
+    onInvalid: listener && unfitting,
+  });
+  const read = all.filter((row) => !unfit.has(row));
+  const isMadeChat = options.applyChatTemplate === true && !format.conversational;
+  if (isMadeChat && format.kind === "text" && want !== "prompts")
+    throw new UserError(
+      `${source}: apply_chat_template needs prompts with replies, and this is plain text, of which nothing says who speaks; leave it out, or give messages`,
+    );
+  const rows: Row[] = [];
   for (const row of read) {
     try {
-      rows.push(...convert(row, format));
+      const converted = convert(row, format);
+      rows.push(...(isMadeChat ? converted.map(asConversation) : converted));
     } catch (error) {
-      const { skipInvalid, onInvalid } = options;
-      if (!(skipInvalid || onInvalid) || !(error instanceof UserError)) throw error;
-      onInvalid?.(error);
-      problems.push(error);
+      if (!listener || !(error instanceof UserError)) throw error;
+      listener(error);
     }
   }
   if (rows.length === 0 && !(options.onInvalid && problems.length > 0))
     throw problems[0] ?? new UserError(`${source} holds no ${want}.`);
   const notes = [
-    describeFormat(format, read.length),
+    describeFormat(format, count),
+    isMadeChat && "prompts as user messages (apply_chat_template)",
     fileCount > 1 && `${fileCount} files`,
-    rows.length + problems.length !== read.length && `${rows.length.toLocaleString("en-US")} ${want}`,
+    rows.length + problems.length !== count && `${rows.length.toLocaleString("en-US")} ${want}`,
     problems.length > 0 && `${problems.length} left out, the first: ${problems[0]!.message}`,
   ];
   return { rows, description: notes.filter(Boolean).join("; "), format };
@@ -128,6 +160,7 @@ async function load<Row>(
 async function readSource(
   source: string,
   options: LoadOptions,
+  onInvalid?: (error: UserError) => void,
 ): Promise<{ rows: DataRow[]; fileCount: number }> {
   const { limit = Number.POSITIVE_INFINITY } = options;
   if (!(limit > 0)) throw new UserError(`The limit on rows must be positive, not ${limit}.`);
@@ -135,10 +168,9 @@ async function readSource(
   const rows: DataRow[] = [];
   for (const file of files) {
     if (rows.length >= limit) break;
-    for await (const row of readRows(file)) {
+    for await (const row of readRows(file, onInvalid)) {
       if (rows.push(row) >= limit) break;
     }
   }
-  if (rows.length === 0) throw new UserError(`${source} holds no rows.`);
   return { rows, fileCount: files.length };
 }

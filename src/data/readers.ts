@@ -28,7 +28,10 @@ export interface DataFile {
   id: string;
 }
 
-type RowReader = (file: DataFile) => AsyncIterable<DataRow>;
+/** Told of a row that is wrong, in place of an end at the first. */
+export type OnInvalid = (error: UserError) => void;
+
+type RowReader = (file: DataFile, onInvalid?: OnInvalid) => AsyncIterable<DataRow>;
 
 /** One reader for each file extension, compression left aside. */
 const readers: Record<string, RowReader> = {
@@ -80,7 +83,7 @@ function jsonHint(text: string): string {
 }
 
 /** Every row of one file, in order. Whatever is wrong with the file is a UserError that names it. */
-export async function* readRows(file: DataFile): AsyncGenerator<DataRow> {
+export async function* readRows(file: DataFile, onInvalid?: OnInvalid): AsyncGenerator<DataRow> {
   const extension = dataExtension(file.path);
   if (!extension) {
     throw new UserError(
@@ -89,7 +92,7 @@ export async function* readRows(file: DataFile): AsyncGenerator<DataRow> {
   }
   try {
     await checkFile(file.path);
-    yield* readers[extension.replace(".gz", "")]!(file);
+    yield* readers[extension.replace(".gz", "")]!(file, onInvalid);
   } catch (error) {
     const { message } = error as Error;
     if (error instanceof UserError && message.startsWith(file.label)) throw error;
@@ -97,7 +100,18 @@ export async function* readRows(file: DataFile): AsyncGenerator<DataRow> {
   }
 }
 
-async function* readJsonl(file: DataFile): AsyncGenerator<DataRow> {
+/** What `work` gives; a mistake of the row's is told where somebody listens. */
+function rowOr<T>(onInvalid: OnInvalid | undefined, work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (!onInvalid || !(error instanceof UserError)) throw error;
+    onInvalid(error);
+    return undefined;
+  }
+}
+
+async function* readJsonl(file: DataFile, onInvalid?: OnInvalid): AsyncGenerator<DataRow> {
   let row = 0;
   for await (const line of lines(openBytes(file.path))) {
     row++;
@@ -105,8 +119,11 @@ async function* readJsonl(file: DataFile): AsyncGenerator<DataRow> {
       throw new UserError(
         `${file.label}, row ${row}: the line is longer than ${MAX_LINE_BYTES / 2 ** 20} MB; a data file has one row a line.`,
       );
-    const text = decodeUtf8(line, file, row);
-    if (text.trim() !== "") yield parseLine(text, file, row);
+    const read = rowOr(onInvalid, () => {
+      const text = decodeUtf8(line, file, row);
+      return text.trim() === "" ? undefined : parseLine(text, file, row);
+    });
+    if (read) yield read;
   }
 }
 
@@ -126,7 +143,7 @@ function parseLine(text: string, file: DataFile, row: number): DataRow {
  * An array of rows, or one object that holds them under `data` or `train`. Many `.json` files hold one row a line:
  * those are read as JSONL.
  */
-async function* readJson(file: DataFile): AsyncGenerator<DataRow> {
+async function* readJson(file: DataFile, onInvalid?: OnInvalid): AsyncGenerator<DataRow> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of openBytes(file.path)) {
@@ -141,7 +158,7 @@ async function* readJson(file: DataFile): AsyncGenerator<DataRow> {
   try {
     value = parseJson(text, { wholeFloats: true });
   } catch (error) {
-    if (isObject(tryJson(firstLine(text)))) return yield* readJsonl(file);
+    if (isObject(tryJson(firstLine(text)))) return yield* readJsonl(file, onInvalid);
     throw new UserError(`${file.label}: not valid JSON: ${(error as Error).message}.`);
   }
   const inside = isObject(value) ? (value.data ?? value.train) : undefined;
@@ -158,12 +175,15 @@ async function* readJson(file: DataFile): AsyncGenerator<DataRow> {
       `${file.label}: expected an array of rows, an object with them under "data" or "train", or one row.`,
     );
   }
-  for (const [index, row] of rows.entries()) yield toRow(row, file, index + 1);
+  for (const [index, row] of rows.entries()) {
+    const read = rowOr(onInvalid, () => toRow(row, file, index + 1));
+    if (read) yield read;
+  }
 }
 
-async function* readCsvRows(file: DataFile): AsyncGenerator<DataRow> {
-  for await (const { values, row } of readCsv(decoded(file), file.label, MAX_LINE_BYTES))
-    yield toRow(values, file, row);
+async function* readCsvRows(file: DataFile, onInvalid?: OnInvalid): AsyncGenerator<DataRow> {
+  const options = { label: file.label, maxRecord: MAX_LINE_BYTES, onInvalid };
+  for await (const { values, row } of readCsv(decoded(file), options)) yield toRow(values, file, row);
 }
 
 /** The text of a file in pieces, without a byte order mark. */

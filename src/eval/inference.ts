@@ -10,6 +10,7 @@ import type { Storage } from "../model/stored.js";
 import type { EngineRecipe } from "../recipe/recipe.js";
 import { InterruptedError, type RunContext } from "../run/context.js";
 import { openCodec, openPolicy, openRewardModel } from "../train/models.js";
+import { plainPromptRemarks, plainRewardRemarks } from "../train/plain-prompts.js";
 import { atRow, type TextCodec } from "../train/text.js";
 
 /** Rows of one call to the model: enough to fill its batches, few enough to show progress. */
@@ -21,6 +22,8 @@ export interface ModelChoice {
   /** How the weights are kept in memory. Default: float32. */
   quantise?: Storage | undefined;
   chatTemplate?: string;
+  /** Plain prompts as user messages, or plain on purpose; undefined: plain, and said where the model has a template. */
+  chat?: boolean | undefined;
 }
 
 /** A row as it goes out: the columns that came in, and what the model added. */
@@ -65,19 +68,32 @@ function idsAt(row: DataRow, column: string, vocabSize: number): number[] {
 interface Reader {
   codec: TextCodec;
   vocabSize: number;
+  chat: boolean | undefined;
+  reporter: RunContext["reporter"];
   /** Default: prompt and completion with their boundary. */
   encode?: Encode;
 }
 
+/** Says that plain prompts meet a model that chats. */
+export function notePlainPrompts(
+  rows: readonly { prompt: Text }[],
+  codec: TextCodec,
+  { data, chat, reporter }: Pick<Reader, "chat" | "reporter"> & { data: string },
+): void {
+  const about = { source: data, applyChatTemplate: chat, remedy: "flag" as const };
+  for (const remark of plainPromptRemarks(rows, codec, about)) reporter.note(remark);
+}
+
 async function promptsOf(
   data: string,
-  { codec, vocabSize }: Reader,
+  { codec, vocabSize, chat, reporter }: Reader,
   options: LoadOptions,
 ): Promise<PromptInput[]> {
   const withIds = await rowsWithIds(data, "prompt_ids", options);
   if (withIds)
     return withIds.map((row) => ({ tokens: idsAt(row, "prompt_ids", vocabSize), columns: row.values }));
-  const { rows } = await loadPrompts(data, options);
+  const { rows } = await loadPrompts(data, { ...options, applyChatTemplate: chat });
+  notePlainPrompts(rows, codec, { data, chat, reporter });
   return rows.map(({ id, prompt, metadata }) => ({
     tokens: atRow(id, () => codec.prompt(prompt, metadata)),
     columns: { ...metadata, prompt },
@@ -86,7 +102,7 @@ async function promptsOf(
 
 async function sequencesOf(
   data: string,
-  { codec, vocabSize, encode = sequenceOf(codec) }: Reader,
+  { codec, vocabSize, chat, reporter, encode = sequenceOf(codec) }: Reader,
   options: LoadOptions,
 ): Promise<SequenceInput[]> {
   const withIds = await rowsWithIds(data, "completion_ids", options);
@@ -97,7 +113,8 @@ async function sequencesOf(
       return { sequence: { tokens, promptLength: prompt.length }, columns: row.values };
     });
   }
-  const { rows } = await loadCompletions(data, options);
+  const { rows } = await loadCompletions(data, { ...options, applyChatTemplate: chat });
+  notePlainPrompts(rows, codec, { data, chat, reporter });
   return rows.map(({ id, prompt, completion, metadata }) => ({
     sequence: atRow(id, () => encode(prompt, completion, metadata)),
     columns: { ...metadata, ...(prompt !== "" && { prompt }), completion },
@@ -176,12 +193,15 @@ export async function sampleRows(request: SampleRequest, context: RunContext): P
   const { source, n, seed, stopStrings, maxNewTokens, temperature, topP, topK } = request;
   const { policy, codec } = await openPolicy(request.model, { ...request, frozen: true });
   try {
+    const { chat } = request;
+    if ("prompt" in source)
+      notePlainPrompts([source], codec, { data: "--prompt", chat, reporter: context.reporter });
     const inputs =
       "prompt" in source
         ? [{ tokens: codec.prompt(source.prompt), columns: { prompt: source.prompt } }]
         : await promptsOf(
             source.data,
-            { codec, vocabSize: policy.limits.vocabSize },
+            { codec, vocabSize: policy.limits.vocabSize, chat, reporter: context.reporter },
             { limit: source.limit },
           );
     const { limits } = policy;
@@ -237,9 +257,21 @@ export async function scoreRows(request: RowsRequest, context: RunContext): Prom
   try {
     const inputs = await sequencesOf(
       request.data,
-      { codec, vocabSize: model.limits.vocabSize, encode: scoredOf(codec) },
+      {
+        codec,
+        vocabSize: model.limits.vocabSize,
+        encode: scoredOf(codec),
+        chat: request.chat,
+        reporter: context.reporter,
+      },
       { limit: request.limit },
     );
+    const conversations = inputs.map(({ columns }) => ({ prompt: (columns.prompt ?? "") as Text }));
+    for (const remark of plainRewardRemarks(conversations, codec, {
+      source: request.data,
+      model: request.model,
+    }))
+      context.reporter.note(remark);
     const { limits } = model;
     const closed = ({ sequence, columns }: SequenceInput) =>
       codec.closed(columns.prompt as Text | undefined, sequence.tokens);
@@ -264,7 +296,7 @@ export async function logprobRows(request: RowsRequest, context: RunContext): Pr
   try {
     const inputs = await sequencesOf(
       request.data,
-      { codec, vocabSize: policy.limits.vocabSize },
+      { codec, vocabSize: policy.limits.vocabSize, chat: request.chat, reporter: context.reporter },
       { limit: request.limit },
     );
     const { limits } = policy;

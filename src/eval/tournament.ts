@@ -16,6 +16,7 @@ import { InterruptedError, type RunContext } from "../run/context.js";
 import { openPolicy } from "../train/models.js";
 import { pooledMean } from "./estimate.js";
 import { answersTo, type Sampling } from "./generate.js";
+import { notePlainPrompts } from "./inference.js";
 import { creditOf, type Preference, pairwiseMessages, pairwiseVersion, preferenceIn } from "./pairwise.js";
 import { withoutThoughts } from "./prompts.js";
 import { RowLog, weightsOf } from "./row-log.js";
@@ -33,6 +34,8 @@ export interface TournamentRequest extends Sampling {
   judge: ServerModel;
   engine: EngineRecipe;
   chatTemplate?: string;
+  /** Plain prompts as user messages, or plain on purpose. */
+  chat?: boolean | undefined;
   limit?: number;
   seed: number;
   out?: string;
@@ -90,8 +93,8 @@ export async function runTournament(
   request: TournamentRequest,
   context: RunContext,
 ): Promise<TournamentResult> {
-  const { players, prompts, limit, out } = request;
-  const { rows } = await loadPrompts(prompts, { limit });
+  const { players, prompts, limit, chat, out } = request;
+  const { rows } = await loadPrompts(prompts, { limit, applyChatTemplate: chat });
   if (rows.length === 0) throw new UserError(`${prompts} has no prompts`);
   const log = await RowLog.open<AnswerRow>(out, await settingsOf(request));
   try {
@@ -141,6 +144,10 @@ async function answersOf(
   const pending = cells.filter(({ key }) => !log.rows.has(key));
   if (pending.length > 0) {
     const opened = await openPolicy(model, { ...request, frozen: true });
+    notePlainPrompts(rows, opened.codec, {
+      data: `${request.prompts} for ${name}`,
+      ...{ chat: request.chat, reporter },
+    });
     try {
       reporter.begin(`answers of ${name}`, pending.length);
       for (let first = 0; first < pending.length; first += CHUNK) {

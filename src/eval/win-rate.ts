@@ -15,6 +15,7 @@ import type { RunContext } from "../run/context.js";
 import { openPolicy, openTokenizer } from "../train/models.js";
 import { pooledMean } from "./estimate.js";
 import { answersTo, type Sampling } from "./generate.js";
+import { notePlainPrompts } from "./inference.js";
 import { creditOf, pairwiseMessages, pairwiseVersion, preferenceIn } from "./pairwise.js";
 import { withoutThoughts } from "./prompts.js";
 import { interrupted, RowLog, weightsOf } from "./row-log.js";
@@ -30,6 +31,8 @@ export interface WinRateRequest extends Sampling {
   by: Comparator;
   engine: EngineRecipe;
   chatTemplate?: string;
+  /** Plain prompts as user messages, or plain on purpose. */
+  chat?: boolean | undefined;
   limit?: number;
   /** Answers of each policy to each prompt. */
   samples: number;
@@ -89,7 +92,10 @@ interface Pair {
 const CHUNK = 64;
 
 export async function runWinRate(request: WinRateRequest, context: RunContext): Promise<WinRateResult> {
-  const { rows } = await loadPrompts(request.prompts, { limit: request.limit });
+  const { rows } = await loadPrompts(request.prompts, {
+    limit: request.limit,
+    applyChatTemplate: request.chat,
+  });
   const log = await RowLog.open<AnswerRow>(request.out, await settingsOf(request));
   try {
     const [ours, theirs] = [
@@ -151,6 +157,10 @@ async function answersOf(
   const pending = cells.filter(({ key }) => !log.rows.has(key));
   if (pending.length > 0) {
     const opened = await openPolicy(request[side], { ...request, frozen: true });
+    notePlainPrompts(rows, opened.codec, {
+      data: `${request.prompts} for ${request[side]}`,
+      ...{ chat: request.chat, reporter },
+    });
     try {
       let done = cells.length - pending.length;
       reporter.begin(`answers of ${request[side]}`, cells.length, done);

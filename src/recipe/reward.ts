@@ -44,4 +44,13 @@ export const rewardSchema = section(
     aliases: { ...TRAINER_ALIASES, inits: "model", members: "runs" },
     hints: { ...FOREIGN_HINTS, jobs: "is a flag, --jobs: how many runs train at a time changes no result" },
   },
-).superRefine(checkQuantise);
+)
+  .superRefine(checkQuantise)
+  .superRefine(({ engine }, context) => {
+    if (engine.kind === "tinker")
+      context.addIssue({
+        code: "custom",
+        path: ["engine", "kind"],
+        message: "is for policies (sft, align): reward models train on this machine; leave engine out",
+      });
+  });

@@ -38,6 +38,8 @@ export const dataSource = (what: string) =>
           .optional(),
         /** Leave out rows whose content is wrong instead of stopping at the first. */
         skip_invalid: boolean().default(false),
+        /** Plain prompts as user messages, through the chat template. Absent: as they stand, with a warning where there is a template. */
+        apply_chat_template: boolean().optional(),
       },
       {
         aliases: { dataset_name: "path", name: "config", subset: "config" },

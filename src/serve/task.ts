@@ -22,6 +22,7 @@ import type { Reporter } from "../run/context.js";
 import { openJudges, openPrompts } from "../train/align/open.js";
 import type { JudgeGate, SamplingLimits } from "../train/align/parts.js";
 import { openCodec, openPolicy } from "../train/models.js";
+import { plainPromptRemarks } from "../train/plain-prompts.js";
 import { RewardOpener, type RewardSettings } from "../train/rewards/open.js";
 import type { RewardSource } from "../train/rewards/source.js";
 import type { TextCodec } from "../train/text.js";
@@ -134,6 +135,9 @@ async function openTask(task: TaskRecipe, given: Surroundings): Promise<ServedTa
   const optimizer = task.optimizer as SamplingOptimizer;
   const { batchPrompts, generations, maxNewTokens, temperature, topP, topK } = optimizer;
   const rows = await openPrompts(task, context);
+  const { applyChatTemplate } = task.prompts;
+  for (const remark of plainPromptRemarks(rows, codec, { source: `task ${task.name}`, applyChatTemplate }))
+    context.reporter.note(remark);
   const reward = await averaged(task.reward, rewards.outputDir, context);
   const judges = await openJudges(task, { codec, baseDir: context.baseDir, llm: rewards.llm });
   const { name } = task;

@@ -6,7 +6,13 @@ import { UserError } from "../base/errors.js";
 import { keepSecret } from "../base/secrets.js";
 import { resolveModel } from "../data/index.js";
 import type { LanguageModel } from "../engine/contract.js";
-import { openTinker, readPlace, TinkerModel } from "../engine/tinker/index.js";
+import {
+  openTinker,
+  readPlace,
+  sampleTinker,
+  TinkerModel,
+  type TinkerOptions,
+} from "../engine/tinker/index.js";
 import { readJson, readJsonIfPresent } from "../model/json.js";
 import type { EngineRecipe } from "../recipe/recipe.js";
 import type { ModelOptions, OpenedPolicy } from "./models.js";
@@ -20,27 +26,12 @@ export async function openRemotePolicy(
   engine: RemoteEngine,
   { lora, seed = 0, chatTemplate, maxGradNorm = 0, note, codec: given }: ModelOptions & { codec?: TextCodec },
 ): Promise<OpenedPolicy> {
-  if (lora && lora.targetModules !== "all-linear")
-    throw new UserError(
-      "policy.lora.target_modules: the service decides which modules have adapters; leave it out with engine tinker",
-    );
-  const files = await filesOf(model);
-  const config = await readConfig(files.base);
+  checkTargets(lora);
   const codec = given ?? (await openRemoteCodec(model, { chatTemplate }));
   const policy = await openTinker({
-    baseUrl: engine.baseUrl,
-    baseModel: engine.baseModel ?? files.baseModel,
-    apiKey: keyOf(engine),
+    ...(await optionsOf(model, engine, codec)),
     rank: lora?.r ?? 0,
     seed,
-    limits: limitsOf(config, files.base),
-    endIds: codec.stopIds,
-    savedBase: files.baseModel,
-    tokenizerDir: files.tokenizerDir,
-    start: files.start,
-    reduction: engine.lossReduction === "probe" ? undefined : engine.lossReduction,
-    resultSeconds: engine.timeoutSeconds,
-    concurrency: engine.concurrency,
     ...(note && { note }),
   });
   if (maxGradNorm > 0 && !policy.clips) {
@@ -50,6 +41,49 @@ export async function openRemotePolicy(
     );
   }
   return { policy, codec };
+}
+
+/** Which modules have adapters is the service's to say. */
+export function checkTargets(lora: ModelOptions["lora"]): void {
+  if (lora && lora.targetModules !== "all-linear")
+    throw new UserError(
+      "policy.lora.target_modules: the service decides which modules have adapters; leave it out with engine tinker",
+    );
+}
+
+/** The service's own base model, to be sampled from a few times before a run; nothing is made there. A service that is away is told soon. */
+export async function openRemoteTrial(
+  model: string,
+  engine: RemoteEngine,
+  codec: TextCodec,
+): Promise<OpenedPolicy> {
+  const policy = await sampleTinker({
+    ...(await optionsOf(model, engine, codec)),
+    ...{ rank: 0, seed: 0, maxRetries: 1, resultSeconds: Math.min(engine.timeoutSeconds, 120) },
+  });
+  return { policy, codec };
+}
+
+async function optionsOf(
+  model: string,
+  engine: RemoteEngine,
+  codec: TextCodec,
+): Promise<Omit<TinkerOptions, "rank" | "seed">> {
+  const files = await filesOf(model);
+  const config = await readConfig(files.base);
+  return {
+    baseUrl: engine.baseUrl,
+    baseModel: engine.baseModel ?? files.baseModel,
+    apiKey: keyOf(engine),
+    limits: limitsOf(config, files.base),
+    endIds: codec.stopIds,
+    savedBase: files.baseModel,
+    tokenizerDir: files.tokenizerDir,
+    start: files.start,
+    reduction: engine.lossReduction === "probe" ? undefined : engine.lossReduction,
+    resultSeconds: engine.timeoutSeconds,
+    concurrency: engine.concurrency,
+  };
 }
 
 /** The tokenizer and chat template of a policy on a service. */

@@ -21,6 +21,7 @@ import {
 } from "./lengths.js";
 import { memoryOfSft, requireMemory, waysToNeedLess } from "./memory.js";
 import { openCodec, openPolicy, windowOf } from "./models.js";
+import { plainPromptRemarks, type TemplateWish } from "./plain-prompts.js";
 import { atRow, type EncodedRow, type TextCodec } from "./text.js";
 
 export interface SftResult {
@@ -46,7 +47,7 @@ export async function runSft(recipe: SftRecipe, context: RunContext): Promise<Sf
   const load = async (source: NonNullable<SftRecipe["evalData"]>): Promise<EncodedRows> => {
     const { rows, description } = await loadCompletions(source.path, source);
     context.reporter.note(`${source.path}: ${description}`);
-    const encoded = encodeRows(rows, { codec, recipe, source: source.path, window });
+    const encoded = encodeRows(rows, { codec, recipe, source, window });
     for (const line of [...encoded.remarks, ...encoded.notes]) context.reporter.note(line);
     return encoded;
   };
@@ -105,7 +106,7 @@ interface Encoding {
   codec: TextCodec;
   recipe: SftRecipe;
   /** The file, for what is said of its rows. */
-  source: string;
+  source: TemplateWish & { path: string };
   /** Tokens that the model reads. */
   window: number;
 }
@@ -134,7 +135,7 @@ export const sftLimits = (
 /** The rows as tokens; what does not fit is counted, and cut or left out as the recipe says. */
 export function encodeRows(
   rows: readonly CompletionRow[],
-  { codec, recipe, source, window }: Encoding,
+  { codec, recipe, source: { path: source, applyChatTemplate }, window }: Encoding,
 ): EncodedRows {
   const limits = sftLimits(recipe, window);
   const tally = new LengthTally(limits, source);
@@ -157,7 +158,11 @@ export function encodeRows(
           `${source}: ${spanning} of ${rows.length} rows have a token that spans prompt and completion; it is learned`,
         ]
       : [];
-  return { rows: encoded, lengths, remarks: lengthSentences(source, lengths, limits), notes };
+  const remarks = [
+    ...plainPromptRemarks(rows, codec, { source, applyChatTemplate }),
+    ...lengthSentences(source, lengths, limits),
+  ];
+  return { rows: encoded, lengths, remarks, notes };
 }
 
 const encode = (codec: TextCodec, row: CompletionRow): EncodedRow =>

@@ -14,7 +14,7 @@ import { Tokenizer } from "../model/tokenizer.js";
 
 /** What the loop of align needs of a `TextCodec`: a program may bring its own. */
 export type Codec = Pick<TextCodec, "prompt" | "sequence" | "decode" | "stopIds"> &
-  Partial<Pick<TextCodec, "openThought" | "closed">>;
+  Partial<Pick<TextCodec, "openThought" | "closed" | "hasTemplate" | "isRendered">>;
 
 /** What else of a row the template sees: `tools` (a list or its JSON text) and `chat_template_kwargs`. */
 export type RowContext = Metadata;
@@ -34,8 +34,11 @@ export interface ScoredSequence extends Sequence {
 /** Where the reward of a conversation is read: where the template ends it, or at the end token of its last turn. */
 export type RewardAt = "template_end" | "end_token";
 
-/** The file in a reward model's directory that says so where it is not the template's end. */
+/** The file in a reward model's directory that says so where it is not the template's end, and what it has learned from. */
 export const rewardFile = "touchstone.json";
+
+/** `trained_on` in that file. */
+export const PLAIN = "plain text";
 
 export interface CodecOptions {
   /** The end tokens that the model's configuration names, the first of which ends plain texts without a tokenizer's own. */
@@ -62,6 +65,8 @@ export class TextCodec {
     /** What the template writes after an assistant's turn. */
     private readonly turnEnd: TurnEnd,
     readonly rewardAt: RewardAt,
+    /** The reward model has learned from plain text, although it has a template: its rewards of conversations mean little. */
+    readonly isTrainedOnPlain: boolean,
   ) {}
 
   /** Opens the tokenizer and chat template of a model directory. */
@@ -84,7 +89,9 @@ export class TextCodec {
     const stops = [tokenizer.eosId, ...endIds, turnEnd.id].filter((id) => id !== null && id !== undefined);
     const settings = await readJsonIfPresent(join(dir, rewardFile));
     const rewardAt = chosen ?? (settings?.reward_at === "end_token" ? "end_token" : "template_end");
-    return new TextCodec(dir, tokenizer, template, end, [...new Set(stops)], turnEnd, rewardAt);
+    const isTrainedOnPlain = settings?.trained_on === PLAIN;
+    const stopIds = [...new Set(stops)];
+    return new TextCodec(dir, tokenizer, template, end, stopIds, turnEnd, rewardAt, isTrainedOnPlain);
   }
 
   /** The stop tokens for a person: `"<|im_end|>" (2), "</s>" (0)`. */
@@ -97,6 +104,13 @@ export class TextCodec {
   /** Whether conversations can be written. */
   get hasTemplate(): boolean {
     return this.template !== null;
+  }
+
+  /** Whether a text is a conversation that the template has written already. */
+  isRendered(text: string): boolean {
+    const { id, opening } = this.turnEnd;
+    const end = id === undefined ? null : this.tokenizer.tokenOf(id);
+    return (end !== null && text.includes(end)) || (opening !== "" && text.trimEnd().endsWith(opening));
   }
 
   /** The prompt as the model sees it, up to where a completion begins. */
@@ -253,6 +267,8 @@ interface TurnEnd {
   id?: number;
   /** What follows it. */
   after: readonly number[];
+  /** What stands between a user's words and the reply, without blanks around it. */
+  opening: string;
 }
 
 /** Words that no template changes. */
@@ -260,7 +276,8 @@ const probe = "touchstone";
 
 /** What a template writes after an assistant's words. */
 function endOfTurn(template: ChatTemplate | null, tokenizer: Tokenizer): TurnEnd {
-  if (!template) return { after: [] };
+  if (!template) return { after: [], opening: "" };
+  const opening = openingOf(template);
   const turns = [
     { role: "user", content: "?" },
     { role: "assistant", content: probe },
@@ -269,14 +286,23 @@ function endOfTurn(template: ChatTemplate | null, tokenizer: Tokenizer): TurnEnd
   try {
     text = template.apply(turns);
   } catch {
-    return { after: [] };
+    return { after: [], opening };
   }
   const at = text.lastIndexOf(probe);
-  if (at < 0) return { after: [] };
+  if (at < 0) return { after: [], opening };
   const { ids, starts } = tokenizer.encodeWithOffsets(text, { addSpecialTokens: false });
   const tail = ids.filter((_, i) => starts[i]! >= at + probe.length);
   const first = tail.findIndex((id) => tokenizer.isAdded(id));
-  return first < 0 ? { after: [] } : { id: tail[first]!, after: tail.slice(first + 1) };
+  return first < 0 ? { after: [], opening } : { id: tail[first]!, after: tail.slice(first + 1), opening };
+}
+
+function openingOf(template: ChatTemplate): string {
+  try {
+    const text = template.apply([{ role: "user", content: probe }], { addGenerationPrompt: true });
+    return text.slice(text.lastIndexOf(probe) + probe.length).trim();
+  } catch {
+    return "";
+  }
 }
 
 /** The tools of a row: a list of JSON schemas, or the JSON text of one. */

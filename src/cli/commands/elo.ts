@@ -4,7 +4,7 @@ import { percent } from "../../base/percent.js";
 import type { Player, TournamentResult } from "../../eval/tournament.js";
 import { addEndpointFlags, type EndpointFlags, endpointOf } from "../chat-endpoint.js";
 import { printResult, withContext } from "../context.js";
-import { limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
+import { addChatFlags, limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
 import { realNumber, repeated, wholeNumber } from "../values.js";
 
 interface EloFlags extends EndpointFlags, Omit<ModelFlags, "model"> {
@@ -17,7 +17,7 @@ interface EloFlags extends EndpointFlags, Omit<ModelFlags, "model"> {
 }
 
 export const eloCommand = () =>
-  addEndpointFlags(new Command("elo"), "the model that compares")
+  addChatFlags(addEndpointFlags(new Command("elo"), "the model that compares"))
     .summary("rate policies by a tournament in which a judge model compares their answers")
     .description(
       "Every policy answers every prompt, and the judge model sees every two answers in both orders; ties are allowed. The " +
@@ -52,7 +52,7 @@ export const eloCommand = () =>
       const twice = players.find(({ name }, i) => players.findIndex((other) => other.name === name) < i);
       if (twice) throw new UserError(`two policies are called "${twice.name}"; write --model name=dir`);
       const { runTournament, tournamentJson } = await import("../../eval/tournament.js");
-      const { engine, chatTemplate } = modelChoice({ ...flags, model: "" });
+      const { engine, chatTemplate, chat } = modelChoice({ ...flags, model: "" });
       const result = await withContext(flags, (context) =>
         runTournament(
           {
@@ -61,6 +61,7 @@ export const eloCommand = () =>
             judge: endpointOf(flags),
             engine,
             chatTemplate,
+            chat,
             limit: limitOf(flags),
             maxNewTokens: wholeNumber(flags.maxNewTokens, "--max-new-tokens", 1),
             temperature: realNumber(flags.temperature, "--temperature"),

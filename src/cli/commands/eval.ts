@@ -50,7 +50,10 @@ export const evalCommand = () =>
       "rows to take worked examples from, in the benchmark's format (default: built-in ones); repeat for several",
       repeated,
     )
-    .option("--chat", "ask in the model's chat template (default: where there is one; ARC: as text)")
+    .option(
+      "--chat",
+      "ask in the model's chat template (default: where there is one; ARC: as text; --against: plain prompts as text)",
+    )
     .option("--no-chat", "ask as text that the model continues, in the form of lm-eval")
     .option("--samples <n>", "answers to each question: means over all, and pass@k for code", "1")
     .option("--temperature <t>", "default: 0, with several samples 0.8 (--against: 1)")
@@ -135,13 +138,8 @@ async function winRateOf(flags: EvalFlags, against: string): Promise<void> {
   const { prompts } = flags;
   if (prompts === undefined)
     throw new UserError("--against needs --prompts, the prompts that both models answer");
-  const stray = (["fewshot", "judge", "chat"] as const).find((flag) => flags[flag] !== undefined);
-  if (stray)
-    throw new UserError(
-      stray === "chat"
-        ? "--chat goes with --task; rows of --prompts say by `messages` that they are conversations"
-        : `--${stray} goes with --task`,
-    );
+  const stray = (["fewshot", "judge"] as const).find((flag) => flags[flag] !== undefined);
+  if (stray) throw new UserError(`--${stray} goes with --task`);
   const { runWinRate, winRateJson } = await import("../../eval/win-rate.js");
   const request = {
     ...common(flags),

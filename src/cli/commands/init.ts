@@ -75,8 +75,10 @@ async function init(flags: InitFlags): Promise<void> {
       flags.model ?? (await ask("Your model (a directory, a .gguf file or a Hub name)", "--model"));
     const suggested = suggestVerb(data);
     const verb = flags.verb ?? verbOf(await ask("What to do: sft, reward or align", "--verb", suggested));
+    const isPlainForChat = await plainForChat(model, data, verb);
     const draft: Draft = {
       verb,
+      isPlainForChat,
       model: fromRecipe(model, out),
       data,
       rewardModel: flags.reward && fromRecipe(flags.reward, out),
@@ -93,6 +95,28 @@ async function init(flags: InitFlags): Promise<void> {
     );
   } finally {
     ask.close();
+  }
+}
+
+/** Whether plain prompts would reach a model that has a chat template. */
+async function plainForChat(model: string, { rows, format }: Seen, verb: DraftVerb): Promise<boolean> {
+  const isText = format?.kind === "text" && verb === "sft";
+  if (!format || format.conversational || isText) return false;
+  // Not fetched for a draft: its name says what it is made for.
+  if (!existsSync(model)) return /instruct|chat|\bit\b/i.test(model.split("/").at(-1)!);
+  const [{ openCodec }, { plainPromptRemarks }, { toPrompt }] = await Promise.all([
+    import("../../train/models.js"),
+    import("../../train/plain-prompts.js"),
+    import("../../data/convert.js"),
+  ]);
+  try {
+    const codec = await openCodec(model);
+    const prompts = rows.slice(0, 16).map((row) => toPrompt(row, format));
+    return plainPromptRemarks(prompts, codec, { source: model }).length > 0;
+  } catch (error) {
+    // What is wrong with the model is for --check to say.
+    if (error instanceof UserError) return false;
+    throw error;
   }
 }
 

@@ -1,10 +1,18 @@
 import { Command } from "commander";
 import { withContext } from "../context.js";
-import { addModelFlags, DATA, limitOf, type ModelFlags, modelChoice, ROWS_AS_JSON } from "../model-flags.js";
+import {
+  addChatFlags,
+  addModelFlags,
+  DATA,
+  limitOf,
+  type ModelFlags,
+  modelChoice,
+  ROWS_AS_JSON,
+} from "../model-flags.js";
 import { checkOut, writeRows } from "../rows.js";
 
 export const logprobsCommand = () =>
-  addModelFlags(new Command("logprobs"), "the language model")
+  addChatFlags(addModelFlags(new Command("logprobs"), "the language model"))
     .summary("log-probabilities of completions, token by token")
     .description(
       "Reads prompts with completions, conversations or texts (or token ids in `prompt_ids` and `completion_ids`) and " +

@@ -3,13 +3,20 @@ import { writeFileAtomic } from "../../base/atomic.js";
 import { UserError } from "../../base/errors.js";
 import type { Combine, Gold } from "../../eval/best-of-rows.js";
 import { withContext } from "../context.js";
-import { addModelFlags, DATA, limitOf, type ModelFlags, modelChoice, ROWS_AS_JSON } from "../model-flags.js";
+import {
+  addChatFlags,
+  addModelFlags,
+  DATA,
+  limitOf,
+  type ModelFlags,
+  modelChoice,
+  ROWS_AS_JSON,
+} from "../model-flags.js";
 import { checkOut, writeRows } from "../rows.js";
 import { realNumber, repeated, wholeNumber } from "../values.js";
 
 interface SampleFlags extends ModelFlags {
   prompt?: string;
-  chat?: boolean;
   n?: string;
   maxNewTokens: string;
   temperature: string;
@@ -27,7 +34,7 @@ interface SampleFlags extends ModelFlags {
 }
 
 export const sampleCommand = () =>
-  addModelFlags(new Command("sample"), "the model to sample from")
+  addChatFlags(addModelFlags(new Command("sample"), "the model to sample from"))
     .summary("sample completions of prompts, or the best of N by a reward model")
     .description(
       "Reads prompts (text, messages, or token ids in `prompt_ids`) and writes one JSONL row for each completion, with " +
@@ -43,7 +50,6 @@ export const sampleCommand = () =>
       "--prompt <text>",
       "one prompt instead of a file; prints the completion alone, unless --out is given",
     )
-    .option("--chat", "give --prompt to the model as a user's message, through its chat template")
     .option("-n, --n <n>", "completions of each prompt (default: 1)")
     .option("--max-new-tokens <n>", "upper bound on new tokens", "256")
     .option("--temperature <t>", "0 is greedy", "1")
@@ -89,10 +95,6 @@ async function sample(data: string | undefined, flags: SampleFlags): Promise<voi
   if ((data === undefined) === (prompt === undefined)) {
     throw new UserError("give either a file of prompts or --prompt");
   }
-  if (flags.chat && prompt === undefined)
-    throw new UserError(
-      "--chat goes with --prompt; rows of a file say by `messages` that they are conversations",
-    );
   checkBestOf(flags);
   checkOut(out, data);
   const request = {

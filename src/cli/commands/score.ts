@@ -1,10 +1,18 @@
 import { Command } from "commander";
 import { withContext } from "../context.js";
-import { addModelFlags, DATA, limitOf, type ModelFlags, modelChoice, ROWS_AS_JSON } from "../model-flags.js";
+import {
+  addChatFlags,
+  addModelFlags,
+  DATA,
+  limitOf,
+  type ModelFlags,
+  modelChoice,
+  ROWS_AS_JSON,
+} from "../model-flags.js";
 import { checkOut, writeRows } from "../rows.js";
 
 export const scoreCommand = () =>
-  addModelFlags(new Command("score"), "the reward model")
+  addChatFlags(addModelFlags(new Command("score"), "the reward model"))
     .summary("score completions with a reward model")
     .description(
       "Reads prompts with completions (text, messages, or token ids in `prompt_ids` and `completion_ids`) and writes " +

@@ -12,7 +12,14 @@ import type { RunContext } from "../../run/context.js";
 import { printResult, withContext } from "../context.js";
 import { limitOf } from "../model-flags.js";
 import { realNumber } from "../values.js";
-import { addEngineFlags, addOutputFlags, choiceOf, type EngineFlags, snakeKeys } from "./warm-flags.js";
+import {
+  addChatFlags,
+  addEngineFlags,
+  addOutputFlags,
+  choiceOf,
+  type EngineFlags,
+  snakeKeys,
+} from "./warm-flags.js";
 
 interface AverageFlags extends EngineFlags {
   out: string;
@@ -59,7 +66,7 @@ export const averageCommand = () => {
       ),
     )
     .option("--any", "average models that are not reward models, too");
-  addOutputFlags(addEngineFlags(command));
+  addOutputFlags(addChatFlags(addEngineFlags(command)));
   return command
     .addHelpText(
       "after",
@@ -142,7 +149,7 @@ interface Result {
 async function average(merge: LinearMerge, flags: AverageFlags, context: RunContext): Promise<Result> {
   const { out, base, greedy, any } = flags;
   const { averageRewardModels, evaluationLines } = await import("../../eval/reward-models/average.js");
-  const { engine, chatTemplate } = choiceOf(base ?? merge.models[0]!.model, flags);
+  const { engine, chatTemplate, chat } = choiceOf(base ?? merge.models[0]!.model, flags);
   const { members, evaluation } = await averageRewardModels(
     {
       merge,
@@ -154,6 +161,7 @@ async function average(merge: LinearMerge, flags: AverageFlags, context: RunCont
       greedy,
       engine,
       chatTemplate,
+      chat,
     },
     context,
   );

@@ -6,9 +6,11 @@ import type { ModelChoice } from "../../eval/inference.js";
 import type { ContextFlags } from "../context.js";
 import { type ModelFlags, modelChoice } from "../model-flags.js";
 
+export { addChatFlags } from "../model-flags.js";
+
 export interface EngineFlags
   extends ContextFlags,
-    Pick<ModelFlags, "device" | "threads" | "maxBatchTokens" | "chatTemplate" | "limit"> {}
+    Pick<ModelFlags, "device" | "threads" | "maxBatchTokens" | "chatTemplate" | "chat" | "limit"> {}
 
 export const addEngineFlags = (command: Command): Command =>
   command

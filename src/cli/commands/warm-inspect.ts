@@ -10,7 +10,14 @@ import type { RunContext } from "../../run/context.js";
 import { printResult, withContext } from "../context.js";
 import { limitOf } from "../model-flags.js";
 import { repeated, wholeNumber } from "../values.js";
-import { addEngineFlags, addOutputFlags, choiceOf, type EngineFlags, snakeKeys } from "./warm-flags.js";
+import {
+  addChatFlags,
+  addEngineFlags,
+  addOutputFlags,
+  choiceOf,
+  type EngineFlags,
+  snakeKeys,
+} from "./warm-flags.js";
 
 interface InspectFlags extends EngineFlags {
   data: string;
@@ -51,7 +58,7 @@ export const inspectCommand = () => {
     .option("--flipped <column>", "the column that is true where a label is known to be wrong", "flipped")
     .option("--seed <n>", "of the random order and of the bootstrap", "0")
     .option("-o, --out <dir>", "where to write inspect.json and inspect.html");
-  addOutputFlags(addEngineFlags(command));
+  addOutputFlags(addChatFlags(addEngineFlags(command)));
   return command
     .addHelpText(
       "after",
@@ -86,7 +93,7 @@ async function inspect(
     );
   const paths = pathsOf(flags, members.length);
   const { inspectRewardModels } = await import("../../eval/reward-models/inspect.js");
-  const { engine, chatTemplate } = choiceOf(members[0]!, flags);
+  const { engine, chatTemplate, chat } = choiceOf(members[0]!, flags);
   return inspectRewardModels(
     {
       members,
@@ -99,6 +106,7 @@ async function inspect(
       seed: wholeNumber(flags.seed, "--seed"),
       engine,
       chatTemplate,
+      chat,
     },
     context,
   );

@@ -90,6 +90,19 @@ export async function openTinker(options: TinkerOptions): Promise<TinkerModel> {
   return model;
 }
 
+/** A frozen model that samples by the base model's weights: nothing is made on the service. The result's `dispose` ends the session. */
+export async function sampleTinker(options: TinkerOptions): Promise<LanguageModel> {
+  const client = await TinkerClient.open(options);
+  try {
+    await requireBaseModel(client, options.baseModel);
+    const sampler = await Sampler.open(client, { base_model: options.baseModel });
+    return new TinkerSnapshot({ client, options, limit: limiter(options.concurrency ?? 256) }, sampler);
+  } catch (error) {
+    client.close();
+    throw error;
+  }
+}
+
 /** Services take any name and serve what they have. */
 async function requireBaseModel(client: TinkerClient, baseModel: string): Promise<void> {
   const { supported_models: rows } = await client.get("get_server_capabilities");
@@ -318,7 +331,8 @@ export class TinkerModel implements LanguageModel {
 /** A frozen copy: sampled from where its weights were exported to, and scored there or by a model of its own. */
 class TinkerSnapshot implements LanguageModel {
   constructor(
-    private readonly session: Session,
+    /** Without findings it is the session's only model, and ends it. */
+    private readonly session: Pick<Session, "client" | "options" | "limit"> & Partial<Session>,
     private readonly sampler: Sampler,
     private readonly scorer?: RemoteModel,
   ) {}
@@ -358,6 +372,7 @@ class TinkerSnapshot implements LanguageModel {
 
   dispose(): void {
     void this.scorer?.unload();
+    if (!this.session.findings) this.session.client.close();
   }
 
   zeroGrad(): void {}
@@ -386,7 +401,7 @@ const createRemote = ({ client, options, findings, nextModel }: Session): Promis
   );
 
 async function sampleAll(
-  { options: { limits, endIds }, limit }: Session,
+  { options: { limits, endIds }, limit }: Pick<Session, "options" | "limit">,
   sampler: Sampler,
   prompts: readonly TokenIds[],
   options: SampleOptions,

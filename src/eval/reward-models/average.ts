@@ -30,6 +30,8 @@ export interface AverageRequest {
   greedy?: boolean;
   engine: EngineRecipe;
   chatTemplate?: string;
+  /** Plain prompts as user messages, or plain on purpose. */
+  chat?: boolean | undefined;
 }
 
 export interface AverageEvaluation extends HeldOutResult {
@@ -69,7 +71,7 @@ export async function averageRewardModels(
 }
 
 async function evaluate(
-  { merge, base, greedy, engine, chatTemplate }: AverageRequest,
+  { merge, base, greedy, engine, chatTemplate, chat }: AverageRequest,
   { data, limit }: NonNullable<AverageRequest["heldOut"]>,
   context: RunContext,
 ): Promise<AverageEvaluation> {
@@ -78,7 +80,7 @@ async function evaluate(
   try {
     const first = base ?? merge.models[0]!.model;
     const codec = await openCodec(first, { chatTemplate });
-    const [split] = await loadSplits(codec, [{ name: "held-out", data }], { limit }, context);
+    const [split] = await loadSplits(codec, [{ name: "held-out", data }], { limit, chat }, context);
     // A base model of its own may be a language model: all weights, the head's too, are the set's.
     const model = await openScalarModel(first, { engine, frozen: true });
     const scorer = new PairScorer(model, [split!.pairs], context);

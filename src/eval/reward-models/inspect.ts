@@ -28,18 +28,20 @@ export interface InspectRequest {
   seed: number;
   engine: EngineRecipe;
   chatTemplate?: string;
+  /** Plain prompts as user messages, or plain on purpose. */
+  chat?: boolean | undefined;
 }
 
 export async function inspectRewardModels(
   request: InspectRequest,
   context: RunContext,
 ): Promise<InspectionReport> {
-  const { members, sources, flippedColumn, limit, init, engine, chatTemplate } = request;
+  const { members, sources, flippedColumn, limit, init, engine, chatTemplate, chat } = request;
   const { reporter } = context;
   const set = await MemberSet.open(members.map((dir) => ({ dir })));
   try {
     const codec = await openCodec(members[0]!, { chatTemplate });
-    const splits = await loadSplits(codec, sources, { limit, flippedColumn }, context);
+    const splits = await loadSplits(codec, sources, { limit, chat, flippedColumn }, context);
     const select = selection(splits, request.select);
     const deltas =
       init.length > 0

@@ -12,6 +12,7 @@ import { editOneToken, responseTokens } from "../../reward/diagnostics/smoothnes
 import type { MemberSet } from "../../reward/member-set.js";
 import { InterruptedError, type RunContext } from "../../run/context.js";
 import { atRow, type ScoredSequence, type TextCodec } from "../../train/text.js";
+import { notePlainPrompts } from "../inference.js";
 
 /** Sequences of one call to the model: enough to fill its batches, few enough to show progress. */
 const CHUNK = 256;
@@ -33,6 +34,8 @@ export interface SplitSource {
 
 export interface SplitOptions {
   limit?: number;
+  /** Plain prompts as user messages, or plain on purpose. */
+  chat?: boolean | undefined;
   /** A boolean column that is true where the label is known to be wrong. Such rows become a split of their own. */
   flippedColumn?: string;
 }
@@ -91,13 +94,14 @@ function encodeSplit(codec: TextCodec, name: string, corrupted: boolean, rows: P
 export async function loadSplits(
   codec: TextCodec,
   sources: readonly SplitSource[],
-  { limit, flippedColumn }: SplitOptions,
+  { limit, chat, flippedColumn }: SplitOptions,
   { reporter }: Pick<RunContext, "reporter">,
 ): Promise<LoadedSplit[]> {
   const splits: LoadedSplit[] = [];
   for (const { name, data } of sources) {
-    const { rows, description } = await loadPreferences(data, { limit });
+    const { rows, description } = await loadPreferences(data, { limit, applyChatTemplate: chat });
     reporter.note(`${name}: ${description}`);
+    notePlainPrompts(rows, codec, { data, chat, reporter });
     const isFlipped = ({ metadata }: PreferenceRow) =>
       flippedColumn !== undefined && metadata[flippedColumn] === true;
     const [clean, corrupted] = [rows.filter((row) => !isFlipped(row)), rows.filter(isFlipped)];

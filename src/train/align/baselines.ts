@@ -129,7 +129,16 @@ const seedOf = ({ random, name }: SampledTask, row: PromptRow): number =>
 
 /** The data's own answer to a prompt. */
 export const answerIn = ({ metadata: { response, completion, chosen } }: PromptRow): string | undefined =>
-  [response, completion, chosen].find((value): value is string => typeof value === "string");
+  [response, completion, chosen].map(replyIn).find((reply) => reply !== undefined);
+
+/** Text, or what the assistant says in messages of one turn. */
+function replyIn(value: unknown): string | undefined {
+  if (typeof value === "string") return value;
+  const [turn, ...others] = Array.isArray(value) ? (value as unknown[]) : [];
+  if (others.length > 0 || typeof turn !== "object" || turn === null) return undefined;
+  const { role, content } = turn as { role?: unknown; content?: unknown };
+  return role === "assistant" && typeof content === "string" ? content : undefined;
+}
 
 /** The data's own answer as a completion. */
 function dataBaseline({ baselineResponse }: SampledTask, row: PromptRow, codec: Codec): number[] | undefined {

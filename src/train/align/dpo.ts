@@ -5,6 +5,7 @@ import { PromptCursor } from "../../data/index.js";
 import type { Sequence } from "../../engine/contract.js";
 import { alternatingPairs, dpo } from "../../objectives/index.js";
 import { type LengthLimits, LengthTally, lengthLimit, lengthMetrics, lengthSentences } from "../lengths.js";
+import { plainPromptRemarks } from "../plain-prompts.js";
 import { atRow, type Codec } from "../text.js";
 import type { Fit, PreferenceTask, RunningTask } from "./parts.js";
 import { accumulate, logprobsNow, referenceLogprobsOf } from "./passes.js";
@@ -58,7 +59,7 @@ export function preferenceTask(task: PreferenceTask, { seed, codec, window }: Su
 
 /** The pairs as tokens; both sequences of one that does not fit lose the same beginning, and no completion its end. */
 export function fitPairs(
-  { name, pairs: rows, maxLength, maxPromptLength, overlong = "stop" }: PreferenceTask,
+  { name, pairs: rows, maxLength, maxPromptLength, overlong = "stop", applyChatTemplate }: PreferenceTask,
   codec: Codec,
   window: number,
   source = `task ${name}`,
@@ -86,5 +87,9 @@ export function fitPairs(
     pairs.push({ id, chosen, rejected });
   }
   const lengths = tally.end();
-  return { pairs, fit: { lengths, remarks: lengthSentences(source, lengths, limits) } };
+  const remarks = [
+    ...plainPromptRemarks(rows, codec, { source, applyChatTemplate }),
+    ...lengthSentences(source, lengths, limits),
+  ];
+  return { pairs, fit: { lengths, remarks } };
 }

@@ -5,6 +5,7 @@ import { UserError } from "../../base/errors.js";
 import type { PromptRow } from "../../data/rows.js";
 import type { SamplingOptimizer } from "../../recipe/optimizers.js";
 import { type LengthLimits, LengthTally, lengthSentences } from "../lengths.js";
+import { plainPromptRemarks, type TemplateWish } from "../plain-prompts.js";
 import { atRow, type Codec } from "../text.js";
 import type { Fit } from "./parts.js";
 
@@ -51,7 +52,8 @@ export function fitPrompts(
     codec,
     optimizer,
     windows,
-  }: { source: string; codec: Codec; optimizer: Limited; windows: Windows },
+    applyChatTemplate,
+  }: TemplateWish & { source: string; codec: Codec; optimizer: Limited; windows: Windows },
 ): FittedPrompts {
   const limits = promptLimits(optimizer, windows, source);
   const tally = new LengthTally(limits, source);
@@ -64,6 +66,12 @@ export function fitPrompts(
   return {
     prompts,
     ...(isCut && { maxPromptTokens: Math.min(limits.maxLength, limits.maxPromptLength ?? limits.maxLength) }),
-    fit: { lengths, remarks: lengthSentences(source, lengths, limits) },
+    fit: {
+      lengths,
+      remarks: [
+        ...plainPromptRemarks(rows, codec, { source, applyChatTemplate }),
+        ...lengthSentences(source, lengths, limits),
+      ],
+    },
   };
 }

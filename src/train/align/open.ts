@@ -125,6 +125,7 @@ async function openTask(
     source: `task ${name}`,
     codec,
     optimizer,
+    applyChatTemplate: recipe.prompts.applyChatTemplate,
     windows: { ...windows, "reward model": reward.maxTokens },
   });
   return {
@@ -198,7 +199,9 @@ async function openPairs(
     reporter.note(
       `task ${name}: ${optimizer.name} learns from the pairs as they are; reward and judges are not asked`,
     );
-  return { name, weight, pairs: rows, beta, batchPairs: batchPrompts, maxLength, maxPromptLength, overlong };
+  const limits = { maxLength, maxPromptLength, overlong };
+  const { applyChatTemplate } = prompts;
+  return { name, weight, pairs: rows, beta, batchPairs: batchPrompts, ...limits, applyChatTemplate };
 }
 
 /**

@@ -123,6 +123,8 @@ export interface PreferenceTask {
   maxPromptLength?: number | undefined;
   /** What becomes of a pair of which a sequence does not fit. Default: the run does not start. */
   overlong?: "stop" | "skip" | "truncate_left";
+  /** What the recipe says of plain prompts. */
+  applyChatTemplate?: boolean | undefined;
 }
 
 /** A task that samples, with every default filled in. */

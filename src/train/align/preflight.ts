@@ -10,6 +10,7 @@ import { type Judge, verdictFrom } from "../../judges/verdict.js";
 import type { LlmModels } from "../../llm/models.js";
 import type { TaskRecipe } from "../../recipe/recipe.js";
 import type { ScoredResponse } from "../rewards/source.js";
+import { answerIn } from "./baselines.js";
 import type { AlignParts, SamplingTask } from "./parts.js";
 import { promptTokens, samplingOptions } from "./passes.js";
 
@@ -81,8 +82,7 @@ async function samplesOf(
     ...(signal && { signal }),
   });
   return rows.map((row, i): TrialSample => {
-    const { response, completion, chosen } = row.metadata;
-    const given = [response, completion, chosen].find((value) => typeof value === "string");
+    const given = answerIn(row);
     const { tokens } = completions[i]!;
     if (given === undefined)
       return {
@@ -90,8 +90,8 @@ async function samplesOf(
         text: codec.decode(tokens),
         tokens: [...prompts[i]!, ...Array.from(tokens)],
       };
-    const whole = codec.sequence(row.prompt, given as string, row.metadata);
-    return { row, text: given as string, tokens: Array.from(whole.tokens) };
+    const whole = codec.sequence(row.prompt, given, row.metadata);
+    return { row, text: given, tokens: Array.from(whole.tokens) };
   });
 }
 

@@ -8,7 +8,6 @@ import { createMember } from "../../judges/registry.js";
 import type { DpoOptions, SamplingOptimizer } from "../../recipe/optimizers.js";
 import { optimizerRow } from "../../recipe/optimizers.js";
 import type { AlignRecipe, JudgeRecipe, StagedRecipe, TaskRecipe } from "../../recipe/recipe.js";
-import { silent } from "../../run/context.js";
 import { fitPairs } from "../align/dpo.js";
 import { fitPrompts } from "../align/fit.js";
 import { judgeContext, openCritic } from "../align/open.js";
@@ -24,6 +23,7 @@ import { checkMemory } from "./memory.js";
 import { checkDisk, checkPlace } from "./place.js";
 import { checkRows, tellFit } from "./rows.js";
 import { checkSchedule } from "./schedule.js";
+import { openOnService } from "./service.js";
 
 export interface AlignCheck {
   resume: boolean;
@@ -38,7 +38,9 @@ export async function checkAlign(
 ): Promise<void> {
   await checkPlace(findings, recipe.outputDir, recipe, options.resume);
   const { model } = recipe.policy;
-  const codec = await findings.attempt("policy", () => openCodec(model, recipe.policy));
+  const codec = await findings.attempt("policy", () =>
+    openCodec(model, { ...recipe.policy, engine: recipe.engine }),
+  );
   if (codec) findings.ok("ends", `responses end at ${codec.describeStops()}`);
   const stages =
     "stages" in recipe
@@ -54,11 +56,18 @@ export async function checkAlign(
   const opened =
     codec &&
     fits &&
-    (await findings.attempt("policy", async () => {
-      const found = await openPolicy(model, { ...recipe.policy, engine: recipe.engine, codec, frozen: true });
-      findings.ok("policy", `${model}: opens, reads ${found.policy.limits.maxTokens} tokens`);
-      return found;
-    }));
+    (recipe.engine.kind === "tinker"
+      ? await openOnService(findings, "policy", { ...recipe, ...recipe.policy }, codec)
+      : await findings.attempt("policy", async () => {
+          const found = await openPolicy(model, {
+            ...recipe.policy,
+            engine: recipe.engine,
+            codec,
+            frozen: true,
+          });
+          findings.ok("policy", `${model}: opens, reads ${found.policy.limits.maxTokens} tokens`);
+          return found;
+        }));
   for (const stage of prepared)
     await checkStage(stage, { findings, options, codec, opened: opened || undefined });
   if (opened) opened.policy.dispose();
@@ -87,6 +96,7 @@ async function prepare(
   const tokensOf = ({ prompt, metadata }: PromptRow) => codec!.prompt(prompt, metadata);
   const fits =
     !codec ||
+    recipe.engine.kind === "tinker" ||
     (await checkMemory(findings, `${prefix}memory`, {
       estimate: async () => memoryOfAlign(recipe, longestTokens(rows, tokensOf)),
       change: waysToNeedLess("align", recipe),
@@ -106,7 +116,14 @@ async function checkStage(stage: Prepared, around: Surroundings): Promise<void> 
   const { prefix, recipe, prompts, fits } = stage;
   checkSchedule(findings, `${prefix}steps`, recipe.steps, recipe);
   const reference = recipe.reference;
-  if (reference !== undefined && fits)
+  if (reference?.startsWith("tinker://")) {
+    if (recipe.engine.kind === "tinker") findings.ok(`${prefix}reference`, `${reference}: on the service`);
+    else
+      findings.fail(
+        `${prefix}reference`,
+        `${reference} is on a service, which needs engine: { kind: tinker }`,
+      );
+  } else if (reference !== undefined && fits)
     await findings.attempt(`${prefix}reference`, async () => {
       const { policy } = await openPolicy(reference, {
         engine: recipe.engine,
@@ -123,9 +140,10 @@ async function checkStage(stage: Prepared, around: Surroundings): Promise<void> 
     { head: "language" as const, ...recipe.policy },
     ...(critic ? [{ model: recipe.policy.model, head: "scalar" as const, lora: recipe.policy.lora }] : []),
   ];
-  await checkDisk(findings, recipe.outputDir, { trained, steps: recipe.steps, saving: recipe });
+  if (recipe.engine.kind === "local")
+    await checkDisk(findings, recipe.outputDir, { trained, steps: recipe.steps, saving: recipe });
   const rewards = new RewardOpener(recipe, codec, {
-    reporter: silent,
+    reporter: { note: (line) => tellWarning(findings, `${prefix}rewards`, line) },
     keepsReplies: false,
     ...(around.options.baseDir !== undefined && { baseDir: around.options.baseDir }),
     embed: async (rows) => {
@@ -154,11 +172,16 @@ async function checkStage(stage: Prepared, around: Surroundings): Promise<void> 
 }
 
 /** Tokens that policy and reference read, as far as they can be found. */
-async function windowsOf({ policy, reference }: AlignRecipe): Promise<Record<string, number | undefined>> {
-  const of = (model: string) => windowOf(model).catch(() => undefined);
+async function windowsOf({
+  policy,
+  reference,
+  engine,
+}: AlignRecipe): Promise<Record<string, number | undefined>> {
+  const of = (model: string, where?: AlignRecipe["engine"]) => windowOf(model, where).catch(() => undefined);
+  const isHere = reference !== undefined && !reference.startsWith("tinker://");
   return {
-    policy: await of(policy.model),
-    ...(reference !== undefined && { reference: await of(reference) }),
+    policy: await of(policy.model, engine),
+    ...(isHere && { reference: await of(reference) }),
   };
 }
 
@@ -175,7 +198,8 @@ async function checkPairs(
   const pairs = await checkRows(findings, `${at}: prompts`, prompts, loadPreferences);
   if (!pairs || !codec) return;
   const { beta, batchPrompts: batchPairs, maxLength, maxPromptLength, overlong } = optimizer as DpoOptions;
-  const task = { name, pairs, beta, batchPairs, maxLength, maxPromptLength, overlong };
+  const { applyChatTemplate } = prompts;
+  const task = { name, pairs, beta, batchPairs, maxLength, maxPromptLength, overlong, applyChatTemplate };
   const window = Math.min(...Object.values(windows).filter((tokens) => tokens !== undefined));
   const fitted = await findings.attempt(`${at}: lengths`, () => fitPairs(task, codec, window, prompts.path));
   if (fitted) tellFit(findings, `${at}: lengths`, fitted.fit);
@@ -217,6 +241,7 @@ async function checkTask(
       source: task.prompts.path,
       codec,
       optimizer,
+      applyChatTemplate: task.prompts.applyChatTemplate,
       windows: { ...windows, "reward model": reward?.maxTokens },
     }),
   );
@@ -237,6 +262,11 @@ async function checkTask(
     ),
   );
   if (trials) tellTrials(findings, prefix, task.maxFailedRate === 1 ? trials.map(tolerated) : trials);
+}
+
+/** What else openers say is for a run. */
+function tellWarning(findings: Findings, name: string, line: string): void {
+  if (line.startsWith("warning: ")) findings.warn(name, line.slice("warning: ".length));
 }
 
 const nameOf = ({ name, kind, module }: JudgeRecipe): string => String(name ?? kind ?? module);

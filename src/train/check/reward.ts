@@ -5,7 +5,7 @@ import type { RewardRecipe } from "../../recipe/recipe.js";
 import { memoryOfReward, waysToNeedLess } from "../memory.js";
 import { openCodec, openScalarModel, windowOf } from "../models.js";
 import { encodePairs, longestPair, type Pair, pairLimits } from "../reward-model/pairs.js";
-import { heldOutOf, memberDir, type Rows, stepsOf } from "../reward-model/reward-model.js";
+import { dataOf, heldOutOf, memberDir, type Rows, stepsOf } from "../reward-model/reward-model.js";
 import type { Findings } from "./findings.js";
 import { checkMemory } from "./memory.js";
 import { checkDisk, checkPlace } from "./place.js";
@@ -82,13 +82,13 @@ async function checkLengths(
   findings.ok("ends", `completions end at ${codec.describeStops()}`);
   return findings.attempt("lengths", async () => {
     const limits = pairLimits(recipe, await windowOf(model));
-    const train = encodePairs(codec, rows.train, { limits, source: recipe.data.path });
+    const train = encodePairs(codec, rows.train, { limits, ...dataOf(recipe) });
     tellFit(findings, "lengths", train);
     if (rows.validation.length > 0)
       tellFit(
         findings,
         "lengths of the held-out pairs",
-        encodePairs(codec, rows.validation, { limits, source: heldOutOf(recipe) }),
+        encodePairs(codec, rows.validation, { limits, ...heldOutOf(recipe) }),
       );
     return train.pairs;
   });

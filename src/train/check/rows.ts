@@ -22,22 +22,29 @@ export async function checkRows<Row>(
   const options = source.skipInvalid
     ? source
     : { ...source, onInvalid: (error: UserError) => void invalid.push(error) };
-  const loaded = await findings.attempt(name, () => load(source.path, options));
-  if (!loaded) return undefined;
-  const { rows, description } = loaded;
-  if (invalid.length === 0) findings.ok(name, `${source.path}: ${description}`);
+  const loaded = await findings.attempt(name, async () => {
+    try {
+      return await load(source.path, options);
+    } catch (error) {
+      // All rows are wrong: they are told below.
+      if (invalid.some((known) => known === error)) return undefined;
+      throw error;
+    }
+  });
+  if (loaded && invalid.length === 0) findings.ok(name, `${source.path}: ${loaded.description}`);
   for (const { message } of invalid.slice(0, TOLD)) findings.fail(name, message);
   if (invalid.length > TOLD)
     findings.fail(
       name,
       `${source.path}: ${invalid.length - TOLD} more rows are wrong; skip_invalid: true leaves all of them out`,
     );
-  return rows;
+  return loaded?.rows;
 }
 
 /** How rows fitted. */
 export function tellFit(findings: Findings, name: string, { lengths, remarks }: Fit): void {
-  if (remarks.length === 0)
-    findings.ok(name, `all ${lengths.rows} rows fit; the longest has ${lengths.longest} tokens`);
-  for (const remark of remarks) findings.warn(name, remark);
+  const { rows, longest, skipped, truncatedPrompts, truncatedCompletions } = lengths;
+  if (skipped + truncatedPrompts + truncatedCompletions === 0)
+    findings.ok(name, `all ${rows} rows fit; the longest has ${longest} tokens`);
+  for (const remark of remarks) findings.warn(name, remark.replace(/^warning: /, ""));
 }

@@ -12,6 +12,7 @@ import { checkMemory } from "./memory.js";
 import { checkDisk, checkPlace } from "./place.js";
 import { checkRows, tellFit } from "./rows.js";
 import { checkSchedule } from "./schedule.js";
+import { openOnService } from "./service.js";
 
 export async function checkSft(
   recipe: SftRecipe,
@@ -24,20 +25,24 @@ export async function checkSft(
   const held = recipe.evalData && (await checkRows(findings, "eval_data", recipe.evalData, loadCompletions));
   const read = await findings.attempt("model", async () => ({
     codec: await openCodec(model, recipe),
-    window: await windowOf(model),
+    window: await windowOf(model, recipe.engine),
   }));
   if (!read) return;
   const { codec, window } = read;
   findings.ok("ends", `completions end at ${codec.describeStops()}`);
-  const encode = async (name: string, rows: NonNullable<typeof data>, source: string) => {
+  const encode = async (name: string, rows: NonNullable<typeof data>, source: typeof recipe.data) => {
     const encoded = await findings.attempt(name, () => encodeRows(rows, { codec, recipe, source, window }));
     if (encoded) tellFit(findings, name, encoded);
     return encoded?.rows;
   };
-  const rows = data && (await encode("lengths", data, recipe.data.path));
-  if (held) await encode("lengths of eval_data", held, recipe.evalData!.path);
+  const rows = data && (await encode("lengths", data, recipe.data));
+  if (held) await encode("lengths of eval_data", held, recipe.evalData!);
   const steps = recipe.steps ?? epochSteps(recipe, rows?.length ?? 1);
   if (rows) checkSchedule(findings, "steps", steps, recipe);
+  if (recipe.engine.kind === "tinker") {
+    await openOnService(findings, "model", recipe, codec).then((opened) => opened?.policy.dispose());
+    return;
+  }
   const trained = [{ head: "language" as const, ...recipe }];
   await checkDisk(findings, recipe.outputDir, { trained, steps, saving: recipe });
 

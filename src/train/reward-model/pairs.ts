@@ -11,6 +11,7 @@ import {
   lengthLimit,
   lengthSentences,
 } from "../lengths.js";
+import { plainPromptRemarks, type TemplateWish } from "../plain-prompts.js";
 import { atRow, type TextCodec } from "../text.js";
 
 export interface Pair {
@@ -44,7 +45,7 @@ export const pairLimits = (
 export function encodePairs(
   codec: TextCodec,
   rows: readonly PreferenceRow[],
-  { limits, source }: { limits: LengthLimits; source: string },
+  { limits, source, applyChatTemplate }: TemplateWish & { limits: LengthLimits; source: string },
 ): EncodedPairs {
   const tally = new LengthTally(limits, source);
   const pairs: Pair[] = [];
@@ -61,7 +62,11 @@ export function encodePairs(
     pairs.push({ id: row.id, chosen, rejected, margin: row.margin ?? 0 });
   }
   const lengths = tally.end();
-  return { pairs, lengths, remarks: lengthSentences(source, lengths, limits) };
+  const remarks = [
+    ...plainPromptRemarks(rows, codec, { source, applyChatTemplate }),
+    ...lengthSentences(source, lengths, limits),
+  ];
+  return { pairs, lengths, remarks };
 }
 
 /** What both sequences begin with; 1 where the template does not tell prompt and reply apart. */

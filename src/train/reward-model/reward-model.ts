@@ -16,7 +16,8 @@ import { type LoopState, nameRows, runLoop } from "../../run/loop.js";
 import { epochSteps } from "../../run/schedule.js";
 import { lengthMetrics } from "../lengths.js";
 import { openCodec, openScalarModel, windowOf } from "../models.js";
-import { rewardFile } from "../text.js";
+import type { TemplateWish } from "../plain-prompts.js";
+import { PLAIN, rewardFile } from "../text.js";
 import { encodePairs, type Pair, pairLimits } from "./pairs.js";
 
 export interface Member {
@@ -63,8 +64,14 @@ async function readPairs(recipe: RewardRecipe): Promise<{ rows: Rows; notes: str
   return { rows: partition(rows, { fraction: recipe.evalSplit, seed: recipe.seed }), notes };
 }
 
-/** What the held-out rows are called. */
-export const heldOutOf = ({ data, evalData }: RewardRecipe): string => evalData?.path ?? data.path;
+/** What the rows are called, and what the recipe says of plain ones. */
+export const dataOf = ({
+  data: { path, applyChatTemplate },
+}: Pick<RewardRecipe, "data">): TemplateWish & { source: string } => ({ source: path, applyChatTemplate });
+
+/** The same of the held-out rows. */
+export const heldOutOf = ({ data, evalData }: RewardRecipe): ReturnType<typeof dataOf> =>
+  dataOf({ data: evalData ?? data });
 
 export interface MemberOptions {
   index: number;
@@ -83,8 +90,8 @@ export async function trainMember(
   const base = recipe.model[index % recipe.model.length]!;
   const codec = await openCodec(base, recipe);
   const limits = pairLimits(recipe, await windowOf(base));
-  const { pairs: train, lengths } = encodePairs(codec, rows.train, { limits, source: recipe.data.path });
-  const { pairs: validation } = encodePairs(codec, rows.validation, { limits, source: heldOutOf(recipe) });
+  const { pairs: train, lengths } = encodePairs(codec, rows.train, { limits, ...dataOf(recipe) });
+  const { pairs: validation } = encodePairs(codec, rows.validation, { limits, ...heldOutOf(recipe) });
   const choices = new RandomStream(recipe.seed, `member ${index}`);
   const learningRate = choices.choice(recipe.learningRate);
   const rate = choices.choice(recipe.dropout);
@@ -105,7 +112,11 @@ export async function trainMember(
     steps: stepsOf(recipe, train.length),
     trainer: { ...recipe, learningRate },
     models: { reward_model: member },
-    final: recipe.rewardAt === "end_token" ? notingRewardAt(member) : member,
+    final: noting(member, {
+      ...(recipe.rewardAt === "end_token" && { reward_at: "end_token" }),
+      ...(codec.hasTemplate &&
+        rows.train.every(({ prompt }) => typeof prompt === "string") && { trained_on: PLAIN }),
+    }),
     state: (): LoopState => ({ cursor: cursor.state() }),
     restore: (state) => {
       cursor = PromptCursor.restore(train, state.cursor);
@@ -133,12 +144,13 @@ export async function trainMember(
   return { model, accuracy: evaluated("accuracy"), loss: evaluated("loss"), learningRate, dropout: rate };
 }
 
-/** The model, which when saved says beside its tokenizer that it is read at the end token. */
-function notingRewardAt(model: ScalarModel): ScalarModel {
+/** The model, which when saved says beside its tokenizer how it is read and what it has learned from. */
+function noting(model: ScalarModel, settings: Record<string, string>): ScalarModel {
+  if (Object.keys(settings).length === 0) return model;
   const noting = Object.create(model) as ScalarModel;
   noting.save = async (dir) => {
     await model.save(dir);
-    await writeFileAtomic(join(dir, rewardFile), formatJson({ reward_at: "end_token" }));
+    await writeFileAtomic(join(dir, rewardFile), formatJson(settings));
   };
   return noting;
 }

@@ -16,6 +16,7 @@ import { openCodec, openScalarModel, windowOf } from "../models.js";
 import { trainSideBySide } from "./jobs.js";
 import { type EncodedPairs, encodePairs, longestPair, type Pair, pairLimits } from "./pairs.js";
 import {
+  dataOf,
   heldOutOf,
   loadPairs,
   type Member,
@@ -82,9 +83,9 @@ export async function fitPairs(recipe: RewardRecipe, rows: Rows): Promise<Encode
   const base = recipe.model.at(-1)!;
   const codec = await openCodec(base, recipe);
   const limits = pairLimits(recipe, await windowOf(base));
-  const train = encodePairs(codec, rows.train, { limits, source: recipe.data.path });
-  const validation = encodePairs(codec, rows.validation, { limits, source: heldOutOf(recipe) });
-  return { ...train, remarks: [...train.remarks, ...validation.remarks] };
+  const train = encodePairs(codec, rows.train, { limits, ...dataOf(recipe) });
+  const validation = encodePairs(codec, rows.validation, { limits, ...heldOutOf(recipe) });
+  return { ...train, remarks: [...new Set([...train.remarks, ...validation.remarks])] };
 }
 
 /** The threads that the recipe asks for, else `threads`. */

@@ -16,6 +16,7 @@ import {
 } from "../../recipe/recipe.js";
 import type { Reporter } from "../../run/context.js";
 import { openCodec, openPolicy, openRewardModel, openTokenizer } from "../models.js";
+import { plainRewardRemarks } from "../plain-prompts.js";
 import type { TextCodec } from "../text.js";
 import { EnsembleSource } from "./ensemble.js";
 import { openModuleReward, openUrlReward } from "./external.js";
@@ -120,7 +121,7 @@ export class RewardOpener {
     }
     if ("models" in source) {
       const members = await Promise.all(source.models.map((dir) => this.model(dir, source.quantise)));
-      const codecs = await Promise.all(source.models.map((dir) => openCodec(dir)));
+      const codecs = await Promise.all(source.models.map((dir) => this.codecOf(dir, task)));
       return closing(
         codecs[0]!,
         new EnsembleSource(
@@ -141,7 +142,14 @@ export class RewardOpener {
     if ("url" in source) return openUrlReward(source);
     const dir = "warm" in source ? source.warm : source.model;
     const model = await this.model(dir, source.quantise);
-    return closing(await openCodec(dir), rewardOfModel(model), [model]);
+    return closing(await this.codecOf(dir, task), rewardOfModel(model), [model]);
+  }
+
+  private async codecOf(model: string, { name, rows }: RewardedTask): Promise<TextCodec> {
+    const codec = await openCodec(model);
+    for (const remark of plainRewardRemarks(rows, codec, { source: `task ${name}`, model }))
+      this.context.reporter.note(remark);
+    return codec;
   }
 
   /** Tokens that all models opened so far can read; undefined: there are none. */
