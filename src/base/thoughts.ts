@@ -161,6 +161,7 @@ export function withoutThoughts(response: string, openThought?: string): string 
 
 /** The response with its thoughts emptied, their tags kept, the one that the template wrote included. */
 export function withEmptyThoughts(response: string, openThought?: string): string {
+  if (openThought === undefined && !mayHold(response)) return response;
   const stretches = stretchesOf(response, openThought);
   const [first, second] = stretches;
   const opened =

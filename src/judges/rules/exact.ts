@@ -25,17 +25,21 @@ const thousands = /(?<![\d.,])\d{1,3}(?:[,'’]\d{3})+(?!\d|[,'’]\d)/gu;
 const punctuation =
   /(?<!\d)(?!\.\d|(?<![\p{L}\p{N}])[-–]\.?\d|(?<![^\s(=])-\p{L}|(?<=\p{L})#)\p{P}|(?<=\d)(?![%‰#])\p{P}(?!\d)/gu;
 
+/** ASCII words with one space between them, which normalisation leaves as they are. */
+const plain = /^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/;
+
 /** Unicode-composed, white space collapsed and trimmed, and whatever else is asked for. */
 export function normalise(
   text: string,
   { ignoreCase, ignorePunctuation, ignoreArticles }: Normalisation,
 ): string {
-  let out = text.normalize("NFKC").replace(/\u2212/g, "-");
+  const isPlain = plain.test(text);
+  let out = isPlain ? text : text.normalize("NFKC").replace(/\u2212/g, "-");
   if (ignoreArticles) out = out.replace(article, " ");
   if (ignorePunctuation)
     out = out.replace(thousands, (number) => number.replace(/[,'’]/g, "")).replace(punctuation, "");
   if (ignoreCase) out = out.toLowerCase();
-  return out.replace(/\s+/gu, " ").trim();
+  return isPlain && !ignoreArticles && !ignorePunctuation ? out : out.replace(/\s+/gu, " ").trim();
 }
 
 /** The answer, normalised by as much as leaves something of it. */

@@ -13,7 +13,9 @@ import type { SchemaCheck } from "./json-schema.js";
 type Check = (input: JudgeInput) => string | undefined;
 
 function occurrences(text: string, part: string): number {
-  return text.split(part).length - 1;
+  let count = 0;
+  for (let at = text.indexOf(part); at >= 0; at = text.indexOf(part, at + part.length)) count++;
+  return count;
 }
 
 /**
@@ -22,11 +24,11 @@ function occurrences(text: string, part: string): number {
  */
 function tagsInOrder(tags: readonly string[]): Check {
   const seesThoughts = tags.some(isThoughtTag);
+  const marks = tags.map((tag) => [`<${tag}>`, `</${tag}>`] as const);
   return ({ response, whole = response, openThought, prompt }) => {
     const text = seesThoughts ? withEmptyThoughts(whole, openThought ?? openThoughtIn(prompt)) : response;
     let from = 0;
-    for (const tag of tags) {
-      const [open, close] = [`<${tag}>`, `</${tag}>`];
+    for (const [open, close] of marks) {
       for (const part of [open, close]) {
         const count = occurrences(text, part);
         if (count !== 1) return `${part} occurs ${count} times, not once`;
@@ -34,7 +36,7 @@ function tagsInOrder(tags: readonly string[]): Check {
       const start = text.indexOf(open, from);
       const end = text.indexOf(close, start);
       if (start < 0 || end < 0)
-        return `<${tag}>...</${tag}> is not where it belongs (order: ${tags.join(", ")})`;
+        return `${open}...${close} is not where it belongs (order: ${tags.join(", ")})`;
       from = end + close.length;
     }
     return undefined;
