@@ -7,7 +7,20 @@ import { satisfied, violated } from "../verdict.js";
 
 const bound = z.number().int().min(0).optional();
 
-export const countWords = (text: string) => text.match(/\S+/gu)?.length ?? 0;
+const isWideSpace = (code: number) => /\s/u.test(String.fromCharCode(code));
+
+/** The runs of non-space of `/\S+/gu`, without a text for each of them. */
+export function countWords(text: string): number {
+  let count = 0;
+  let wasSpace = true;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    const isSpace = code <= 32 ? code === 32 || (code >= 9 && code <= 13) : code >= 160 && isWideSpace(code);
+    if (wasSpace && !isSpace) count++;
+    wasSpace = isSpace;
+  }
+  return count;
+}
 
 export const length = judgeKind({
   version: "1",
