@@ -5,7 +5,7 @@ import { checkPython } from "./hostile/check-python.js";
 import { hostileCases } from "./hostile/families.js";
 import { pythonFamilies, pythonForms } from "./hostile/python.js";
 
-const count = 1500;
+const count = 700;
 
 test("the same seed makes the same programs", () => {
   const make = (seed: number) => hostileCases(pythonFamilies, pythonForms, 40, seed);

@@ -495,7 +495,7 @@ describe("between the realms", () => {
 
 /** More of them: HOSTILE=10000 npx vitest run test/judges-javascript.test.ts */
 describe("hostile programs", () => {
-  const count = Number(process.env.HOSTILE ?? 1500);
+  const count = Number(process.env.HOSTILE ?? 1000);
   test(`${count} of ${families.length} families forge no pass and leave nothing behind`, {
     timeout: 3_600_000,
   }, async () => {

@@ -525,7 +525,9 @@ export abstract class Expressions extends Cursor {
       const isSigned = this.is("^") && ["+", "-"].includes(this.tokens[this.at + 1]?.text ?? "");
       return isSigned ? { kind: "name", name: "\\mathbb R" } : reals;
     }
-    if (letter !== undefined) return { kind: "name", name: `\\${name} ${letter}` };
+    // Under an accent i and j lose their dots.
+    const plain = letter?.replace(/^\\?([ij])math$/, "$1");
+    if (plain !== undefined) return { kind: "name", name: `\\${name} ${plain}` };
     return call(`\\${name}`, inside);
   }
 
