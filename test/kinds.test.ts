@@ -6,6 +6,9 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { LocalLanguageModel, LocalScalarModel } from "../src/engine/local/index.js";
+import { loraTargets, readAdapter } from "../src/model/adapter.js";
+import { parseDecoderConfig } from "../src/model/config.js";
+import { TextCodec } from "../src/train/text.js";
 import { run } from "./support/in-process.js";
 
 const fixtures = join(import.meta.dirname, "fixtures");
@@ -77,6 +80,24 @@ const kinds: Record<string, () => Promise<void>> = {
     const ids = await logprobsOf(dir, { prompt_ids: [26], completion_ids: [31, 3, 2] });
     expect(joined.slice(0, 2)).toEqual(ids.slice(0, 2));
   },
+  async "K2: a token of one byte ends no turn"() {
+    const dir = model({
+      "tokenizer_config.json": {
+        chat_template:
+          "{% for m in messages %}{{ m.content }}{{ '<end>' if m.role == 'assistant' }}{% endfor %}",
+      },
+    });
+    const tokenizer = JSON.parse(readFileSync(join(dir, "tokenizer.json"), "utf8"));
+    tokenizer.model.byte_fallback = true;
+    for (let byte = 0; byte < 256; byte++) {
+      const content = `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
+      tokenizer.model.vocab[content] = 32 + byte;
+      if (byte < 64) tokenizer.added_tokens.push({ id: 32 + byte, content, special: true });
+    }
+    writeFileSync(join(dir, "tokenizer.json"), JSON.stringify(tokenizer));
+    const codec = await TextCodec.open(dir);
+    expect(codec.stopIds).toEqual([2]);
+  },
   async "K2: every end id of generation_config stops"() {
     const dir = model();
     const [{ completion_ids: free }] = await sampled(dir, [said("abc")]);
@@ -146,6 +167,18 @@ const kinds: Record<string, () => Promise<void>> = {
     expect(await promptIds(dir, { ...said("a"), tools })).toEqual([31]);
     expect(await promptIds(dir, { ...said("a"), tools: JSON.stringify(tools) })).toEqual([31]);
     expect(await promptIds(dir, said("a"))).toEqual([28]);
+  },
+  async "K11: the numbers of tools are those of their text, as a list and as text"() {
+    const source = `{{ 'q' if tools | string == "[{'10': 1.0, '2': 12345678901234567890, 'a': -0.0}]" else 'z' }}`;
+    const dir = model({ "tokenizer_config.json": { chat_template: source } });
+    const tools = '[{"10": 1.0, "2": 12345678901234567890, "a": -0.0}]';
+    const prompt = JSON.stringify(said("a").prompt);
+    for (const written of [tools, JSON.stringify(tools)]) {
+      const [row] = await sampled(dir, [`{"prompt": ${prompt}, "tools": ${written}}`]);
+      expect(row.prompt_ids).toEqual([19]);
+    }
+    const [none] = await sampled(dir, [{ ...said("a"), tools: "null" }]);
+    expect(none.prompt_ids).toEqual([28]);
   },
   async "K12: rows that max_length empties are left out, and none left is a sentence"() {
     const long = { prompt: "abcdefghij", completion: "k" };
@@ -333,6 +366,7 @@ describe("against PEFT and transformers", () => {
     logits: number[][];
     sequences: number[][];
     scores: number[];
+    adapters: Record<string, number[][]>;
   };
 
   it("K5: an adapter's input embedding leaves a tied head as it was", async () => {
@@ -353,6 +387,46 @@ describe("against PEFT and transformers", () => {
         expect(Math.abs(found[token]![0]! - (logit - normaliser))).toBeLessThan(1e-4);
       });
     }
+  });
+
+  it.each(Object.entries(want.adapters))("K5: %s", async (name, rows) => {
+    const policy = await LocalLanguageModel.load(join(fixtures, "engine/llama-tied"), {
+      adapter: join(fixtures, "kinds", name),
+      frozen: true,
+    });
+    for (const [t, row] of rows.entries()) {
+      const context = want.tokens.slice(0, t + 1);
+      const sequences = row.map((_, token) => ({ tokens: [...context, token], promptLength: t + 1 }));
+      const found = await policy.logprobs(sequences);
+      row.forEach((logprob, token) => {
+        expect(Math.abs(found[token]![0]! - logprob)).toBeLessThan(1e-4);
+      });
+    }
+  });
+
+  it("K5: an adapter that is trained further and saved keeps what it replaces", async () => {
+    const adapter = join(fixtures, "kinds/tied-both");
+    const { lora, saved } = await readAdapter(adapter);
+    const policy = await LocalLanguageModel.load(join(fixtures, "engine/llama-tied"), { adapter, lora });
+    const dir = join(scratch, "further");
+    await policy.save(dir);
+    const again = await readAdapter(dir);
+    expect([again.saved, again.lora.modulesToSave]).toEqual([saved, lora.modulesToSave]);
+  });
+
+  it.each([
+    "(?s:.*)q_proj",
+    "(?x) .* q_proj # the queries",
+    ".*\\.(?P<part>q)_proj",
+    "(?i).*Q_PROJ\\Z",
+    "(?a)(?:\\w+\\.)*?q_proj",
+  ])("K17: target_modules %s", (targetModules) => {
+    const lora = { r: 2, alpha: 2, targetModules, taskType: "CAUSAL_LM", baseModel: null } as const;
+    const config = parseDecoderConfig(
+      JSON.parse(readFileSync(join(fixtures, "engine/llama-tied/config.json"), "utf8")),
+    );
+    const names = loraTargets(config, lora).map(({ name }) => name);
+    expect(names).toEqual([0, 1].map((layer) => `model.layers.${layer}.self_attn.q_proj.weight`));
   });
 
   it("K17: pad_token_id -1 is no padding", async () => {

@@ -1,5 +1,5 @@
-// JSON with the numbers that JavaScript's own parser changes: integers above 2^53 keep their digits (as bigint), and a
-// float that is a whole number (`1.0`) can be told from an integer where a reader asks for it.
+// JSON with what JavaScript's own parser changes: integers above 2^53 keep their digits (as bigint), a float that is a whole
+// number (`1.0`) can be told from an integer where a reader asks for it, and so can the order of keys that are numbers ("10").
 
 /** A float that is a whole number, which JSON has and JavaScript's numbers have not: `1.0`, not `1`. */
 export class WholeFloat extends Number {
@@ -13,8 +13,19 @@ export interface ParseOptions {
   wholeFloats?: boolean;
 }
 
-/** Numbers that `JSON.parse` may change; a text without any (strings included) is left to it. */
-const changed = /\d{16}|\d\.0*(?!\d)|\d[eE]/;
+/** What `JSON.parse` may change; a text without any (strings included) is left to it. */
+const changed = /\d{16}|\d\.0*(?!\d)|\d[eE]|"\d+"\s*:/;
+
+/** The keys of objects that JavaScript lists in another order than their text, which is to put numbers first. */
+const keyOrder = new WeakMap<object, readonly string[]>();
+
+/** `Object.entries` in the order of the text that `parseJson` read. */
+export function entriesInOrder(object: Readonly<Record<string, unknown>>): [string, unknown][] {
+  const keys = keyOrder.get(object);
+  return keys ? keys.map((key) => [key, object[key]]) : Object.entries(object);
+}
+
+const isNumeral = (key: string): boolean => /^\d+$/.test(key);
 const maxDepth = 1000;
 
 /** `JSON.parse` that keeps every digit of integers. Throws SyntaxError. */
@@ -54,9 +65,11 @@ class Parser {
 
   private value(): unknown {
     switch (this.text[this.at]) {
-      case "{":
-        return this.nested("}", {}, (object) => {
+      case "{": {
+        const keys = new Set<string>();
+        const object = this.nested("}", {}, (object) => {
           const key = this.string();
+          keys.add(key);
           this.skip();
           this.at++;
           this.skip();
@@ -68,6 +81,9 @@ class Parser {
             configurable: true,
           });
         });
+        if ([...keys].some(isNumeral)) keyOrder.set(object, [...keys]);
+        return object;
+      }
       case "[":
         return this.nested("]", [] as unknown[], (list) => {
           list.push(this.value());

@@ -3,12 +3,12 @@
 // Variants that change this formula (DoRA, per-module ranks, ...) are refused by name.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { toRegExp } from "oniguruma-to-es";
+import { toRegExpDetails } from "oniguruma-to-es";
 import { z } from "zod";
 import { writeDirectoryAtomic } from "../base/atomic.js";
 import { NonFiniteError, UserError } from "../base/errors.js";
 import { copyTokenizer } from "./checkpoint.js";
-import { type DecoderConfig, type FloatType, type ParameterSpec, parameterSpecs } from "./config.js";
+import { type DecoderConfig, type FloatType, type ParameterSpec, parameterSpecs, untied } from "./config.js";
 import { firstNonFinite } from "./floats.js";
 import { formatJson, type Json, readJson } from "./json.js";
 import { formatShape, SafetensorsReader, streamSafetensors, type TensorSource } from "./safetensors.js";
@@ -59,15 +59,32 @@ const projections = (modules: readonly ParameterSpec[]): string[] => [
   ),
 ];
 
+const embedding = "model.embed_tokens.weight";
+const headWeight = "lm_head.weight";
+
+const isTied = ({ head, tieWordEmbeddings }: DecoderConfig): boolean =>
+  head === "language" && tieWordEmbeddings;
+
+const savesModule = ({ modulesToSave = [] }: LoraConfig, module: string): boolean =>
+  modulesToSave.some((name) => matches(module, [name]));
+
+/**
+ * Whether a tied model has a head of its own under the adapter: one that is stored, or the base's beside an input embedding
+ * of `modules_to_save`, which PEFT gives a copy of its own.
+ */
+export function untiesHead({ lora, saved }: Adapter, base: DecoderConfig): boolean {
+  if (!isTied(base)) return false;
+  return saved.has(headWeight) || (saved.has(embedding) && savesModule(lora, moduleOf(embedding)));
+}
+
 /** The weights that the adapter changes, in the model's order. A target that is not a projection is refused. */
 export function loraTargets(config: DecoderConfig, lora: LoraConfig): ParameterSpec[] {
   const modules = parameterSpecs(config).filter(
     ({ name, kind }) => name.endsWith(".weight") && kind !== "norm",
   );
-  const isSaved = (module: string) => (lora.modulesToSave ?? []).some((name) => matches(module, [name]));
   const targets = modules.filter(({ name, kind }) => {
     const module = moduleOf(name);
-    if (isSaved(module)) return false;
+    if (savesModule(lora, module)) return false;
     return lora.targetModules === "all-linear" ? kind === "matrix" : matches(module, lora.targetModules);
   });
   if (targets.length === 0) {
@@ -92,14 +109,29 @@ function matches(module: string, names: readonly string[] | string): boolean {
   return pythonRegex(names).test(module);
 }
 
-/** Python's regular expression over a whole text: Oniguruma's but for how groups are named. */
+/** Python's regular expression over a whole text: Oniguruma's but for how groups and flags are named. */
 function pythonRegex(source: string): RegExp {
   const named = source.replaceAll("(?P<", "(?<").replace(/\(\?P=(\w+)\)/g, "\\k<$1>");
+  // Names of modules are one line of ASCII, so that a, L, u and m change nothing; s is Oniguruma's m.
+  const translated = named.replace(
+    /\(\?([aiLmsux]*)(-[imsx]+)?([:)])/g,
+    (whole, on: string, off = "", end) => {
+      const flags = (given: string) => given.replace(/[aLum]/g, "").replace("s", "m");
+      if (on === "" && off === "") return whole;
+      const minus = flags(off.slice(1));
+      const kept = `${flags(on)}${minus && `-${minus}`}`;
+      return kept === "" && end === ")" ? "" : `(?${kept}${end}`;
+    },
+  );
   // Flags for the whole pattern stand at its beginning only.
-  const [flags = ""] = /^\(\?[a-zA-Z]+\)/.exec(named) ?? [];
-  const kept = flags.replace(/[aLu]/g, "").replace("s", "m").replace("(?)", "");
+  const [flags = ""] = /^\(\?[a-zA-Z]+\)/.exec(translated) ?? [];
+  // In a verbose pattern a comment goes to the end of its line.
+  const end = flags.includes("x") ? "\n)" : ")";
   try {
-    return toRegExp(`${kept}\\A(?:${named.slice(flags.length).replaceAll("\\Z", "\\z")})\\z`);
+    const whole = `${flags}\\A(?:${translated.slice(flags.length).replaceAll("\\Z", "\\z")}${end}\\z`;
+    const regex = toRegExpDetails(whole, { avoidSubclass: true });
+    // Node 20 finds nothing with /^[^]*a/v.
+    return new RegExp(regex.pattern.replaceAll("[^]", "\\p{Any}"), regex.flags);
   } catch {
     throw new UserError(`LoRA target_modules is not a valid regular expression: ${source}`);
   }
@@ -206,7 +238,9 @@ export async function readAdapter(dir: string, base?: DecoderConfig): Promise<Ad
       const [, module, half] = /^(.*)\.lora_([AB])\.weight$/.exec(name) ?? [];
       if (module === undefined) {
         if (name.includes(".lora_")) throw new UserError(`${info.file}: "${name}" is not supported`);
-        saved.set(name, { shape: info.shape, values });
+        // PEFT writes copies of what it wraps beside an embedding; the plain name has what counts.
+        if (!/\.(original_module|modules_to_save)\.weight$/.test(name))
+          saved.set(name, { shape: info.shape, values });
         continue;
       }
       const rank = info.shape[half === "A" ? 0 : 1];
@@ -224,11 +258,21 @@ export async function readAdapter(dir: string, base?: DecoderConfig): Promise<Ad
       pairs.set(weight, { a, b });
     }
     const adapter = { lora, pairs, saved };
+    if (base && isTied(base)) tieSaved(adapter);
     if (base !== undefined) checkAdapter(dir, adapter, base);
     return adapter;
   } finally {
     await reader.close();
   }
+}
+
+/** What is stored without being one of `modules_to_save` goes into the base, where a tied head and embedding are one. */
+function tieSaved({ lora, saved }: Adapter): void {
+  const head = saved.get(headWeight);
+  if (head === undefined || savesModule(lora, moduleOf(headWeight))) return;
+  if (saved.has(embedding) && savesModule(lora, moduleOf(embedding))) return;
+  saved.set(embedding, head);
+  saved.delete(headWeight);
 }
 
 function checkAdapter(dir: string, { lora, pairs, saved }: Adapter, base: DecoderConfig): void {
@@ -248,7 +292,8 @@ function checkAdapter(dir: string, { lora, pairs, saved }: Adapter, base: Decode
     if (!targeted.has(name))
       throw new UserError(`${dir} has a LoRA pair for ${moduleOf(name)}, which is no target`);
   }
-  const shapes = new Map(parameterSpecs(base).map(({ name, shape }) => [name, formatShape(shape)]));
+  const parameters = parameterSpecs(isTied(base) ? untied(base) : base);
+  const shapes = new Map(parameters.map(({ name, shape }) => [name, formatShape(shape)]));
   for (const [name, { shape }] of saved) {
     if (shapes.get(name) !== formatShape(shape)) {
       throw new UserError(

@@ -25,6 +25,9 @@ export type FloatType = "F32" | "F16" | "BF16";
 export const activations = ["silu", "gelu_pytorch_tanh"] as const;
 export type Activation = (typeof activations)[number];
 
+/** The same functions under other names. */
+const otherNames: Readonly<Record<string, Activation>> = { swish: "silu", gelu_new: "gelu_pytorch_tanh" };
+
 export interface DecoderConfig {
   /** The `model_type`: a row of `families`. */
   family: string;
@@ -248,7 +251,7 @@ function refuseUnsupported(raw: Json, config: ConfigFields, row: Family, head: H
     throw new UserError(what);
   };
   const field = row.activation ?? "hidden_act";
-  const activation = activations.find((name) => name === config[field]);
+  const activation = activations.find((name) => name === (otherNames[config[field] ?? ""] ?? config[field]));
   if (raw.quantization_config) refuse("quantization_config is not supported; use the unquantised weights");
   if (raw.per_layer_config) refuse("per_layer_config is not supported; every layer must have the same shape");
   const own = row.refuse?.(config);

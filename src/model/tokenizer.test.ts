@@ -5,6 +5,9 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { UserError } from "../base/errors.js";
 import type { Json } from "./json.js";
+import { createNormalizer } from "./tokenization/normalizers.js";
+import { compilePattern } from "./tokenization/patterns.js";
+import { Piece } from "./tokenization/pieces.js";
 import { hashTokenizer, StreamDecoder, Tokenizer } from "./tokenizer.js";
 
 const fixtures = fileURLToPath(new URL("../../test/fixtures/formats/", import.meta.url));
@@ -144,4 +147,26 @@ describe("what cannot be read is refused", () => {
     );
     expect(performance.now() - started).toBeLessThan(10_000);
   });
+});
+
+describe("normal forms", () => {
+  it.each([
+    ["NFC", "ab \u1112\u1161\u11ab x", "ab \ud55c x", 7],
+    ["NFC", "e\u0301 \u1100\u1161 x", "\u00e9 \uac00 x", 6],
+    ["NFKC", "\u2163\u0e33\u0e34 x", "IV\u0e4d\u0e32\u0e34 x", 4],
+  ])("%s of letters that join says where the others are", (type, text, normal, place) => {
+    const piece = createNormalizer({ type }, "normalizer")!(new Piece(text, 0));
+    expect(piece.text).toBe(normal);
+    expect(piece.startOf(normal.indexOf("x"))).toBe(place);
+  });
+
+  it("keeps apart the places of characters that do not join", () => {
+    const piece = createNormalizer({ type: "NFKC" }, "normalizer")!(new Piece("\u0e33\u0e34", 0));
+    expect([0, 1, 2].map((at) => piece.startOf(at))).toEqual([0, 0, 1]);
+  });
+});
+
+it("an any-character of a pattern is one in front of others, too", () => {
+  const find = compilePattern({ Regex: "(?m:.*)b" }, "pattern");
+  expect(find("a\nb")).toEqual([{ from: 0, to: 3, isMatch: true }]);
 });

@@ -87,6 +87,10 @@ async function openLora(dir: string, givenBase: string | undefined): Promise<Mem
       `${dir} is a LoRA adapter on "${baseDir}", which is not a directory here; name its base model`,
     );
   }
+  if (adapter.lora.taskType === "CAUSAL_LM" && adapter.saved.size > 0)
+    throw new UserError(
+      `${dir} replaces ${[...adapter.saved.keys()].join(", ")} of a language model, which is not averaged; merge it into its base first`,
+    );
   const base = await openFull(baseDir);
   const read = (name: string, first: number, out: Float32Array) =>
     readMerged(adapter, base, name, first, out);

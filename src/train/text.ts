@@ -5,6 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../base/errors.js";
+import { parseJson } from "../base/json.js";
 import { openThoughtOf } from "../base/thoughts.js";
 import type { Message, Metadata, Text } from "../data/rows.js";
 import type { Sequence, TokenIds } from "../engine/contract.js";
@@ -292,7 +293,7 @@ function endOfTurn(template: ChatTemplate | null, tokenizer: Tokenizer): TurnEnd
   if (at < 0) return { after: [], opening };
   const { ids, starts } = tokenizer.encodeWithOffsets(text, { addSpecialTokens: false });
   const tail = ids.filter((_, i) => starts[i]! >= at + probe.length);
-  const first = tail.findIndex((id) => tokenizer.isAdded(id));
+  const first = tail.findIndex((id) => tokenizer.isAdded(id) && !isByteToken(tokenizer.tokenOf(id)!));
   return first < 0 ? { after: [], opening } : { id: tail[first]!, after: tail.slice(first + 1), opening };
 }
 
@@ -305,17 +306,21 @@ function openingOf(template: ChatTemplate): string {
   }
 }
 
+/** Some files list the tokens of single bytes among the added ones: `<0x3C>` is `<`, which ends no turn. */
+const isByteToken = (token: string): boolean => /^<0x[0-9A-F]{2}>$/.test(token);
+
 /** The tools of a row: a list of JSON schemas, or the JSON text of one. */
 function toolsOf({ tools }: RowContext): Json[] | undefined {
   if (tools === undefined || tools === null || tools === "") return undefined;
-  let list = tools;
+  let list: unknown = tools;
   if (typeof tools === "string") {
     try {
-      list = JSON.parse(tools);
+      list = parseJson(tools, { wholeFloats: true });
     } catch (error) {
       throw new UserError(`"tools" is text that is not JSON: ${(error as Error).message}`);
     }
   }
+  if (list === null) return undefined;
   if (!Array.isArray(list) || !list.every(isObject))
     throw new UserError('"tools" must be a list of JSON schemas, or its JSON text');
   return list;

@@ -1,12 +1,13 @@
 """Oracle for text as training sees it: ids of joined texts and positions, what special tokens there are, and which ids.
 
     python test/oracle/text.py                       writes test/fixtures/formats/text.json
-    python test/oracle/text.py --random 400 out.json   a longer run; `npx tsx test/oracle/text.ts out.json` compares
+    python test/oracle/text.py --random 400 out.json [SEED]   a longer run; `npx tsx test/oracle/text.ts out.json` compares
 
 Every case is a small tokenizer (all parts of its files are in the case) with texts and conversations, and what
 `transformers` (AutoTokenizer) makes of them: ids with and without special tokens, offsets, the text of the ids, and the
 named special tokens. The random tokenizers have every model, normalizer, pre-tokenizer and post-processor of the
-library, and added tokens with all flags, spread over the files in which they may be named.
+library, and added tokens with all flags, spread over the files in which they may be named. A longer run also draws texts at
+random, and what is rarer: truncation and padding sections, affixes of other spellings, further decoders, odd patterns.
 """
 
 import json
@@ -60,6 +61,21 @@ PAIRS = [
 ]
 
 
+# The fixture holds what the first version drew.
+WIDE = len(sys.argv) > 1
+
+FRAGMENTS = (
+    list("abcdefgXYZ0189 .,!?'\"-_/#@▁Ġ") + ["  ", "\n", "\r\n", "\t", "\n\n", " \n ", "\u00a0", "\u3000", "\u200b", "\u200d", "\ufeff", "\u0085", "\u2028", "\u0000", "\x1c"]
+    + ["word", "Köln", "<x>", "[TOK]", "<|im_end|>", "<|im_start|>", " <y> ", "<pad>", "<s>", "</s>", "<unk>", "[CLS]", "é", "e\u0301", "WORD", "<0x41>", "<0xE4>", "</w>", "##", "##a"]
+    + ["你", "好", "日本", "한", "\u1112\u1161\u11ab", "ﬁ", "ß", "İ", "ı", "ǅ", "Σ", "ς", "½", "²", "Ⅳ", "①", "٣", "७", "ๆ", "น้ำ", "ि", "क्षि", "\u0483", "\u20dd", "😀", "👩‍👧", "🇩🇪", "\U00020000", "\U0001f3fd", "\ue000", "\u0378", "\u00ad", "\u061c"]
+    + ["the", " the", "'s", "'S", "’s", "n't", "I'm", "123", "1234567", " 12", "hello", " Hello", "HELLO", "x=1", "==", "...", "```", "/*", "don't"]
+)
+
+
+def random_text(rng):
+    return "".join(rng.choice(FRAGMENTS) for _ in range(rng.randrange(1, 25)))
+
+
 def added(rng, content, special):
     return {
         "content": content,
@@ -84,6 +100,10 @@ def some_normalizer(rng, depth=0):
 
     choices.append(lambda: N.Replace(Regex(r"\s+"), " "))
     choices.append(lambda: N.Replace(Regex(r"[0-9]"), "0"))
+    if WIDE:
+        choices.append(lambda: N.Replace(rng.choice(["", "e", "ab", "''"]) or "a", rng.choice(["", "xy", "é"])))
+        choices.append(lambda: N.Replace(Regex(rng.choice([r"\b", r"(?<=l)l", r"^\s", r"\s$", r" {2,}", r"[^\x00-\x7f]", r"\p{Mn}+", r"(a|e)\1", r"$", r"(?i)the"])), rng.choice(["", " ", "▁", "\\1"])))
+        choices.append(lambda: N.Prepend(rng.choice(["x", " ", "ab", "é"])))
     if depth < 1:
         choices.append(lambda: N.Sequence([some_normalizer(rng, 1) for _ in range(rng.randrange(1, 4))]))
     return rng.choice(choices)()
@@ -119,6 +139,13 @@ def some_pre_tokenizer(rng, depth=0):
         lambda: P.Split(Regex(rng.choice(REGEXES)), "isolated"),
         lambda: P.FixedLength(length=rng.randrange(1, 6)),
     ]
+    if WIDE:
+        choices += [
+            lambda: P.UnicodeScripts(),
+            lambda: P.Split(Regex(rng.choice([r"\b", r"(?=[A-Z])", r"\s*", r"[^\S\n]+", r"\X", r"\R", r"(?:\p{Han}|\p{Hangul})", r"[[:alpha:]]+", r"[[:punct:]]", r"\p{Script=Greek}+" , r"[\p{L}&&[^a-c]]+", r"\A.", r".\z", r"(?<!\S)\d+(?!\S)", r"(?x) a  b # c", r"\p{^L}+", r"[\x{4e00}-\x{9fff}]", r"\H+", r"a++b?", r"(?>ab|a)c?"])), rng.choice(behaviours), invert=rng.random() < 0.3),
+            lambda: P.Metaspace(replacement=rng.choice(["_", "Ġ", "é"]), prepend_scheme=rng.choice(["always", "first", "never"]), split=rng.random() < 0.6),
+            lambda: P.CharDelimiterSplit(rng.choice([" ", "▁", "é", "\n"])),
+        ]
     if depth < 1:
         choices.append(lambda: P.Sequence([some_pre_tokenizer(rng, 1) for _ in range(rng.randrange(1, 4))]))
     return rng.choice(choices)()
@@ -133,9 +160,9 @@ def some_model(rng, tokenizer):
         if rng.random() < 0.7:
             options["unk_token"] = "<unk>"
         if rng.random() < 0.2:
-            options["end_of_word_suffix"] = "</w>"
+            options["end_of_word_suffix"] = rng.choice(["</w>", "_", "é", ""]) if WIDE else "</w>"
         if rng.random() < 0.2:
-            options["continuing_subword_prefix"] = "##"
+            options["continuing_subword_prefix"] = rng.choice(["##", "@@", "é", ""]) if WIDE else "##"
         tokenizer.model = models.BPE(**options)
         trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=tokens, show_progress=False, limit_alphabet=60, **{k: v for k, v in options.items() if k in ("end_of_word_suffix", "continuing_subword_prefix")})
         if options["byte_fallback"]:
@@ -147,8 +174,9 @@ def some_model(rng, tokenizer):
         tokenizer.model = models.Unigram()
         trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=tokens, unk_token="<unk>", show_progress=False)
     elif kind == 4:
-        tokenizer.model = models.WordPiece(unk_token="<unk>", max_input_chars_per_word=rng.choice([100, 6]))
-        trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=tokens, show_progress=False, limit_alphabet=60)
+        prefix = {"continuing_subword_prefix": rng.choice(["##", "@", ""])} if WIDE else {}
+        tokenizer.model = models.WordPiece(unk_token="<unk>", max_input_chars_per_word=rng.choice([100, 6]), **prefix)
+        trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=tokens, show_progress=False, limit_alphabet=60, **prefix)
     else:
         tokenizer.model = models.WordLevel(unk_token="<unk>")
         trainer = trainers.WordLevelTrainer(vocab_size=size, special_tokens=tokens, show_progress=False)
@@ -163,7 +191,26 @@ def random_files(rng):
         tokenizer.pre_tokenizer = some_pre_tokenizer(rng)
     some_model(rng, tokenizer)
     tokenizer.decoder = rng.choice([None, decoders.ByteLevel(), decoders.Metaspace(), decoders.WordPiece(), decoders.BPEDecoder(), decoders.Fuse(), decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])])
+    if WIDE and rng.random() < 0.4:
+        tokenizer.decoder = rng.choice([
+            decoders.CTC(pad_token=rng.choice(["<pad>", "a"]), word_delimiter_token=rng.choice(["|", "e"]), cleanup=rng.random() < 0.5), decoders.WordPiece(prefix=rng.choice(["##", "@"]), cleanup=rng.random() < 0.5),
+            decoders.Metaspace(replacement=rng.choice(["▁", "_", "Ġ"]), prepend_scheme=rng.choice(["always", "first", "never"])), decoders.BPEDecoder(suffix=rng.choice(["</w>", "_", "é"])),
+            decoders.ByteFallback(), decoders.Strip(content=rng.choice([" ", "▁", "a", "é"]), left=rng.randrange(3), right=rng.randrange(3)),
+            decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()]), decoders.Sequence([decoders.ByteFallback(), decoders.ByteLevel()]), decoders.Sequence([decoders.Fuse(), decoders.WordPiece()]), decoders.Sequence([]),
+        ])
     data = json.loads(tokenizer.to_str())
+    if WIDE:
+        if rng.random() < 0.2:
+            data["truncation"] = {"direction": rng.choice(["Right", "Left"]), "max_length": rng.randrange(2, 9), "strategy": rng.choice(["LongestFirst", "OnlyFirst", "OnlySecond"]), "stride": rng.randrange(2)}
+        if rng.random() < 0.2:
+            data["padding"] = {"strategy": rng.choice(["BatchLongest", {"Fixed": 12}]), "direction": rng.choice(["Right", "Left"]), "pad_to_multiple_of": rng.choice([None, 8]), "pad_id": 0, "pad_type_id": 0, "pad_token": rng.choice(["<unk>", "[PAD]", "a"])}
+        if data["model"]["type"] == "Unigram" and rng.random() < 0.4:
+            data["model"]["vocab"] += [[f"<0x{b:02X}>", -10.0] for b in range(256)]
+            data["model"]["byte_fallback"] = True
+        if data["model"]["type"] == "BPE" and rng.random() < 0.15:
+            data["model"]["merges"] = [" ".join(merge) for merge in data["model"]["merges"] if not any(" " in part for part in merge)]
+        if data["model"]["type"] == "BPE" and rng.random() < 0.1:
+            data["model"]["dropout"] = rng.choice([0.0, None])
     # Added tokens of all flags, spread over the files that may name them.
     pool = ["<x>", "[TOK]", "word", "<|im_end|>", "<|im_start|>", "é", "WORD", " <y> ", "Köln", "<pad>", "[CLS]", "[SEP]"]
     rng.shuffle(pool)
@@ -207,7 +254,15 @@ def random_files(rng):
             processors.BertProcessing(sep=e, cls=s),
             processors.RobertaProcessing(sep=e, cls=s, trim_offsets=False),
             processors.Sequence([processors.ByteLevel(trim_offsets=False), processors.TemplateProcessing(single="<s> $A", special_tokens=[s])]),
-        ])
+        ] + ([
+            processors.TemplateProcessing(single="<s> <s> $A:0 </s>:1", pair="$A $B", special_tokens=[s, e]),
+            processors.TemplateProcessing(single="$A", special_tokens=[]),
+            processors.TemplateProcessing(single="<s> $0 </s> </s>", special_tokens=[("<s>", 3), e]),
+            processors.RobertaProcessing(sep=e, cls=s, trim_offsets=True, add_prefix_space=True),
+            processors.ByteLevel(trim_offsets=True),
+            processors.Sequence([]),
+            processors.Sequence([processors.TemplateProcessing(single="<s> $A", special_tokens=[s]), processors.TemplateProcessing(single="$A </s>", special_tokens=[e])]),
+        ] if WIDE else []))
         tokenizer.post_processor = post
         data["post_processor"] = json.loads(tokenizer.to_str())["post_processor"]
     return {"json": data, "config": config, "map": extra_map, "added": added_json}
@@ -254,14 +309,14 @@ def sentencepiece_like(normalizer, pre_tokenizer, seed):
 
 
 def main():
-    count, target, seed = (int(sys.argv[2]), sys.argv[3], 5) if len(sys.argv) > 1 else (40, "test/fixtures/formats/text.json", 3)
+    count, target, seed = (int(sys.argv[2]), sys.argv[3], int((sys.argv + ["5"])[4])) if WIDE else (40, "test/fixtures/formats/text.json", 3)
     N, P = normalizers, pre_tokenizers
     cases, refused = [], 0
     rng = random.Random(seed)
     while len(cases) < count:
         try:
             files = random_files(rng)
-            texts = TEXTS if len(sys.argv) > 1 else rng.sample(TEXTS, 9)
+            texts = TEXTS + [random_text(rng) for _ in range(15)] if WIDE else rng.sample(TEXTS, 9)
             cases.append(describe(files, texts))
         except BaseException as error:  # what the library itself panics at or refuses
             refused += 1

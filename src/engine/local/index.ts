@@ -9,6 +9,7 @@ import {
   mergedParameter,
   readAdapter,
   saveAdapter,
+  untiesHead,
 } from "../../model/adapter.js";
 import { hasTokenizer, OpenCheckpoint, saveCheckpoint } from "../../model/checkpoint.js";
 import {
@@ -79,6 +80,8 @@ const headWeight = "lm_head.weight";
 interface Loaded {
   model: LocalModel;
   lora?: LoraConfig;
+  /** What the adapter replaces. */
+  saved?: Adapter["saved"];
 }
 
 /** A weight as it is kept: float32, or the arrays of `storedParts`. */
@@ -91,9 +94,7 @@ async function load(dir: string, head: "language" | "scalar", options: LoadOptio
   try {
     const adapter =
       options.adapter === undefined ? undefined : await readAdapter(options.adapter, open.config);
-    // PEFT replaces the embedding only: a head that was tied to it keeps the base's values.
-    const splits =
-      adapter?.saved.has(embedding) && open.config.head === "language" && open.config.tieWordEmbeddings;
+    const splits = adapter !== undefined && untiesHead(adapter, open.config);
     const config = splits ? untied(open.config) : open.config;
     const specs = new Map(parameterSpecs(config).map((spec) => [spec.name, spec]));
     const tensors = new Map<string, Kept>();
@@ -116,7 +117,8 @@ async function load(dir: string, head: "language" | "scalar", options: LoadOptio
       for (const [name, values] of adapterValues(config, lora, adapter, random))
         if (specs.has(name)) keep(name, values);
         else tensors.set(name, values);
-    return { model: assemble(config, tensors, shape, options), ...(lora && { lora }) };
+    const model = assemble(config, tensors, shape, options);
+    return { model, ...(lora && { lora }), ...(adapter && { saved: adapter.saved }) };
   } finally {
     await open.close();
   }
@@ -216,6 +218,8 @@ abstract class LocalTrainable {
     readonly source: string,
     protected readonly lora: LoraConfig | undefined,
     protected readonly options: LoadOptions,
+    /** What the adapter that was loaded replaces; it does not train. */
+    private readonly saved: Adapter["saved"] = new Map(),
   ) {}
 
   get config(): DecoderConfig {
@@ -270,15 +274,17 @@ abstract class LocalTrainable {
       return [name, { a: values(loraA(module)), b: values(loraB(module)) }] as const;
     });
     const scalarHead = this.model.parameters.get("score.weight");
-    const saved = scalarHead
-      ? [["score.weight", { shape: scalarHead.shape, values: values("score.weight") }] as const]
-      : [];
+    const saved = new Map(this.saved);
+    if (scalarHead) saved.set("score.weight", { shape: scalarHead.shape, values: values("score.weight") });
+    const modulesToSave = [
+      ...new Set([...(this.lora.modulesToSave ?? []), ...(scalarHead ? ["score"] : [])]),
+    ];
     await saveAdapter(
       dir,
       {
-        lora: scalarHead ? { ...this.lora, modulesToSave: ["score"] } : this.lora,
+        lora: { ...this.lora, modulesToSave },
         pairs: new Map(pairs),
-        saved: new Map(saved),
+        saved,
       },
       { tokenizerFrom, readme },
     );
@@ -345,8 +351,8 @@ const scoredPositions = ({ tokens, promptLength }: Sequence): { rows: number[]; 
 
 export class LocalLanguageModel extends LocalTrainable implements LanguageModel {
   static async load(dir: string, options: LoadOptions = {}): Promise<LocalLanguageModel> {
-    const { model, lora } = await load(dir, "language", options);
-    return new LocalLanguageModel(model, dir, lora, options);
+    const { model, lora, saved } = await load(dir, "language", options);
+    return new LocalLanguageModel(model, dir, lora, options, saved);
   }
 
   get endIds(): readonly number[] {
@@ -418,8 +424,8 @@ export class LocalLanguageModel extends LocalTrainable implements LanguageModel 
 
 export class LocalScalarModel extends LocalTrainable implements ScalarModel {
   static async load(dir: string, options: LoadOptions = {}): Promise<LocalScalarModel> {
-    const { model, lora } = await load(dir, "scalar", options);
-    return new LocalScalarModel(model, dir, lora, options);
+    const { model, lora, saved } = await load(dir, "scalar", options);
+    return new LocalScalarModel(model, dir, lora, options, saved);
   }
 
   values(

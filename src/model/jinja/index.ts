@@ -2,6 +2,7 @@
 // immutable sandbox, loop controls, `{% generation %}`, `tojson`, `raise_exception` and `strftime_now`. Templates come with
 // downloaded models: nothing that one does can reach the host, and steps, text and depth are bounded.
 
+import { entriesInOrder } from "../../base/json.js";
 import { type Bounds, baseGlobals, run } from "./interpreter.js";
 import { RaisedError, TemplateError } from "./lexer.js";
 import { parse, type Statement } from "./parser.js";
@@ -66,7 +67,7 @@ export function toValue(value: unknown): Value {
   if (Array.isArray(value)) return value.map(toValue);
   if (typeof value === "object")
     return new Dict(
-      Object.entries(value)
+      entriesInOrder(value as Record<string, unknown>)
         .filter(([, item]) => item !== undefined)
         .map(([key, item]): [Value, Value] => [key, toValue(item)]),
     );

@@ -33,8 +33,8 @@ function mapPoints(piece: Piece, map: (point: string) => string | undefined): Pi
 
 const forms = ["NFC", "NFD", "NFKC", "NFKD"] as const;
 
-/** A character with the marks on it is normalized apart from its neighbours, so that positions are known. */
-const cluster = /[^\p{M}]\p{M}*|\p{M}+/gu;
+/** What a normal form may join: a character with the marks on it, the letters of a Hangul syllable. */
+const cluster = /[^\p{M}\u1160-\u11ff][\p{M}\u1160-\u11ff]*|[\p{M}\u1160-\u11ff]+/gu;
 
 const normalForm =
   (form: (typeof forms)[number]): Normalizer =>
@@ -44,12 +44,25 @@ const normalForm =
     const rebuilt = piece.rebuild((out) => {
       for (const { 0: text, index } of piece.text.matchAll(cluster)) {
         const normal = text.normalize(form);
-        if (normal === text) out.keep(index, index + text.length);
-        else out.push(normal, index, index + text.length);
+        if (normal === text) {
+          out.keep(index, index + text.length);
+          continue;
+        }
+        const points = Array.from(text);
+        const apart = points.map((point) => point.normalize(form));
+        if (apart.join("") !== normal) {
+          out.push(normal, index, index + text.length);
+          continue;
+        }
+        let at = index;
+        for (const [i, point] of points.entries()) {
+          out.push(apart[i]!, at, at + point.length);
+          at += point.length;
+        }
       }
     });
     if (rebuilt.text === whole) return rebuilt;
-    // Neighbours that join (Hangul syllables, say): the positions are known as a whole only.
+    // Neighbours that join all the same: the positions are known as a whole only.
     return piece.rebuild((out) => out.push(whole, 0, piece.text.length));
   };
 
@@ -72,7 +85,7 @@ const cjk =
 const bertCleaned = (point: string): string | undefined => {
   if (point === "\0" || point === "\ufffd") return "";
   if (/[\t\n\r]/.test(point)) return " ";
-  if (/[\p{Cc}\p{Cf}\p{Cn}\p{Co}]/u.test(point)) return "";
+  if (/[\p{Cc}\p{Cf}\p{Co}]/u.test(point)) return "";
   return whiteSpace.test(point) ? " " : undefined;
 };
 

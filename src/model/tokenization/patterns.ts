@@ -52,7 +52,9 @@ export function regexMatcher(source: string, place: string): Matcher {
       avoidSubclass: true,
       rules: { captureGroup: true },
     });
-    regex = new RegExp(pattern.replaceAll(translatedWord, onigurumaWord), `g${flags}`);
+    // Node 20 finds nothing with /^[^]*a/v.
+    const mended = pattern.replaceAll(translatedWord, onigurumaWord).replaceAll("[^]", "\\p{Any}");
+    regex = new RegExp(mended, `g${flags}`);
   } catch (error) {
     throw new UserError(
       `${place}: the regular expression ${JSON.stringify(source.slice(0, 200))} is not supported: ${(error as Error).message}`,

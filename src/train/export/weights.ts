@@ -1,7 +1,7 @@
 // The weights of a model as they are to be written elsewhere: an adapter merged into its base, one parameter at a time.
 
 import { UserError } from "../../base/errors.js";
-import { type Adapter, mergedParameter, readAdapter } from "../../model/adapter.js";
+import { type Adapter, mergedParameter, readAdapter, untiesHead } from "../../model/adapter.js";
 import { OpenCheckpoint } from "../../model/checkpoint.js";
 import { type DecoderConfig, type ParameterSpec, parameterSpecs, untied } from "../../model/config.js";
 import type { Source } from "../models.js";
@@ -23,18 +23,16 @@ export async function openWeights(source: Source): Promise<ExportWeights> {
     const fresh = open.fresh.find(({ name }) => !adapter?.saved.has(name));
     if (fresh)
       throw new UserError(`${source.dir} has no "${fresh.name}", so it is not a trained reward model`);
-    // An adapter that replaces a tied embedding leaves the head as it was.
-    const parts =
-      adapter?.saved.has(embedding) && open.config.head === "language" && open.config.tieWordEmbeddings;
+    const parts = adapter !== undefined && untiesHead(adapter, open.config);
     const config = parts ? untied(open.config) : open.config;
     const stored = new Map(open.specs.map((spec) => [spec.name, spec]));
     return {
       config,
       adapter,
       read: async (spec) => {
-        if (parts && spec.name === "lm_head.weight") return open.read(stored.get(embedding)!);
         const own = adapter?.saved.get(spec.name);
         if (own) return own.values;
+        if (parts && spec.name === "lm_head.weight") return open.read(stored.get(embedding)!);
         const values = await open.read(stored.get(spec.name)!);
         return adapter ? mergedParameter(adapter, spec.name, values) : values;
       },
