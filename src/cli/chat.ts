@@ -14,7 +14,8 @@ export interface ChatRequest extends ModelChoice {
   topP: number;
   seed: number;
   input: NodeJS.ReadableStream & { isTTY?: boolean };
-  output: NodeJS.WritableStream;
+  /** Absent: nothing is shown while it is said. */
+  output?: NodeJS.WritableStream | undefined;
 }
 
 interface Message {
@@ -22,15 +23,16 @@ interface Message {
   content: string;
 }
 
-/** Talks until the input ends or says /exit. */
-export async function chat({ input, output, system, seed, ...request }: ChatRequest): Promise<void> {
+/** Talks until the input ends or says /exit; returns every conversation, the system message included. */
+export async function chat({ input, output, system, seed, ...request }: ChatRequest): Promise<Message[][]> {
   const { policy, codec } = await openPolicy(request.model, { ...request, frozen: true });
   const start: Message[] = system === undefined ? [] : [{ role: "system", content: system }];
   const random = new RandomStream(seed, "chat");
   const isPerson = input.isTTY === true;
   const lines = createInterface({ input, terminal: false });
-  const ask = () => isPerson && output.write("> ");
+  const ask = () => isPerson && output?.write("> ");
   try {
+    const conversations: Message[][] = [];
     let messages = [...start];
     ask();
     for await (const line of lines) {
@@ -38,11 +40,13 @@ export async function chat({ input, output, system, seed, ...request }: ChatRequ
       if (text === "/exit") break;
       if (text === "/new") messages = [...start];
       else if (text !== "") {
+        if (messages.length === start.length) conversations.push(messages);
         messages.push({ role: "user", content: text });
         messages.push({ role: "assistant", content: await answer(messages) });
       }
       ask();
     }
+    return conversations;
   } finally {
     lines.close();
     policy.dispose();
@@ -63,9 +67,9 @@ export async function chat({ input, output, system, seed, ...request }: ChatRequ
       topP,
       stopIds: codec.stopIds,
       seeds: [random.nextSeed()],
-      onToken: (_, token) => output.write(decoder.push(token)),
+      onToken: (_, token) => output?.write(decoder.push(token)),
     });
-    output.write("\n");
+    output?.write("\n");
     return codec.decode(completion!.tokens);
   }
 }

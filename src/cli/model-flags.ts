@@ -28,11 +28,15 @@ export const addChatFlags = (command: Command): Command =>
     .option("--chat", "give plain prompts as a user's message, through the chat template")
     .option("--no-chat", "give plain prompts as they stand, and say nothing of it (default: say so)");
 
+/** Of the verbs that run a model over rows. */
 export const addModelFlags = (command: Command, what: string): Command =>
+  addOneModelFlags(command, what)
+    .option("-o, --out <file>", "where to write the rows (default: stdout)")
+    .option("--limit <n>", "use the first rows only");
+
+export const addOneModelFlags = (command: Command, what: string): Command =>
   command
     .requiredOption("--model <dir or Hub name>", what)
-    .option("-o, --out <file>", "where to write the rows (default: stdout)")
-    .option("--limit <n>", "use the first rows only")
     .option("--chat-template <file>", "a Jinja template instead of the model's own")
     .addOption(new Option("--device <device>", "where to run").choices(["cpu", "webgpu"]).default("cpu"))
     .addOption(

@@ -9,11 +9,11 @@ import { type JudgeRecipe, loadRecipe } from "../recipe/recipe.js";
 import { endsItself, type RunContext } from "../run/context.js";
 import { allDialects } from "../serve/dialects/index.js";
 import { serveSockets } from "../serve/dialects/openenv-socket.js";
-import { type Guard, serveHttp } from "../serve/http.js";
+import { checkPort, type Guard, serveHttp } from "../serve/http.js";
 import { RewardService } from "../serve/service.js";
 import { openChoice, openRecipe, type ServedTasks } from "../serve/task.js";
 import type { ServeFlags } from "./commands/serve.js";
-import { withContext } from "./context.js";
+import { printResult, withContext } from "./context.js";
 import { explainError } from "./errors.js";
 import { portNumber, realNumber, wholeNumber } from "./values.js";
 
@@ -26,6 +26,7 @@ async function serveUntilStopped(
   { reporter, signal }: RunContext,
 ): Promise<void> {
   const port = portNumber(flags.port);
+  await checkPort(port, flags.host);
   const served = await open(recipe, flags, reporter);
   const service = await RewardService.open(served, reporter);
   const options = {
@@ -46,7 +47,15 @@ async function serveUntilStopped(
     throw error;
   }
   const names = served.tasks.map(({ name }) => name).join(", ");
-  process.stdout.write(`serving ${names || served.policy?.name} at ${http.url}\n`);
+  printResult(
+    {
+      url: http.url,
+      tasks: served.tasks.map(({ name }) => name),
+      ...(served.policy && { policy: served.policy.name }),
+    },
+    [`serving ${names || served.policy?.name} at ${http.url}`],
+    flags,
+  );
   if (signal && !signal.aborted)
     await new Promise((stop) => signal.addEventListener("abort", stop, { once: true }));
   reporter.note("finishing what runs");

@@ -1,9 +1,20 @@
 // Values of flags.
 
+import { camelCase } from "../base/case.js";
 import { UserError } from "../base/errors.js";
 
 /** Collects the values of a flag that may be given several times. */
 export const repeated = (value: string, previous: readonly string[] = []) => [...previous, value];
+
+/** Flags that say nothing without another one. */
+export function needs(
+  given: Readonly<Record<string, unknown>>,
+  flags: readonly string[],
+  what: string,
+): void {
+  const stray = flags.find((flag) => given[camelCase(flag.replaceAll("-", "_"))] !== undefined);
+  if (stray !== undefined) throw new UserError(`--${stray} ${what}`);
+}
 
 export function wholeNumber(text: string, flag: string, min = 0): number {
   const value = Number(text);

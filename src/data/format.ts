@@ -37,6 +37,9 @@ const columnNames: Record<Part, readonly string[]> = {
   completions: ["completions"],
 };
 
+/** Every part, as `columns` of a data source may name it. */
+export const parts: readonly string[] = Object.keys(columnNames);
+
 export type Kind =
   | "preference"
   | "ranked"

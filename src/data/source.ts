@@ -21,14 +21,37 @@ export interface SourceOptions extends SplitChoice {
 export async function resolveSource(source: string, options: SourceOptions = {}): Promise<DataFile[]> {
   if (source === "-") return [await standardInput()];
   const kind = source.startsWith("hub:") ? null : await pathKind(source);
-  if (kind === "file") return [{ path: source, label: source, id: basename(source) }];
-  if (kind === "folder") return folderFiles(source, options);
+  if (kind === "file") {
+    refuseChoice(source, "a file", options, ["split", "config", "revision"]);
+    return [{ path: source, label: source, id: basename(source) }];
+  }
+  if (kind === "folder") {
+    refuseChoice(source, "a folder", options, ["revision"]);
+    return folderFiles(source, options);
+  }
   const name = parseHubName(source);
   if (name) return hubFiles(name, options).catch(orLocalPath(source));
-  if (isGlob(source)) return globFiles(source);
+  if (isGlob(source)) {
+    refuseChoice(source, "a pattern", options, ["split", "config", "revision"]);
+    return globFiles(source);
+  }
   throw new UserError(
     `There is no file or folder "${source}", and it is not a Hub name (owner/name).${await nearby(source)}`,
   );
+}
+
+/** What chooses among files is said in vain of something that has nothing to choose from. */
+function refuseChoice(
+  source: string,
+  what: string,
+  options: SourceOptions,
+  keys: readonly ("split" | "config" | "revision")[],
+): void {
+  const key = keys.find((name) => options[name] !== undefined);
+  if (key !== undefined)
+    throw new UserError(
+      `${key} "${options[key]}" chooses nothing: ${source} is ${what}; leave it out, or name ${key === "revision" ? "a data set of the Hub" : "the folder or data set that holds it"}.`,
+    );
 }
 
 async function pathKind(path: string): Promise<"file" | "folder" | null> {

@@ -69,6 +69,8 @@ interface Cell {
 
 export async function runEval(request: EvalRequest, context: RunContext): Promise<EvalResult> {
   const tasks = await loadTasks(request);
+  if (request.judge !== undefined && !tasks.some(({ benchmark }) => benchmark.name === "xstest"))
+    throw new UserError("--judge says what is a refusal in xstest, and none of the tasks is that");
   const opened = await openPolicy(request.model, { ...request, frozen: true });
   const refusal = await refusalTest(request.judge, request.out);
   const log = await RowLog.open<EvalRow>(request.out, await settingsOf(request, refusal.name));

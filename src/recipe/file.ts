@@ -195,6 +195,7 @@ export function parseDocument(
     throw new UserError(`${file}: a recipe is a mapping (key: value)`);
   }
   const value = locateAll(written, file === undefined ? process.cwd() : dirname(resolve(file))) as object;
+  takeAnswered(value as Record<string, unknown>, overrides);
   const applied = overrides.map((override) => ({ ...override, at: applyOverride(value, override) }));
 
   const where = (path: Path): string => {
@@ -227,6 +228,23 @@ export function parseDocument(
       );
     },
   };
+}
+
+/** Two ways to say how long a run is: a flag for the one answers what the file says by the other. */
+const LENGTHS = [
+  ["steps", "max_steps"],
+  ["epochs", "num_train_epochs", "num_epochs"],
+];
+
+function takeAnswered(value: Record<string, unknown>, overrides: readonly Override[]): void {
+  const said = LENGTHS.map((names) =>
+    overrides.some(({ path }) => path.length === 1 && names.includes(path[0]!)),
+  );
+  // Said by flags for both: a remark tells which of them holds.
+  if (said.every(Boolean)) return;
+  LENGTHS.forEach((names, i) => {
+    if (said[1 - i]) for (const name of names) delete value[name];
+  });
 }
 
 /** Writes the override into `root`, making mappings on the way; returns the path that it took. */

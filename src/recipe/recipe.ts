@@ -14,6 +14,7 @@ import {
 } from "./file.js";
 import { takeForeign } from "./foreign.js";
 import type { OptimizerRecipe } from "./optimizers.js";
+import { vainSettings } from "./remarks.js";
 import { rewardSchema } from "./reward.js";
 import { REWARD_SOURCES } from "./reward-source.js";
 import { sftSchema } from "./sft.js";
@@ -93,7 +94,8 @@ export async function inspectRecipe<V extends Verb>(
   { overrides = [] }: LoadOptions = {},
 ): Promise<InspectedRecipe<V>> {
   const document = await readDocument(file, overrides);
-  const remarks = takeForeign(verb, document.value as Record<string, unknown>);
+  const given = document.value as Record<string, unknown>;
+  const remarks = [...takeForeign(verb, given), ...vainSettings(verb, given)];
   const mistakes: string[] = [];
   /** Paths: what was taken away for being wrong is not missing. */
   const wrong = new Set<string>();
@@ -118,7 +120,8 @@ function resolveDocument<V extends Verb>(
   document: ReturnType<typeof parseDocument>,
   onRemark: (remark: string) => void = () => {},
 ): RecipeOf<V> {
-  for (const remark of takeForeign(verb, document.value as Record<string, unknown>)) onRemark(remark);
+  const given = document.value as Record<string, unknown>;
+  for (const remark of [...takeForeign(verb, given), ...vainSettings(verb, given)]) onRemark(remark);
   const parsed = schemaFor(verb, document.value).safeParse(document.value);
   if (!parsed.success) throw document.explain(parsed.error.issues);
   return camelKeys(parsed.data) as RecipeOf<V>;

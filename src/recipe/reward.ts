@@ -10,6 +10,7 @@ import {
   TRAINER_ALIASES,
   trainedModelFields,
   trainerFields,
+  withOneDuration,
 } from "./trainer.js";
 
 /** Bradley-Terry reward models (WARM, 2401.12187, sections 2.1 and 3.1): `runs` of them from one initialisation. */
@@ -53,4 +54,5 @@ export const rewardSchema = section(
         path: ["engine", "kind"],
         message: "is for policies (sft, align): reward models train on this machine; leave engine out",
       });
-  });
+  })
+  .transform(withOneDuration);

@@ -10,6 +10,7 @@ import {
   TRAINER_ALIASES,
   trainedModelFields,
   trainerFields,
+  withOneDuration,
 } from "./trainer.js";
 
 export const sftSchema = section(
@@ -33,6 +34,6 @@ export const sftSchema = section(
 )
   .superRefine(checkQuantise)
   .transform((given) => ({
-    ...given,
+    ...withOneDuration(given),
     learning_rate: given.learning_rate ?? (given.lora ? 1e-4 : 1e-5),
   }));

@@ -1,6 +1,8 @@
 // What the recipes of all verbs that train share: models, data, engine, optimizer and its schedule, when to save.
 
 import { z } from "zod";
+import { didYouMean } from "../base/suggest.js";
+import { parts } from "../data/format.js";
 import { reductions } from "../engine/tinker/reduction.js";
 import {
   boolean,
@@ -35,6 +37,15 @@ export const dataSource = (what: string) =>
         /** Columns that go by other names: `{ chosen: better, rejected: worse }`. */
         columns: z
           .record(z.string(), text("the name of a column"), { error: "must map names to columns" })
+          .superRefine((given, context) => {
+            for (const part of Object.keys(given))
+              if (!parts.includes(part))
+                context.addIssue({
+                  code: "custom",
+                  path: [part],
+                  message: `is no part of a row${didYouMean(part, parts)}; there are ${parts.join(", ")}, each of which names a column`,
+                });
+          })
           .optional(),
         /** Leave out rows whose content is wrong instead of stopping at the first. */
         skip_invalid: boolean().default(false),
@@ -175,6 +186,12 @@ export const TRAINER_ALIASES = {
   sequence_len: "max_length",
   lr_scheduler: "lr_scheduler_type",
 };
+
+/** A run of a number of steps has no epochs: its saved recipe says one of the two. */
+export const withOneDuration = <T extends { epochs: number; steps?: number | undefined }>({
+  epochs,
+  ...given
+}: T): Omit<T, "epochs"> & { epochs?: number } => (given.steps === undefined ? { ...given, epochs } : given);
 
 /** Length of a run over fixed data: `steps` when given, else `epochs`. */
 export const durationFields = {

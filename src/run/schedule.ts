@@ -29,9 +29,21 @@ export function learningRateAt(
   }
 }
 
+/** One sentence where the warm-up is longer than the run. */
+export function warmupRemarks(
+  steps: number,
+  { warmupSteps, warmupRatio = 0 }: Pick<Schedule, "warmupSteps" | "warmupRatio">,
+): string[] {
+  const warmup = warmupRatio > 0 ? Math.ceil(warmupRatio * steps) : warmupSteps;
+  if (warmup <= steps) return [];
+  return [
+    `warning: ${steps} step${steps === 1 ? "" : "s"}, fewer than warmup_steps ${warmup}: the learning rate never reaches its peak; lower warmup_steps`,
+  ];
+}
+
 /** Every epoch ends with the batch that holds its last rows, which may be smaller. */
 export const epochSteps = (
-  { epochs, batchSize }: { epochs: number; batchSize: number },
+  { epochs = 1, batchSize }: { epochs?: number | undefined; batchSize: number },
   rows: number,
 ): number => {
   const whole = Math.floor(epochs);

@@ -10,7 +10,7 @@ import type { RunContext } from "../run/context.js";
 import { checkOutputDir } from "../run/directory.js";
 import { type LoopState, nameRows, runLoop } from "../run/loop.js";
 import type { Metrics } from "../run/metrics.js";
-import { epochSteps } from "../run/schedule.js";
+import { epochSteps, warmupRemarks } from "../run/schedule.js";
 import {
   type LengthCounts,
   type LengthLimits,
@@ -54,6 +54,7 @@ export async function runSft(recipe: SftRecipe, context: RunContext): Promise<Sf
   const { rows, lengths, remarks } = await load(recipe.data);
   const held = recipe.evalData ? (await load(recipe.evalData)).rows : undefined;
   const steps = recipe.steps ?? epochSteps(recipe, rows.length);
+  for (const remark of warmupRemarks(steps, recipe)) context.reporter.note(remark);
   if (recipe.engine.kind === "local")
     requireMemory(
       await memoryOfSft(recipe, longestOf(rows)),

@@ -1,5 +1,6 @@
 import { Command } from "commander";
-import { addModelFlags, type ModelFlags, modelChoice } from "../model-flags.js";
+import { printResult } from "../context.js";
+import { addOneModelFlags, type ModelFlags, modelChoice } from "../model-flags.js";
 import { realNumber, wholeNumber } from "../values.js";
 
 interface ChatFlags extends ModelFlags {
@@ -11,7 +12,7 @@ interface ChatFlags extends ModelFlags {
 }
 
 export const chatCommand = () =>
-  addModelFlags(
+  addOneModelFlags(
     new Command("chat"),
     "the model to talk to: a directory, an adapter, a .gguf file or a Hub name",
   )
@@ -25,6 +26,7 @@ export const chatCommand = () =>
     .option("--temperature <t>", "0 is greedy", "0.7")
     .option("--top-p <p>", "nucleus sampling; 1 is off", "0.95")
     .option("--seed <n>", "the same seed and the same lines give the same answers", "0")
+    .option("--json", "all conversations as one JSON object on stdout at the end, nothing token by token")
     .addHelpText(
       "after",
       "\nExamples:\n  $ touchstone chat --model runs/bot/final\n" +
@@ -32,7 +34,7 @@ export const chatCommand = () =>
     )
     .action(async (flags: ChatFlags) => {
       const { chat } = await import("../chat.js");
-      await chat({
+      const conversations = await chat({
         ...modelChoice(flags),
         system: flags.system,
         maxNewTokens: wholeNumber(flags.maxNewTokens, "--max-new-tokens", 1),
@@ -40,6 +42,7 @@ export const chatCommand = () =>
         topP: realNumber(flags.topP, "--top-p", { max: 1 }),
         seed: wholeNumber(flags.seed, "--seed"),
         input: process.stdin,
-        output: process.stdout,
+        output: flags.json ? undefined : process.stdout,
       });
+      if (flags.json) printResult({ model: flags.model, conversations }, [], flags);
     });

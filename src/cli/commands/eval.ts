@@ -7,7 +7,7 @@ import type { Comparator, WinRateResult } from "../../eval/win-rate.js";
 import type { ServerModel } from "../../llm/models.js";
 import { printResult, withContext } from "../context.js";
 import { limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
-import { realNumber, repeated, wholeNumber } from "../values.js";
+import { needs, realNumber, repeated, wholeNumber } from "../values.js";
 
 interface EvalFlags extends ModelFlags {
   task?: string[];
@@ -108,6 +108,8 @@ const common = (flags: EvalFlags) => ({
 async function benchmarksOf(flags: EvalFlags): Promise<void> {
   const stray = (["prompts", "by"] as const).find((flag) => flags[flag] !== undefined);
   if (stray) throw new UserError(`--${stray} goes with --against`);
+  if (flags.judge === undefined) needs({ ...flags }, ["judge-model", "judge-key-env"], "goes with --judge");
+  if (Number(flags.shots) === 0) needs({ ...flags }, ["fewshot"], "goes with --shots: how many to show");
   const { runEval } = await import("../../eval/run.js");
   const { samples, ...rest } = common(flags);
   const temperature =
@@ -138,8 +140,10 @@ async function winRateOf(flags: EvalFlags, against: string): Promise<void> {
   const { prompts } = flags;
   if (prompts === undefined)
     throw new UserError("--against needs --prompts, the prompts that both models answer");
-  const stray = (["fewshot", "judge"] as const).find((flag) => flags[flag] !== undefined);
-  if (stray) throw new UserError(`--${stray} goes with --task`);
+  needs({ ...flags }, ["fewshot", "judge"], "goes with --task");
+  if (Number(flags.shots) !== 0) throw new UserError("--shots goes with --task");
+  if (!flags.by?.startsWith("judge:"))
+    needs({ ...flags }, ["judge-model", "judge-key-env"], "goes with --by judge:URL");
   const { runWinRate, winRateJson } = await import("../../eval/win-rate.js");
   const request = {
     ...common(flags),

@@ -28,7 +28,7 @@ export const exportCommand = () =>
       ).choices(Object.keys(types)),
     )
     .option("--adapter-only", "write a LoRA adapter alone (GGUF)")
-    .option("--json", "print what was written as JSON")
+    .option("--json", "what was written as one JSON object on stdout; no progress")
     .option("--quiet", "no progress")
     .addHelpText(
       "after",

@@ -75,6 +75,8 @@ async function init(flags: InitFlags): Promise<void> {
       flags.model ?? (await ask("Your model (a directory, a .gguf file or a Hub name)", "--model"));
     const suggested = suggestVerb(data);
     const verb = flags.verb ?? verbOf(await ask("What to do: sft, reward or align", "--verb", suggested));
+    if (flags.reward !== undefined && verb !== "align")
+      throw new UserError(`--reward goes with align, and what is written is a recipe of ${verb}`);
     const isPlainForChat = await plainForChat(model, data, verb);
     const draft: Draft = {
       verb,

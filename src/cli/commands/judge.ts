@@ -97,6 +97,7 @@ async function judgesOf({ judge, recipe, task }: JudgeFlags): Promise<JudgeFileO
   if ((judge === undefined) === (recipe === undefined))
     throw new UserError("name the judges with --judge, or a recipe that has them with --recipe");
   if (recipe !== undefined) return { recipe, task };
+  if (task !== undefined) throw new UserError("--task goes with --recipe: which of its tasks");
   const { parseValue } = await import("../../recipe/file.js");
   return judge!.map((entry) => parseValue(entry, `--judge ${entry}`) as string);
 }

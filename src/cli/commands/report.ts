@@ -2,7 +2,7 @@ import { join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { writeFileAtomic } from "../../base/atomic.js";
 import { printResult } from "../context.js";
-import { wholeNumber } from "../values.js";
+import { needs, wholeNumber } from "../values.js";
 
 interface ReportFlags {
   out?: string;
@@ -39,7 +39,7 @@ export const reportCommand = () =>
     .option("--title <text>", "the title of the page")
     .option("--evaluation <file...>", "further evaluation.json files with win rates")
     .option("--samples <n>", "prompts shown with their answers", "8")
-    .option("--json", "the path as JSON on stdout")
+    .option("--json", "the path as one JSON object on stdout")
     .addHelpText(
       "after",
       "\nExamples:\n  $ touchstone report runs/bot\n  $ touchstone report runs/cgpo runs/ppo -o compare.html" +
@@ -47,6 +47,7 @@ export const reportCommand = () =>
     )
     .action(async (runs: string[], { out, title, evaluation, samples, json, to }: ReportFlags) => {
       if (to === "tensorboard") {
+        needs({ title, evaluation }, ["title", "evaluation"], "goes with a page (--to html)");
         const files = await writeEvents(runs, out);
         printResult({ events: files }, files, { json });
         return;

@@ -1,15 +1,13 @@
 import { Argument, Command, Option } from "commander";
-import { writeFileAtomic } from "../../base/atomic.js";
 import type { ExperimentName } from "../../lab/reproduce/experiments.js";
-import { type ContextFlags, withContext } from "../context.js";
+import { type ContextFlags, printResult, withContext } from "../context.js";
 import { wholeNumber } from "../values.js";
 
-interface ReproduceFlags extends Omit<ContextFlags, "json"> {
+interface ReproduceFlags extends ContextFlags {
   seeds: number;
   firstSeed: number;
   jobs?: number;
   out?: string;
-  json?: string;
   quick?: boolean;
   baseUrl?: string;
   model?: string;
@@ -34,7 +32,6 @@ export const reproduceCommand = () =>
     .option("--first-seed <n>", "the first of them", number("--first-seed"), 1)
     .option("--jobs <n>", "processes at a time (default: one for each core)", number("--jobs"))
     .option("-o, --out <dir>", "where everything goes (default: runs/reproduce-<experiment>)")
-    .option("--json <file>", "also write the figures here; - is stdout")
     .option("--quick", "a miniature of the experiment, to see that it runs; its figures mean nothing")
     .addOption(
       new Option("--world <size>", "warm: how large a world (default: small)").choices(["small", "large"]),
@@ -44,9 +41,10 @@ export const reproduceCommand = () =>
     .option("--api-key-env <name>", "mpo: the environment variable that holds its key")
     .option("--resume", "go on with what the directory holds")
     .option("--quiet", "no progress")
+    .option("--json", "the figures as one JSON object on stdout; no progress")
     .addHelpText(
       "after",
-      "\nExamples:\n  $ touchstone reproduce warm --seeds 5 --json warm.json\n" +
+      "\nExamples:\n  $ touchstone reproduce warm --seeds 5\n" +
         "  $ touchstone reproduce mpo --base-url http://127.0.0.1:8000/v1 --model qwen3\n" +
         "\nA run that was stopped goes on with --resume: finished seeds, and finished parts of the others, are kept.",
     )
@@ -67,8 +65,7 @@ export const reproduceCommand = () =>
           (entry) => entry[1] !== undefined,
         ),
       ) as Record<string, string>;
-      const quiet = flags.quiet || flags.json === "-";
-      const result = await withContext({ resume: flags.resume ?? false, quiet }, (context) =>
+      const result = await withContext(flags, (context) =>
         reproduce({
           ...context,
           experiment,
@@ -79,12 +76,7 @@ export const reproduceCommand = () =>
           options,
         }),
       );
-      const json = `${JSON.stringify(result.document, undefined, 1)}\n`;
-      if (flags.json === "-") process.stdout.write(json);
-      else {
-        if (flags.json !== undefined) await writeFileAtomic(flags.json, json);
-        const lines = [result.summary, "", `report: ${result.report}`, `figures: ${result.json}`];
-        if (result.warning !== undefined) lines.push(result.warning);
-        process.stdout.write(`${lines.join("\n")}\n`);
-      }
+      const lines = [result.summary, "", `report: ${result.report}`, `figures: ${result.json}`];
+      if (result.warning !== undefined) lines.push(result.warning);
+      printResult(result.document as object, lines, flags);
     });

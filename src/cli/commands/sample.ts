@@ -90,8 +90,15 @@ export const sampleCommand = () =>
     )
     .action(sample);
 
-async function sample(data: string | undefined, flags: SampleFlags): Promise<void> {
+async function sample(data: string | undefined, flags: SampleFlags, command: Command): Promise<void> {
   const { prompt, out, bestOf } = flags;
+  const isTyped = (flag: string) => command.getOptionValueSource(flag) === "cli";
+  if (flags.greedy && isTyped("temperature") && Number(flags.temperature) !== 0)
+    throw new UserError("--greedy is --temperature 0, and --temperature says another; give one of them");
+  if (isTyped("combine") && (flags.reward?.length ?? 0) < 2)
+    throw new UserError("--combine goes with several reward models: give --reward more than once");
+  if (flags.limit !== undefined && prompt !== undefined)
+    throw new UserError("--limit goes with a file of prompts, and --prompt is one");
   if ((data === undefined) === (prompt === undefined)) {
     throw new UserError("give either a file of prompts or --prompt");
   }

@@ -42,6 +42,7 @@ export const serveCommand = () =>
     .option("-o, --out <dir>", "where log and rubrics go (default: output_dir/serve, or runs/serve)")
     .option("--threads <n>", "CPU threads (default: all)")
     .option("--quiet", "no notes")
+    .option("--json", "what is served, and where, as one JSON object on stdout; no notes")
     .addHelpText(
       "after",
       "\nExamples:\n  $ touchstone serve recipe.yaml --port 8940\n" +

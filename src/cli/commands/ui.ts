@@ -17,7 +17,7 @@ export const uiCommand = () =>
     .argument("[runs-dir]", "the directory that holds run directories", "runs")
     .option("--host <address>", "the address to listen at", "127.0.0.1")
     .option("--port <n>", "the port to listen at (default: any that is free)")
-    .option("--json", "the address as JSON on stdout")
+    .option("--json", "the address as one JSON object on stdout")
     .addHelpText("after", "\nExamples:\n  $ touchstone ui\n  $ touchstone ui runs/cgpo --port 8123")
     .action(async (root: string, { host, port, json }: UiFlags) => {
       const { startUi } = await import("../../ui/server.js");

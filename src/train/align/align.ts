@@ -11,7 +11,7 @@ import { addClock, describeRates, newClock, rates, timed } from "../../run/clock
 import type { RunContext } from "../../run/context.js";
 import { nameRows, runLoop } from "../../run/loop.js";
 import { type Metrics, type MetricsRow, readMetrics } from "../../run/metrics.js";
-import { learningRateAt } from "../../run/schedule.js";
+import { learningRateAt, warmupRemarks } from "../../run/schedule.js";
 import type { Codec } from "../text.js";
 import { Critic } from "./critic.js";
 import type { AlignParts, RunningTask, StepContext, TaskStep } from "./parts.js";
@@ -69,8 +69,11 @@ export async function runAlign(
   const critic = parts.critic && new Critic(parts.critic.model, parts.critic.learningRate);
   const window = Math.min(policy.limits.maxTokens, reference.limits.maxTokens);
   const tasks = parts.tasks.map((task) => startTask(task, seed, codec, window));
-  const remarks = tasks.flatMap(({ fit }) => fit?.remarks ?? []);
-  for (const remark of remarks) options.reporter.note(remark);
+  const remarks = [
+    ...parts.tasks.flatMap((task) => task.remarks ?? []),
+    ...tasks.flatMap(({ fit }) => fit?.remarks ?? []),
+  ];
+  for (const remark of [...warmupRemarks(steps, trainer), ...remarks]) options.reporter.note(remark);
   const total = newClock();
   const { model } = await runLoop(outputDir, options.record ?? settings, options, {
     label: options.label ?? "align",

@@ -24,6 +24,7 @@ import { RewardOpener } from "../rewards/open.js";
 import { atRow, type TextCodec } from "../text.js";
 import { fitPrompts, type Windows } from "./fit.js";
 import type { AlignParts, PpoObjective, PreferenceTask, SamplingTask, TaskParts } from "./parts.js";
+import { judgeRemarks, taskRemarks } from "./remarks.js";
 
 export interface OpenContext extends Pick<RunContext, "reporter"> {
   /** Directory that a judge module's path in the recipe starts from. Default: the working directory. */
@@ -66,8 +67,10 @@ export async function openAlign(recipe: AlignRecipe, context: OpenContext): Prom
   for (const task of recipe.tasks)
     tasks.push(
       optimizerRow(task.optimizer).learns === "pairs"
-        ? await openPairs(task, context)
-        : await openTask(task, prompts.get(task.name)!, { rewards, codec, context, windows }),
+        ? await openPairs(task, context, recipe.steps)
+        : await openTask(task, prompts.get(task.name)!, {
+            ...{ rewards, codec, context, windows, steps: recipe.steps },
+          }),
     );
   return {
     policy,
@@ -100,12 +103,14 @@ interface Opened {
   rewards: RewardOpener;
   codec: TextCodec;
   context: OpenContext;
+  /** Of the run. */
+  steps: number;
 }
 
 async function openTask(
   recipe: TaskRecipe,
   rows: PromptRow[],
-  { rewards, codec, context, windows }: Opened,
+  { rewards, codec, context, windows, steps }: Opened,
 ): Promise<SamplingTask> {
   const { name, weight, baselineResponse, judgeGate, missingEosPenalty, lengthPenalty, maxFailedRate } =
     recipe;
@@ -119,6 +124,14 @@ async function openTask(
     rows,
     judges.members.map(({ judge }) => judge),
   );
+  const remarks = [
+    ...taskRemarks(recipe, steps),
+    ...judgeRemarks(
+      recipe,
+      judges.members.map(({ judge }) => judge),
+      rows,
+    ),
+  ];
   const { batchPrompts, generations, maxNewTokens, temperature, topP, topK } = optimizer;
   const reward = await rewards.open(recipe.reward, { name, rows, hasJudges: recipe.judges.length > 0 });
   const { prompts, maxPromptTokens, fit } = fitPrompts(rows, {
@@ -133,6 +146,7 @@ async function openTask(
     weight,
     prompts,
     fit,
+    remarks,
     reward,
     judges,
     objective: objectiveOf(optimizer) ?? ppoObjective(optimizer as PpoOptions),
@@ -189,19 +203,26 @@ export const judgeContext = ({ codec, baseDir = ".", llm }: JudgeSurroundings): 
 const ppoObjective = ({ name, ...options }: PpoOptions): PpoObjective => ({ name, critic: options });
 
 async function openPairs(
-  { name, weight, prompts, reward, judges, optimizer }: TaskRecipe,
+  task: TaskRecipe,
   { reporter }: OpenContext,
+  steps: number,
 ): Promise<PreferenceTask> {
+  const { name, weight, prompts, optimizer } = task;
   const { beta, batchPrompts, maxLength, maxPromptLength, overlong } = optimizer as DpoOptions;
   const { rows, description } = await loadPreferences(prompts.path, prompts);
   reporter.note(`task ${name}: ${description}`);
-  if (reward || judges.length > 0)
-    reporter.note(
-      `task ${name}: ${optimizer.name} learns from the pairs as they are; reward and judges are not asked`,
-    );
   const limits = { maxLength, maxPromptLength, overlong };
   const { applyChatTemplate } = prompts;
-  return { name, weight, pairs: rows, beta, batchPairs: batchPrompts, ...limits, applyChatTemplate };
+  return {
+    name,
+    weight,
+    pairs: rows,
+    beta,
+    batchPairs: batchPrompts,
+    ...limits,
+    applyChatTemplate,
+    remarks: taskRemarks(task, steps),
+  };
 }
 
 /**

@@ -65,6 +65,8 @@ export interface SamplingTask {
   weight?: number;
   prompts: readonly PromptRow[];
   fit?: Fit;
+  /** What of the task nobody looks at, in sentences. */
+  remarks?: readonly string[];
   /** r_pair. Absent: 0 for every response. */
   reward?: RewardSource;
   /** y = AND_h J_h(s, a). Absent: every response is feasible. */
@@ -125,6 +127,8 @@ export interface PreferenceTask {
   overlong?: "stop" | "skip" | "truncate_left";
   /** What the recipe says of plain prompts. */
   applyChatTemplate?: boolean | undefined;
+  /** What of the task nobody looks at, in sentences. */
+  remarks?: readonly string[];
 }
 
 /** A task that samples, with every default filled in. */

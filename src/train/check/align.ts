@@ -12,6 +12,7 @@ import { fitPairs } from "../align/dpo.js";
 import { fitPrompts } from "../align/fit.js";
 import { judgeContext, openCritic } from "../align/open.js";
 import { type Trial, tolerated, tryMetaModels, tryTask } from "../align/preflight.js";
+import { judgeRemarks, taskRemarks } from "../align/remarks.js";
 import { stageRecipe } from "../align/stages.js";
 import { longestTokens, memoryOfAlign, waysToNeedLess } from "../memory.js";
 import { type OpenedPolicy, openCodec, openPolicy, windowOf } from "../models.js";
@@ -162,7 +163,7 @@ async function checkStage(stage: Prepared, around: Surroundings): Promise<void> 
       else
         await checkTask(task, prompts.get(task.name), {
           ...around,
-          ...{ prefix, windows, fits, rewards, seed: recipe.seed },
+          ...{ prefix, windows, fits, rewards, seed: recipe.seed, steps: recipe.steps },
         });
     tellTrials(findings, prefix, await tryMetaModels(recipe.tasks, rewards.llm, findings.signal));
   } finally {
@@ -191,28 +192,31 @@ interface TaskSurroundings extends Surroundings {
 }
 
 async function checkPairs(
-  { name, prompts, optimizer }: TaskRecipe,
+  task: TaskRecipe,
   { findings, codec, prefix, windows }: TaskSurroundings,
 ): Promise<void> {
+  const { name, prompts, optimizer } = task;
   const at = `${prefix}task ${name}`;
+  tellRemarks(findings, at, taskRemarks(task, 1));
   const pairs = await checkRows(findings, `${at}: prompts`, prompts, loadPreferences);
   if (!pairs || !codec) return;
   const { beta, batchPrompts: batchPairs, maxLength, maxPromptLength, overlong } = optimizer as DpoOptions;
   const { applyChatTemplate } = prompts;
-  const task = { name, pairs, beta, batchPairs, maxLength, maxPromptLength, overlong, applyChatTemplate };
+  const parts = { name, pairs, beta, batchPairs, maxLength, maxPromptLength, overlong, applyChatTemplate };
   const window = Math.min(...Object.values(windows).filter((tokens) => tokens !== undefined));
-  const fitted = await findings.attempt(`${at}: lengths`, () => fitPairs(task, codec, window, prompts.path));
+  const fitted = await findings.attempt(`${at}: lengths`, () => fitPairs(parts, codec, window, prompts.path));
   if (fitted) tellFit(findings, `${at}: lengths`, fitted.fit);
 }
 
 async function checkTask(
   task: TaskRecipe,
   rows: PromptRow[] | undefined,
-  around: TaskSurroundings & { rewards: RewardOpener; fits: boolean; seed: number },
+  around: TaskSurroundings & { rewards: RewardOpener; fits: boolean; seed: number; steps: number },
 ): Promise<void> {
   const { findings, codec, opened, prefix, rewards, windows, options, fits, seed } = around;
   const { name } = task;
   const at = `${prefix}task ${name}`;
+  tellRemarks(findings, at, taskRemarks(task, around.steps));
   const members: MixtureMember[] = [];
   for (const entry of task.judges) {
     const context = judgeContext({ codec, baseDir: options.baseDir, llm: rewards.llm });
@@ -226,6 +230,15 @@ async function checkTask(
       checkNamedJudges(
         rows,
         members.map(({ judge }) => judge),
+      ),
+    );
+  // Those that have nothing to do are told by the trial of each; all of them together with no reward are a mistake.
+  if (rows && members.length === task.judges.length)
+    await findings.attempt(at, () =>
+      judgeRemarks(
+        task,
+        members.map(({ judge }) => judge),
+        rows,
       ),
     );
   const hasJudges = task.judges.length > 0;
@@ -263,6 +276,10 @@ async function checkTask(
   );
   if (trials) tellTrials(findings, prefix, task.maxFailedRate === 1 ? trials.map(tolerated) : trials);
 }
+
+const tellRemarks = (findings: Findings, name: string, remarks: readonly string[]): void => {
+  for (const remark of remarks) findings.warn(name, remark.replace(/^warning: (task [^:]+: )?/, ""));
+};
 
 /** What else openers say is for a run. */
 function tellWarning(findings: Findings, name: string, line: string): void {

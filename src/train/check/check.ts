@@ -40,7 +40,7 @@ export async function checkRun(
   const { mistakes, remarks, recipe } = inspected;
   for (const mistake of mistakes) findings.fail("recipe", mistake);
   if (mistakes.length === 0) findings.ok("recipe", file ?? "by flags alone");
-  for (const remark of remarks) findings.warn("recipe", remark);
+  for (const remark of remarks) findings.warn("recipe", remark.replace(/^warning: /, ""));
   if (recipe === undefined) findings.warn("recipe", "nothing else can be checked before these are mended");
   else await CHECKS[verb](recipe as Recipe as never, findings, options);
   return findings.all;

@@ -10,6 +10,7 @@ import type { EngineRecipe, RewardRecipe } from "../../recipe/recipe.js";
 import { linearProbe } from "../../reward/probe.js";
 import type { RunContext } from "../../run/context.js";
 import { checkOutputDir, checkpointSteps } from "../../run/directory.js";
+import { warmupRemarks } from "../../run/schedule.js";
 import type { LengthCounts } from "../lengths.js";
 import { memoryOfReward, requireMemory, waysToNeedLess } from "../memory.js";
 import { openCodec, openScalarModel, windowOf } from "../models.js";
@@ -51,7 +52,8 @@ export async function runReward(
   const { rows, notes } = await loadPairs(recipe);
   for (const note of notes) context.reporter.note(note);
   const { pairs, lengths, remarks } = await fitPairs(recipe, rows);
-  for (const remark of remarks) context.reporter.note(remark);
+  const warmup = warmupRemarks(stepsOf(recipe, pairs.length), recipe);
+  for (const remark of [...warmup, ...remarks]) context.reporter.note(remark);
   if (recipe.flipLabels > 0) {
     const file = join(recipe.outputDir, "train.jsonl");
     await writeFileAtomic(file, preferencesJsonl(rows.train));
