@@ -13,6 +13,7 @@ import {
   loadRows,
   type Message,
 } from "../src/data/index.js";
+import { contentAsWritten } from "../src/data/rows.js";
 
 const fixtures = join(import.meta.dirname, "fixtures", "data");
 let folder: string;
@@ -117,7 +118,17 @@ describe("prompts", () => {
       { conversations: [{ role: "user", content: parts, name: null }, call, { role: "tool", content: "4" }] },
     ]);
     expect(rows[0]!.prompt).toEqual([user("Hi"), assistant("Ho"), user("?")]);
-    expect(rows[1]!.prompt).toEqual([user("Hi"), { ...call, content: "" }, { role: "tool", content: "4" }]);
+    const prompt = rows[1]!.prompt as Message[];
+    expect(JSON.parse(JSON.stringify(prompt))).toEqual([
+      user("Hi"),
+      { ...call, content: "" },
+      { role: "tool", content: "4" },
+    ]);
+    expect(prompt.map((message) => [contentAsWritten in message, message[contentAsWritten]])).toEqual([
+      [true, parts],
+      [true, undefined],
+      [false, undefined],
+    ]);
   });
 
   it("reads verl's Parquet as Python writes it", async () => {
@@ -365,7 +376,7 @@ describe("preferences", () => {
       rejected: [assistant("Go away.")],
       margin: 1.5,
       metadata: {
-        big: "1152921504606846979",
+        big: 1152921504606846979n,
         small: 3,
         tags: [],
         vector: [0.5, 0.25],

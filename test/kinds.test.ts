@@ -180,6 +180,25 @@ const kinds: Record<string, () => Promise<void>> = {
     const [none] = await sampled(dir, [{ ...said("a"), tools: "null" }]);
     expect(none.prompt_ids).toEqual([28]);
   },
+  async "K11: a template sees parts of a content, and that there is none beside tool calls"() {
+    const source =
+      "{% for m in messages %}{% if m.content is not defined %}z{% elif m.content is string %}{{ m.content }}" +
+      "{% else %}{% for part in m.content %}{{ part.text }}x{% endfor %}{% endif %}{% endfor %}";
+    const dir = model({ "tokenizer_config.json": { chat_template: source } });
+    const parts = ["a", "b"].map((text) => ({ type: "text", text }));
+    const call = {
+      role: "assistant",
+      content: null,
+      tool_calls: [{ function: { name: "f", arguments: {} } }],
+    };
+    const prompt = [{ role: "user", content: parts }, call, { role: "tool", content: "d" }];
+    expect(await promptIds(dir, { prompt })).toEqual([3, 26, 4, 26, 28, 6]);
+    // One that knows text only sees the parts as one.
+    for (const chat_template of [template, "{% for m in messages %}{{ m.content + '' }}{% endfor %}"]) {
+      const plain = model({ "tokenizer_config.json": { chat_template } });
+      expect(await promptIds(plain, { prompt: prompt.slice(0, 1) })).toEqual([3, 4]);
+    }
+  },
   async "K12: rows that max_length empties are left out, and none left is a sentence"() {
     const long = { prompt: "abcdefghij", completion: "k" };
     const train = (rows: Json[], name: string) =>
@@ -251,6 +270,12 @@ const kinds: Record<string, () => Promise<void>> = {
     expect(await score(conversation)).not.toBe(
       await score({ prompt_ids, completion_ids: completion_ids.slice(0, 3) }),
     );
+  },
+  async "K17: -1 as an end or a beginning is none"() {
+    const none = { eos_token_id: -1, bos_token_id: -1 };
+    const dir = model({ "config.json": none, "generation_config.json": none });
+    expect((await TextCodec.open(dir)).stopIds).toEqual([2]);
+    expect(await promptIds(dir, { prompt: "ab" })).toEqual([3, 4]);
   },
   async "K17: a .json of one row"() {
     const [row] = await sampled(model(), [JSON.stringify({ prompt: "ab" })], "json");
@@ -351,6 +376,17 @@ describe("a silent fault, through eval", () => {
     const { code, out } = await asked(dir, question);
     expect(code).toBe(0);
     expect(JSON.stringify(JSON.parse(out))).not.toContain("cut off");
+  });
+
+  it("keeps the weights small where that is asked for, and does not go on with other weights", async () => {
+    const [dir, out] = [model(), join(scratch, `eval-${count++}`)];
+    const task = data([question]);
+    const on = (...flags: string[]) =>
+      run("eval", "--model", dir, "--task", `gsm8k=${task}`, "--max-new-tokens", "1", "-o", out, ...flags);
+    expect((await on("--quantise", "8bit")).code).toBe(0);
+    expect((await on("--quantise", "8bit")).code).toBe(0);
+    const { code, err } = await on();
+    expect([code, err]).toEqual([2, expect.stringContaining("quantise")]);
   });
 
   it("K14: a template that refuses names file and row", async () => {

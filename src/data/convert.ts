@@ -6,6 +6,7 @@ import { type DataFormat, has, isLabel, type Part, suggestions } from "./format.
 import { isObject, typeName } from "./readers.js";
 import {
   type CompletionRow,
+  contentAsWritten,
   type DataRow,
   type LabelledRow,
   type Message,
@@ -306,8 +307,9 @@ function toMessage(value: unknown, index: number, row: DataRow, column: string):
   const { from, value: said, ...message } = withoutNulls(value);
   const role = message.role ?? shareGptRoles[String(from)] ?? from;
   if (typeof role !== "string") throw new UserError(`${place} has no "role".`);
-  const content = contentOf(message.content ?? said, place, message.tool_calls !== undefined);
-  return { ...message, role, content };
+  const written = message.content ?? said;
+  const content = contentOf(written, place, message.tool_calls !== undefined);
+  return { ...message, role, content, ...(typeof written !== "string" && { [contentAsWritten]: written }) };
 }
 
 function contentOf(content: unknown, place: string, callsTools: boolean): string {

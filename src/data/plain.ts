@@ -1,13 +1,13 @@
 // Values of data files as JSON has them.
 
 /**
- * Parquet values as JSON has them, since they end in JSON files: 64-bit integers become numbers (strings where a
- * number would lose digits), dates ISO strings, bytes base64.
+ * Parquet values as JSON has them, since they end in JSON files: 64-bit integers become numbers where that loses
+ * no digits, dates ISO strings, bytes base64.
  */
 export function toPlain(value: unknown): unknown {
   if (typeof value === "bigint") {
     const number = Number(value);
-    return Number.isSafeInteger(number) ? number : value.toString();
+    return Number.isSafeInteger(number) ? number : value;
   }
   if (value === undefined) return null;
   if (value instanceof Date) return value.toISOString();

@@ -118,7 +118,7 @@ describe("Parquet", () => {
     expect(await read("a.parquet", new Uint8Array(buffer))).toEqual([
       [1, { prompt: "a", n: 1 }],
       [2, { prompt: "b", n: 2 }],
-      [3, { prompt: "c", n: "1152921504606846976" }],
+      [3, { prompt: "c", n: 1152921504606846976n }],
     ]);
   });
 

@@ -1,5 +1,8 @@
 // The rows that the loops see, whatever the file looked like.
 
+/** Keeps what a row has as a message's content where that is no string: parts of text, or nothing beside tool calls. */
+export const contentAsWritten: unique symbol = Symbol("content as written");
+
 /**
  * One turn of a conversation. Further keys (`name`, `tool_calls`, ...) pass through to the chat template. A type alias,
  * because an interface could not be given where any further keys are welcome.
@@ -7,6 +10,7 @@
 export type Message = {
   role: string;
   content: string;
+  [contentAsWritten]?: unknown;
 };
 
 /** A string is used as it stands (standard format); messages go through the chat template (conversational). */

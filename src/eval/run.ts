@@ -9,6 +9,7 @@ import { formatJson } from "../base/json.js";
 import { hash32, mix32 } from "../base/random.js";
 import type { Text } from "../data/rows.js";
 import type { ServerModel } from "../llm/models.js";
+import type { Storage } from "../model/stored.js";
 import type { EngineRecipe } from "../recipe/recipe.js";
 import type { RunContext } from "../run/context.js";
 import { type OpenedPolicy, openPolicy } from "../train/models.js";
@@ -25,6 +26,8 @@ import { type EvalTask, loadTask } from "./task.js";
 export interface EvalRequest {
   model: string;
   engine: EngineRecipe;
+  /** How the weights are kept in memory. Default: float32. */
+  quantise?: Storage | undefined;
   chatTemplate?: string;
   /** `name=source` or a source. */
   tasks: readonly string[];
@@ -112,6 +115,7 @@ const settingsOf = async (request: EvalRequest, judge: string) => ({
   model: request.model,
   weights: await weightsOf(request.model),
   seed: request.seed,
+  ...(request.quantise && { quantise: request.quantise }),
   temperature: request.temperature,
   top_p: request.topP,
   max_new_tokens: request.maxNewTokens ?? "default",

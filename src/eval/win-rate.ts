@@ -10,6 +10,7 @@ import { type Interval, mean } from "../base/statistics.js";
 import { loadPrompts, type PromptRow } from "../data/index.js";
 import { openServer, type ServerModel } from "../llm/models.js";
 import { endsRun } from "../llm/types.js";
+import type { Storage } from "../model/stored.js";
 import type { EngineRecipe } from "../recipe/recipe.js";
 import type { RunContext } from "../run/context.js";
 import { openPolicy, openTokenizer } from "../train/models.js";
@@ -30,6 +31,8 @@ export interface WinRateRequest extends Sampling {
   prompts: string;
   by: Comparator;
   engine: EngineRecipe;
+  /** How the weights are kept in memory. Default: float32. */
+  quantise?: Storage | undefined;
   chatTemplate?: string;
   /** Plain prompts as user messages, or plain on purpose. */
   chat?: boolean | undefined;
@@ -133,6 +136,7 @@ const settingsOf = async (request: WinRateRequest) => ({
   against: request.against,
   against_weights: await weightsOf(request.against),
   seed: request.seed,
+  ...(request.quantise && { quantise: request.quantise }),
   temperature: request.temperature,
   top_p: request.topP,
   max_new_tokens: request.maxNewTokens,

@@ -134,8 +134,7 @@ export function parseDecoderConfig(
     ...naming(file, () => readShape(raw, config, row, head)),
     maxPositionEmbeddings: config.max_position_embeddings,
     eosIds: end.length > 0 ? end : tokenList(config.eos_token_id),
-    bosId: config.bos_token_id,
-    // -1 stands for none, as no token has it.
+    bosId: config.bos_token_id === -1 ? null : config.bos_token_id,
     padId: config.pad_token_id === -1 ? null : config.pad_token_id,
     dtype: readDtype(raw, file),
     raw,
@@ -287,7 +286,7 @@ function readDtype(raw: Json, file: string): FloatType {
 }
 
 function tokenList(ids: number | number[] | null | undefined): number[] {
-  return ids == null ? [] : Array.isArray(ids) ? ids : [ids];
+  return [ids ?? []].flat().filter((id) => id >= 0);
 }
 
 /** Validates `value`; the first problem becomes one sentence that names the file and the field. */

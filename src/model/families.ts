@@ -9,7 +9,8 @@ import type { Json } from "./json.js";
 const count = z.int("must be a positive integer").min(1, "must be a positive integer");
 const positive = z.number("must be a positive number").positive("must be a positive number");
 const flag = z.boolean("must be true or false");
-const tokenId = z.int("must be a token id").min(0, "must be a token id");
+/** -1 stands for none, as no token has it. */
+const tokenId = z.int("must be a token id").min(-1, "must be a token id, -1 or null");
 export const tokenIds = z
   .union([tokenId, z.array(tokenId)], "must be a token id or a list of token ids")
   .nullish();
@@ -48,7 +49,7 @@ export const configFields = z.object({
   logits_scaling: positive.nullish(),
   bos_token_id: tokenId.nullable(),
   eos_token_id: tokenIds,
-  pad_token_id: z.union([tokenId, z.literal(-1)], "must be a token id, -1 or null").nullable(),
+  pad_token_id: tokenId.nullable(),
   rope_theta: positive.nullish(),
   rope_local_base_freq: positive.nullish(),
   rope_scaling: object.nullish(),

@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { UserError } from "../base/errors.js";
 import { parseJson } from "../base/json.js";
 import { openThoughtOf } from "../base/thoughts.js";
-import type { Message, Metadata, Text } from "../data/rows.js";
+import { contentAsWritten, type Message, type Metadata, type Text } from "../data/rows.js";
 import type { Sequence, TokenIds } from "../engine/contract.js";
-import { ChatTemplate } from "../model/chat-template.js";
+import { type ChatMessage, ChatTemplate } from "../model/chat-template.js";
 import { isObject, type Json, readJsonIfPresent } from "../model/json.js";
 import { Tokenizer } from "../model/tokenizer.js";
 
@@ -250,13 +250,34 @@ export class TextCodec {
       throw new UserError(
         `the data are conversations, but ${this.dir} has no chat template; add chat_template.jinja or name one in the recipe (chat_template)`,
       );
+    const { template } = this;
     const tools = toolsOf(row);
-    return this.template.apply(
-      messages.map((message) => ({ ...message })),
-      { addGenerationPrompt, ...(tools && { tools }), variables: variablesOf(row) },
-    );
+    const options = { addGenerationPrompt, ...(tools && { tools }), variables: variablesOf(row) };
+    const joined = () =>
+      template.apply(
+        messages.map((message) => ({ ...message })),
+        options,
+      );
+    if (!messages.some((message) => contentAsWritten in message)) return joined();
+    try {
+      const text = template.apply(messages.map(asWritten), options);
+      if (!printedParts.test(text)) return text;
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+    }
+    return joined();
   }
 }
+
+/** A message for a template that reads parts of text, or whether there is content at all. */
+function asWritten({ content, ...message }: Message): ChatMessage {
+  if (!(contentAsWritten in message)) return { ...message, content };
+  const { [contentAsWritten]: written, ...rest } = message;
+  return written === undefined ? rest : { ...rest, content: written };
+}
+
+/** What a template that knows no parts makes of them: Python's list as text. */
+const printedParts = /\[\{'(type|text)': '/;
 
 const turnsOf = (prompt: Text): readonly Message[] => {
   if (typeof prompt !== "string") return prompt;

@@ -5,6 +5,7 @@ import type { EvalResult } from "../../eval/run.js";
 import type { Metric, TaskResult } from "../../eval/summary.js";
 import type { Comparator, WinRateResult } from "../../eval/win-rate.js";
 import type { ServerModel } from "../../llm/models.js";
+import { storages } from "../../model/stored.js";
 import { printResult, withContext } from "../context.js";
 import { limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
 import { needs, realNumber, repeated, wholeNumber } from "../values.js";
@@ -76,6 +77,11 @@ export const evalCommand = () =>
     .option("-o, --out <dir>", "keep rows and results here")
     .option("--chat-template <file>", "a Jinja template instead of the model's own")
     .addOption(new Option("--device <device>", "where to run").choices(["cpu", "webgpu"]).default("cpu"))
+    .addOption(
+      new Option("--quantise <kind>", "keep the weights small in memory (default: float32)").choices(
+        storages,
+      ),
+    )
     .option("--threads <n>", "CPU threads (default: all)")
     .option("--max-batch-tokens <n>", "tokens of one batch: bounds memory, never changes results", "4096")
     .option("--quiet", "no progress")
