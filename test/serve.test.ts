@@ -106,6 +106,39 @@ describe("what comes back", () => {
       expect(body.results[i].value).toBeCloseTo(Number(reward), 5);
   });
 
+  it("says once that plain prompts meet a reward model that chats, and makes them messages where that is asked for", async () => {
+    const prompt = [{ role: "user", content: "What is rain?" }];
+    const plain = { prompt: "What is rain?", response: "water" };
+    const values: Record<string, number[]> = {};
+    const notes: Record<string, string[]> = {};
+    for (const [name, applyChatTemplate] of Object.entries({ absent: undefined, on: true, off: false })) {
+      notes[name] = [];
+      server = await serveTasks(
+        await openChoice(
+          {
+            reward: shop.reward,
+            judges: [],
+            engine,
+            outputDir: shop.path("out"),
+            options: { applyChatTemplate },
+          },
+          { reporter: silent },
+        ),
+        {},
+        (line) => void notes[name]!.push(line),
+      );
+      const samples = [plain, { ...plain, prompt }, { ...plain, response: "ice" }];
+      const { body } = await server.post("/v1/reward", { samples });
+      values[name] = body.results.map(({ value }: { value: number }) => value);
+      await server.close();
+      server = undefined;
+    }
+    expect(notes).toEqual({ absent: [expect.stringMatching(/plain text.* --chat/)], on: [], off: [] });
+    expect(values.on![0]).toBe(values.on![1]);
+    expect(values.off).toEqual(values.absent);
+    expect(values.off![0]).not.toBe(values.off![1]);
+  });
+
   it("has a baseline of pi_ref where nobody gives one", async () => {
     server = await serveRecipe(recipeOf(), shop.path("recipe.yaml"));
     const sample = { prompt: "Write about a garden.", response: "green" };

@@ -77,20 +77,26 @@ export function createProgram(): Command {
   return program;
 }
 
-/** Commander's own messages, as all others begin, and with what is meant by "arguments". */
-const explained = (text: string): string =>
+/** Commander's own messages, as all others begin, and with what is meant by "arguments". `path`: the verb, and its part. */
+const explained = (text: string, path = ""): string =>
   text
     .replace(/^error: /, "touchstone: ")
+    .replace(
+      /^(touchstone: (?:missing required argument|required option) .*)/,
+      path === "" ? "$1" : `$1; touchstone help ${path} says what it takes`,
+    )
     .replace(
       /(too many arguments for '(?:sft|reward|align)'\. .*)/,
       "$1 The one is a recipe; models and data are given by flags, such as --model and --data.",
     );
 
 /** Commands that are made on their own do not inherit by themselves. What has no progress may be told to be quiet too. */
-function inherit(parent: Command, command: Command): Command {
+function inherit(parent: Command, command: Command, above = ""): Command {
+  const path = `${above} ${command.name()}`.trim();
   command.copyInheritedSettings(parent);
+  command.configureOutput({ outputError: (text, write) => write(explained(text, path)) });
   if (command.commands.length === 0 && !command.options.some(({ long }) => long === "--quiet"))
     command.option("--quiet", "no progress");
-  for (const sub of command.commands) inherit(command, sub);
+  for (const sub of command.commands) inherit(command, sub, path);
   return command;
 }

@@ -9,7 +9,7 @@ import { type JudgeRecipe, loadRecipe } from "../recipe/recipe.js";
 import { endsItself, type RunContext } from "../run/context.js";
 import { allDialects } from "../serve/dialects/index.js";
 import { serveSockets } from "../serve/dialects/openenv-socket.js";
-import { checkPort, type Guard, serveHttp } from "../serve/http.js";
+import { checkDoor, type Guard, serveHttp } from "../serve/http.js";
 import { RewardService } from "../serve/service.js";
 import { openChoice, openRecipe, type ServedTasks } from "../serve/task.js";
 import type { ServeFlags } from "./commands/serve.js";
@@ -26,15 +26,19 @@ async function serveUntilStopped(
   { reporter, signal }: RunContext,
 ): Promise<void> {
   const port = portNumber(flags.port);
-  await checkPort(port, flags.host);
-  const served = await open(recipe, flags, reporter);
-  const service = await RewardService.open(served, reporter);
-  const options = {
+  // Whatever is wrong with the flags is said before anything is opened or written.
+  const door = {
     host: flags.host,
     port,
     token: tokenOf(flags),
     maxBodyBytes: wholeNumber(flags.maxBodyMb, "--max-body-mb", 1) * 2 ** 20,
     requestSeconds: realNumber(flags.requestSeconds, "--request-seconds", { min: 1 }),
+  };
+  await checkDoor(door);
+  const served = await open(recipe, flags, reporter);
+  const service = await RewardService.open(served, reporter);
+  const options = {
+    ...door,
     version: VERSION,
     onServer: (server: Server, guard: Guard) => serveSockets(server, guard, service, options),
     onError: (error: unknown) => reporter.note(explainError(error).message),
@@ -86,7 +90,7 @@ async function open(
         }),
         engine: { kind: "local", device: "cpu", maxBatchTokens: 4096, threads },
         outputDir: flags.out ?? "runs/serve",
-        options: { baselineReward },
+        options: { baselineReward, applyChatTemplate: flags.chat },
       },
       { reporter, baseDir: process.cwd() },
     );
@@ -97,6 +101,7 @@ async function open(
   if (flags.threads !== undefined)
     overrides.push(parseOverride(`engine.threads=${wholeNumber(flags.threads, "--threads", 1)}`));
   if (baselineReward !== undefined) overrides.push(parseOverride(`serve.baseline_reward=${baselineReward}`));
+  if (flags.chat !== undefined) overrides.push(parseOverride(`serve.apply_chat_template=${flags.chat}`));
   const align = await loadRecipe("align", recipe, { overrides });
   return openRecipe(align, {
     reporter,

@@ -77,6 +77,7 @@ const instead = (path: string): string | undefined =>
 /** What a person does who has other programs' JSON. */
 function jsonHint(text: string): string {
   if (/^\s*[[{]\s*'/.test(text)) return " (JSON has double quotes, where Python prints single ones)";
+  if (/\}\s*,\s*$/.test(text)) return " (JSON lines have no comma between them)";
   return /[:,[]\s*-?(NaN|Infinity|None|True|False)\b/.test(text)
     ? " (JSON has null, true and false, and no NaN)"
     : "";

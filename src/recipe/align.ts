@@ -120,6 +120,8 @@ export const served = section({
     .default("own"),
   /** r(s, abar) where no baseline response is to be had. */
   baseline_reward: number().optional(),
+  /** Prompts that clients send as plain text as a user's message. Absent: as they stand, and said once. */
+  apply_chat_template: boolean().optional(),
   /** Further attempts where a costly judge or a rubric failed. */
   retries: integer({ min: 0 }).default(1),
   /** For a whole request, and for one answer of one judge. */

@@ -8,6 +8,7 @@ import { camelCase, type Depth, renameKeys, snakeCase } from "../base/case.js";
 import { UserError } from "../base/errors.js";
 import { readText } from "../base/files.js";
 import { parseYaml, readYaml } from "../base/yaml.js";
+import { TRAINER_ALIASES } from "./aliases.js";
 
 /** A value that wins over the recipe's: the path of the key, the value, and the flag that a person typed. */
 export interface Override {
@@ -138,6 +139,12 @@ function oneByOne({ path, keys = [], message }: Issue): Issue[] {
 const isUnknown = ({ code }: Issue): boolean => code === "unrecognized_keys";
 const each = (issue: Issue): Issue[] => (isUnknown(issue) ? oneByOne(issue) : [issue]);
 
+/** The key, or the other name that stands for it. */
+const nameIn = (given: Record<PropertyKey, unknown>, key: PropertyKey): PropertyKey | undefined =>
+  given[key] !== undefined
+    ? key
+    : Object.keys(TRAINER_ALIASES).find((name) => TRAINER_ALIASES[name] === key && given[name] !== undefined);
+
 /** What a recipe is checked further with where one of these is missing: they change nothing that a check looks at. */
 const STAND_INS: Readonly<Record<string, unknown>> = { steps: 1, name: "unnamed" };
 
@@ -155,7 +162,8 @@ export function withoutMistakes(value: unknown, issues: readonly Issue[]): boole
     // A task that is wrong as a whole goes as a whole, unless it is the only one.
     if (Array.isArray(holder)) return holder.length > 1 && holder.splice(Number(key), 1).length > 0;
     const given = holder as Record<PropertyKey, unknown>;
-    if (given[key] !== undefined) return delete given[key];
+    const written = nameIn(given, key);
+    if (written !== undefined) return delete given[written];
     const standIn = STAND_INS[String(key)];
     given[key] = standIn;
     return standIn !== undefined;
@@ -167,7 +175,7 @@ const DATA_FILE = /\.(jsonl|ndjson|csv|tsv|parquet|gz)$/;
 /** What somebody meant who gave something else in the place of a recipe. */
 function notARecipe(file: string): string {
   if (existsSync(join(file, "config.json"))) return "; a model is given by --model, or in a recipe";
-  return DATA_FILE.test(file) ? "; data are given by --data, or in a recipe" : "";
+  return DATA_FILE.test(file) ? "; data are named in a recipe, or by --data of sft and reward" : "";
 }
 
 export async function readDocument(
@@ -211,8 +219,13 @@ export function parseDocument(
     return file;
   };
 
-  const sentence = ({ path, message }: Issue): string =>
-    `${where(path)}: ${path.length === 0 ? "the recipe" : showPath(path)} ${message}`;
+  /** As it is written, where a key goes by another name. */
+  const asWritten = ([key, ...rest]: Path): Path =>
+    key === undefined ? [] : [nameIn(value as Record<PropertyKey, unknown>, key) ?? key, ...rest];
+  const sentence = ({ path: canonical, message }: Issue): string => {
+    const path = asWritten(canonical);
+    return `${where(path)}: ${path.length === 0 ? "the recipe" : showPath(path)} ${message}`;
+  };
 
   return {
     value,

@@ -3,9 +3,11 @@
 
 /** What to say of a key that is no key here; completes "`key` ...". */
 export const FOREIGN_HINTS: Record<string, string> = {
+  ...say(
+    "is not needed: batch_size is the whole batch of one step (elsewhere: per device x accumulation x devices)",
+    ["gradient_accumulation_steps", "micro_batch_size"],
+  ),
   ...say("is not needed: batch_size is the whole batch of one step, cut to fit engine.max_batch_tokens", [
-    "gradient_accumulation_steps",
-    "micro_batch_size",
     "per_device_eval_batch_size",
     "eval_batch_size",
     "auto_find_batch_size",
@@ -195,6 +197,8 @@ export function takeForeign(verb: "sft" | "reward" | "align", given: Record<stri
       const said = remark(take(key));
       if (said !== undefined) remarks.push(`${key}: ${said}`);
     }
+  // What transformers writes where epochs count.
+  if (given.max_steps === -1 || given.max_steps === 0) take("max_steps");
   if (verb !== "align" && Object.hasOwn(given, "truncation_mode") && !Object.hasOwn(given, "overlong")) {
     const mode = given.truncation_mode;
     const overlong = { keep_end: "truncate_left", keep_start: "truncate_right" }[String(mode)];

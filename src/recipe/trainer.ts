@@ -4,6 +4,9 @@ import { z } from "zod";
 import { didYouMean } from "../base/suggest.js";
 import { parts } from "../data/format.js";
 import { reductions } from "../engine/tinker/reduction.js";
+
+export { TRAINER_ALIASES } from "./aliases.js";
+
 import {
   boolean,
   choice,
@@ -23,7 +26,16 @@ export const model = () => text("a model: a Hugging Face directory or a Hub name
 /** Rows to read: a path or Hub name, or that with the split, configuration or a limit. */
 export const dataSource = (what: string) =>
   z.preprocess(
-    (value) => (typeof value === "string" ? { path: value } : value),
+    (value, context) => {
+      if (Array.isArray(value)) {
+        context.addIssue({
+          code: "custom",
+          message: "is one source: give several files as a folder or a pattern, such as data/*.jsonl",
+        });
+        return z.NEVER;
+      }
+      return typeof value === "string" ? { path: value } : value;
+    },
     section(
       {
         /** A JSONL, JSON or Parquet file, or the name of a data set on the Hub. */
@@ -170,22 +182,6 @@ export const trainerDefaults: TrainerSettings = (() => {
   const { output_dir: _, seed: __, engine: ___, ...fields } = trainerFields;
   return camelKeys(z.object(fields).parse({}));
 })();
-
-export const TRAINER_ALIASES = {
-  out: "output_dir",
-  lr: "learning_rate",
-  max_steps: "steps",
-  num_train_epochs: "epochs",
-  num_epochs: "epochs",
-  per_device_train_batch_size: "batch_size",
-  train_batch_size: "batch_size",
-  model_name_or_path: "model",
-  dataset_name: "data",
-  max_seq_length: "max_length",
-  base_model: "model",
-  sequence_len: "max_length",
-  lr_scheduler: "lr_scheduler_type",
-};
 
 /** A run of a number of steps has no epochs: its saved recipe says one of the two. */
 export const withOneDuration = <T extends { epochs: number; steps?: number | undefined }>({

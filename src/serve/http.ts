@@ -61,8 +61,7 @@ export async function serveHttp(
   options: HttpOptions,
 ): Promise<HttpServer> {
   const { host = "127.0.0.1", port, token, requestSeconds = 60 } = options;
-  if (token === undefined && !loopback.has(host))
-    throw new UserError(`${host} can be reached by others: give a token (--token or --token-env)`);
+  requireToken(host, token);
   if (token !== undefined) keepSecret(token);
   const guard = guardOf(options);
   const app = appOf(service, dialects, options, guard);
@@ -102,8 +101,18 @@ export async function serveHttp(
   };
 }
 
-/** Whether `port` can be had, before anything is opened or written for it. */
-export async function checkPort(port: number, host: string): Promise<void> {
+function requireToken(host: string, token: string | undefined): void {
+  if (token === undefined && !loopback.has(host))
+    throw new UserError(`${host} can be reached by others: give a token (--token or --token-env)`);
+}
+
+/** Whether the address may be served at and can be had, before anything is opened or written for it. */
+export async function checkDoor({
+  host = "127.0.0.1",
+  port,
+  token,
+}: Pick<HttpOptions, "host" | "port" | "token">): Promise<void> {
+  requireToken(host, token);
   const server = createServer();
   await listen(server, port, host);
   await new Promise((resolve) => server.close(resolve));

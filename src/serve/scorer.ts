@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { gathering } from "../base/gathering.js";
 import { hash32 } from "../base/random.js";
 import type { limiter } from "../base/requests.js";
+import { asConversation } from "../data/conversation.js";
 import type { PromptRow } from "../data/rows.js";
 import { judgeBatch, type SampleJudgement } from "../judges/mixture.js";
 import { errorMessage, type JudgeInput } from "../judges/verdict.js";
@@ -65,6 +66,8 @@ export interface ScorerOptions {
   engineTurn: ReturnType<typeof limiter>;
   /** Sees the size of every batch that was scored together. */
   onBatch?(size: number): void;
+  /** Told what is worth knowing of what clients send. */
+  note?(sentence: string): void;
   /** Sees every attempt that is made again, by what failed. */
   onRetry?(what: "judge" | "reward", count: number): void;
 }
@@ -87,6 +90,8 @@ export class TaskScorer {
   /** r(s, abar) and the version that gave it. */
   private readonly baselines = new Map<string, { version: string; piece: Piece }>();
 
+  private hasTold = false;
+
   constructor(
     readonly task: ServedTask,
     private readonly options: ScorerOptions,
@@ -103,13 +108,29 @@ export class TaskScorer {
   }
 
   /** The row that a sample answers, with what the request says of it. */
-  rowOf({ id, prompt, metadata }: ServedSample): PromptRow {
+  rowOf({ id, prompt: sent, metadata }: ServedSample): PromptRow {
+    const prompt = this.promptOf(sent);
     const known = this.find(id, prompt);
     return {
       id: known?.id ?? id ?? `prompt ${hash32(JSON.stringify(prompt)).toString(16)}`,
       prompt: known?.prompt ?? prompt,
       metadata: merged(known?.metadata, metadata),
     };
+  }
+
+  /** Plain text as a user's message where that is asked for; where nothing is, the first that a reward model reads is said. */
+  private promptOf(prompt: PromptRow["prompt"]): PromptRow["prompt"] {
+    const { name, codec, usesEngine, applyChatTemplate } = this.task;
+    if (typeof prompt !== "string" || prompt === "" || !codec?.hasTemplate) return prompt;
+    if (applyChatTemplate === false || codec.isRendered(prompt)) return prompt;
+    if (applyChatTemplate) return asConversation({ prompt }).prompt;
+    if (usesEngine && !this.hasTold) {
+      this.hasTold = true;
+      this.options.note?.(
+        `warning: task ${name}: prompts come as plain text, which the reward model reads as it stands, without the chat template that it has; serve with --chat (serve: { apply_chat_template: true }) to make each a user's message, with --no-chat where plain text is meant`,
+      );
+    }
+    return prompt;
   }
 
   /** What scores this prompt now. */

@@ -94,6 +94,7 @@ export class RewardService {
         maxBatch,
         remembered,
         engineTurn,
+        note: (sentence) => this.context.note(sentence),
         onBatch: (size) => this.meter.observe("batch_size", size, { task: name }),
         onRetry: (what, count) => this.meter.count("retries_total", { task: name, what }, count),
       });

@@ -62,6 +62,8 @@ export interface ServedTask {
   missingEosPenalty: number;
   /** Scored samples of one update of the meta reward model. */
   window: number;
+  /** Clients' plain prompts are a user's messages. Absent: as they stand, and said once. */
+  applyChatTemplate?: boolean | undefined;
 }
 
 export interface ServedTasks {
@@ -157,6 +159,7 @@ async function openTask(task: TaskRecipe, given: Surroundings): Promise<ServedTa
     limits: { batchPrompts, generations, maxNewTokens, temperature, topP, topK },
     lengthPenalty: task.lengthPenalty,
     missingEosPenalty: task.missingEosPenalty,
+    applyChatTemplate: options.applyChatTemplate,
     window: options.window ?? batchPrompts * generations,
   };
 }
@@ -223,6 +226,7 @@ export async function openChoice(choice: FlagChoice, context: OpenServeContext):
     baselineReward: options.baselineReward ?? 0,
     limits: { batchPrompts: 1, generations: 1, maxNewTokens: 512 },
     missingEosPenalty: 0,
+    applyChatTemplate: options.applyChatTemplate,
     window: options.window ?? 64,
   };
   return { tasks: [task], options, ...(policy && { policy }), outputDir, dispose: () => rewards.dispose() };

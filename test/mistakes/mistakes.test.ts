@@ -113,7 +113,7 @@ interface Outcome extends Printed {
   changed: string[];
 }
 
-async function make({ command, files = {}, prepare, env = {}, leaves }: Mistake): Promise<Outcome> {
+async function make({ command, files = {}, prepare, env = {} }: Mistake): Promise<Outcome> {
   for (const [name, content] of Object.entries(files))
     await writeFile(name, typeof content === "string" ? withServer(content) : content);
   await prepare?.();
@@ -131,7 +131,7 @@ async function make({ command, files = {}, prepare, env = {}, leaves }: Mistake)
   process.env = kept;
   const after = await contents();
   const changed = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
-    (path) => before[path] !== after[path] && path.split("/")[0] !== leaves,
+    (path) => before[path] !== after[path],
   );
   return { ...printed, changed };
 }

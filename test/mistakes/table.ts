@@ -18,8 +18,6 @@ export interface Mistake {
   env?: Record<string, string>;
   /** The exit code, where it is not 2. */
   code?: number;
-  /** What may appear on the disk: a log beside a server that could not listen. */
-  leaves?: string;
 }
 
 export interface Chapter {
@@ -693,7 +691,7 @@ const services: Chapter = {
       files: { "good.yaml": "name: r\ntext: Is it good?\nscale: [1, 5]\n" },
     }),
     align("a rubric that is a recipe", reward, "reward: { rubric: align.yaml, judge_model: m }"),
-    m("a server on a taken port", "serve --reward reward --port {port}", { leaves: "runs" }),
+    m("a server on a taken port", "serve --reward reward --port {port}"),
     m("a server of a recipe that is none", "serve sums.jsonl"),
     m(
       "an evaluation by a judge that is down",
@@ -730,4 +728,167 @@ export const unreadable: Mistake = m(
   },
 );
 
-export const chapters: readonly Chapter[] = [command, recipes, data, models, outputs, services];
+const vain: Chapter = {
+  title: "What would change nothing, or something else than it says",
+  mistakes: [
+    m("greedy, and not", "sample prompts.jsonl --model policy --greedy --temperature 0.7"),
+    m(
+      "several rewards as one, of one",
+      "sample prompts.jsonl --model policy --best-of 2 --reward reward --combine min",
+    ),
+    m("the first rows of a prompt", "sample --prompt Hi --model policy --limit 3"),
+    m("a judge model that nobody asks", "eval --model policy --task gsm8k=sums.jsonl --judge-model qwen3"),
+    m("examples that are not shown", "eval --model policy --task gsm8k=sums.jsonl --fewshot sums.jsonl"),
+    m(
+      "a judge of refusals where nobody can refuse",
+      "eval --model policy --task gsm8k=g.jsonl --judge {server}/v1 --judge-model j",
+      { files: { "g.jsonl": rows({ question: "1+1?", answer: "#### 2" }) } },
+    ),
+    m(
+      "shots of a comparison",
+      "eval --model policy --against policy --prompts prompts.jsonl --by reward:reward --shots 3",
+    ),
+    m("a task of no recipe", "judge answers.jsonl --judge math --task sums"),
+    m("a title of no page", "report run --to tensorboard --title Mine"),
+    m("the first rows of a conversation", "chat --model policy --limit 3"),
+    m(
+      "a first recipe of sft with a reward",
+      "init --model policy --data chats.jsonl --verb sft --reward reward --yes -o new.yaml",
+    ),
+    recipe(
+      "a split of a file",
+      "sft",
+      "output_dir: out\nmodel: policy\ndata: { path: chats.jsonl, split: test }\n",
+    ),
+    recipe(
+      "a revision of a file",
+      "sft",
+      "output_dir: out\nmodel: policy\ndata: { path: chats.jsonl, revision: v2 }\n",
+    ),
+    recipe(
+      "a column for a part with a slip",
+      "sft",
+      "output_dir: out\nmodel: policy\ndata: { path: chats.jsonl, columns: { promt: question } }\n",
+    ),
+    recipe(
+      "a template for text of nobody",
+      "sft",
+      "output_dir: out\nmodel: policy\ndata: { path: texts.jsonl, apply_chat_template: true }\n",
+      {
+        files: { "texts.jsonl": rows({ text: "Ada went home." }) },
+      },
+    ),
+    recipe(
+      "a template by its name",
+      "sft",
+      "output_dir: out\nmodel: policy\ndata: { path: chats.jsonl, apply_chat_template: chatml }\n",
+    ),
+    recipe(
+      "reward models on a service",
+      "reward",
+      "output_dir: out\nmodel: policy\ndata: preferences.jsonl\nengine: { kind: tinker, base_url: http://127.0.0.1:9 }\n",
+    ),
+    align(
+      "judges that never apply, and nothing else",
+      `${reward}\n    ${judges}`,
+      "judges: [{ kind: instructions }]",
+    ),
+    recipe(
+      "transformers' word for no limit, in the wrong place",
+      "sft",
+      "output_dir: out\nmodel: policy\ndata: chats.jsonl\nmax_steps: -5\n",
+    ),
+    recipe(
+      "accumulation",
+      "sft",
+      "output_dir: out\nmodel: policy\ndata: chats.jsonl\nper_device_train_batch_size: 4\ngradient_accumulation_steps: 8\n",
+    ),
+  ],
+};
+
+const more: Chapter = {
+  title: "Further slips",
+  mistakes: [
+    m("a part of a verb and nothing else", "warm"),
+    m("a shell that is not said", "completion"),
+    m("an experiment that is not said", "reproduce"),
+    m("words after a verb that takes none", "doctor run again"),
+    m("a recipe and a recipe", "align align.yaml --config align.yaml"),
+    m("a flag of another verb", "align align.yaml --epochs 2"),
+    m("temperature in words", "sample prompts.jsonl --model policy --temperature hot"),
+    m("a top-p in percent", "sample prompts.jsonl --model policy --top-p 90"),
+    m("no samples", "sample prompts.jsonl --model policy -n 0"),
+    m("a limit of none", "score answers.jsonl --model reward --limit 0"),
+    m("a type that is none", "convert policy out --dtype int8"),
+    m("weights in a number type that is none", "sample prompts.jsonl --model policy --quantise 3bit"),
+    m("a page's port in words", "ui . --port web"),
+    m("a token that is too short", "serve --reward reward --token abc --port 0"),
+    m("a token of a variable that is not set", "serve --reward reward --token-env NOT_SET_HERE --port 0"),
+    m("data where a server's recipe belongs", "serve chats.jsonl --port 0"),
+    m("a reward beside a recipe", "serve align.yaml --reward reward --port 0"),
+    m("a served recipe that is one of sft", "serve s.yaml --port 0", {
+      files: { "s.yaml": "output_dir: out\nmodel: policy\ndata: chats.jsonl\n" },
+    }),
+    sftOn(
+      "a file that ends in the middle of a letter",
+      "half.jsonl",
+      Buffer.from([0x7b, 0x22, 0x61, 0x22, 0x3a, 0x22, 0xc3]),
+    ),
+    sftOn("JSON lines with commas between them", "commas.jsonl", '{"text":"a"},\n{"text":"b"}\n'),
+    sftOn("one answer that is a list", "list.jsonl", rows({ prompt: "a", completion: ["b"] })),
+    sftOn(
+      "a role that is nobody's",
+      "role.jsonl",
+      rows({
+        messages: [
+          { role: 7, content: "a" },
+          { role: "assistant", content: "b" },
+        ],
+      }),
+    ),
+    rewardOn("a winner that is a number", "num.jsonl", rows({ prompt: "a", chosen: 1, rejected: 0 })),
+    rewardOn("only winners", "won.jsonl", rows({ prompt: "a", chosen: "b" })),
+    sftOn("a CSV file whose header is its first row", "noheader.csv", "What is 1+1?,2\nWhat is 1+2?,3\n"),
+    sftOn("a CSV file with a blank column", "blank.csv", "prompt,,completion\na,b,c\n"),
+    recipe(
+      "a model that is a list for sft",
+      "sft",
+      "output_dir: out\nmodel: [policy, policy]\ndata: chats.jsonl\n",
+    ),
+    recipe("data as a list", "sft", "output_dir: out\nmodel: policy\ndata: [chats.jsonl, chats.jsonl]\n"),
+    recipe("an output directory as a number", "sft", "output_dir: 5\nmodel: policy\ndata: chats.jsonl\n"),
+    recipe(
+      "true as a word",
+      "sft",
+      "output_dir: out\nmodel: policy\ndata: chats.jsonl\ncompletion_only_loss: 'yes'\n",
+    ),
+    recipe(
+      "a rate with a comma",
+      "sft",
+      "output_dir: out\nmodel: policy\ndata: chats.jsonl\nlearning_rate: 1,5e-4\n",
+    ),
+    recipe(
+      "a key of sft for reward models",
+      "reward",
+      "output_dir: out\nmodel: policy\ndata: preferences.jsonl\ncompletion_only_loss: true\n",
+    ),
+    recipe(
+      "rewards beyond all weights",
+      "align",
+      alignRecipe.replace(reward, "reward: { sum: [{ warm: reward, weight: big }] }"),
+    ),
+    align("a sum of nothing", reward, "reward: { sum: [] }"),
+    align("a judge gate for CRPG", judges, `${judges}\n    judge_gate: {}`),
+    align("a baseline that is none", judges, `${judges}\n    baseline_response: mine`),
+    align("an allowance in percent", judges, `${judges}\n    max_failed_rate: 20`),
+    align("a penalty without its size", judges, `${judges}\n    length_penalty: {}`),
+    align("a reference that is a reward model", "steps: 2", "steps: 2\nreference: reward"),
+    align(
+      "new tokens beyond the window",
+      optimizer,
+      optimizer.replace("max_new_tokens: 5", "max_new_tokens: 400"),
+    ),
+  ],
+};
+
+export const chapters: readonly Chapter[] = [command, recipes, data, models, outputs, services, vain, more];

@@ -27,8 +27,9 @@ export interface Reply {
 export async function serveTasks(
   served: ServedTasks,
   options: Partial<HttpOptions> = {},
+  note: (line: string) => void = silent.note,
 ): Promise<RewardServer> {
-  const service = await RewardService.open(served, silent);
+  const service = await RewardService.open(served, { ...silent, note });
   const { url, close } = await serveHttp(service, allDialects(), {
     port: 0,
     version: "test",

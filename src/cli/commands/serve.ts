@@ -13,6 +13,7 @@ export interface ServeFlags extends ContextFlags {
   maxBodyMb: string;
   requestSeconds: string;
   baselineReward?: string;
+  chat?: boolean;
   policy?: string | false;
   out?: string;
   threads?: string;
@@ -37,6 +38,8 @@ export const serveCommand = () =>
     .option("--max-body-mb <n>", "largest request", "16")
     .option("--request-seconds <n>", "for a client to send its request", "60")
     .option("--baseline-reward <r>", "r(abar) where a sample has no baseline response (without a recipe: 0)")
+    .option("--chat", "take plain prompts of clients as a user's message, through the chat template")
+    .option("--no-chat", "take them as they stand, and say nothing of it (default: say so, once)")
     .option("--policy <dir>", "a language model to serve (without a recipe)")
     .option("--no-policy", "do not open the recipe's language model")
     .option("-o, --out <dir>", "where log and rubrics go (default: output_dir/serve, or runs/serve)")

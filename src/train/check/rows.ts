@@ -45,6 +45,9 @@ export async function checkRows<Row>(
 export function tellFit(findings: Findings, name: string, { lengths, remarks }: Fit): void {
   const { rows, longest, skipped, truncatedPrompts, truncatedCompletions } = lengths;
   if (skipped + truncatedPrompts + truncatedCompletions === 0)
-    findings.ok(name, `all ${rows} rows fit; the longest has ${longest} tokens`);
+    findings.ok(
+      name,
+      `${rows === 1 ? "the only row fits; it" : `all ${rows} rows fit; the longest`} has ${longest} tokens`,
+    );
   for (const remark of remarks) findings.warn(name, remark.replace(/^warning: /, ""));
 }
