@@ -209,6 +209,46 @@ describe("programs that are wrong or hostile", () => {
     expect(result.passes).toBeLessThan(2);
   });
 
+  test.each(["count", "index", "upper", "append", "items", "bit_length", "conjugate", "is_integer"])(
+    "a record whose %s is a function answers for itself no more than other objects",
+    async (method) => {
+      const record = `T = type("T", (tuple,), {"_fields": ("${method}",)})`;
+      for (const value of ["lambda *a: 2", "__import__('functools').partial(int, '2')", "print", "int"])
+        for (const shape of ["T((VALUE,))", "[T((VALUE,))][0]"]) {
+          const source = `${record}\ndef f(x): return ${shape.replace("VALUE", value)}`;
+          const result = await run(source, [`assert f(1).${method}(2) == 2`]);
+          expect(result).toMatchObject({
+            passed: false,
+            reason: expect.stringContaining(`whose ${method} is`),
+          });
+        }
+      const fair = `import collections\nT = collections.namedtuple("T", "${method} go")\ndef f(x): return T(2, lambda y: y + 1)`;
+      expect(await run(fair, [`t = f(1)\nassert t.${method} == 2 and t.go(1) == 2`])).toMatchObject(passes);
+    },
+  );
+
+  test.each([
+    [
+      "an object",
+      "class Q:\n  v = 0\n  def __enter__(s): return s\n  def __exit__(s, *a): return True\ndef f(x): return Q()",
+    ],
+    [
+      "a class under test",
+      "class f:\n  v = 0\n  def __init__(s, x): pass\n  def __enter__(s): return s\n  def __exit__(s, *a): return 1",
+    ],
+    [
+      "a generator",
+      "import contextlib\n@contextlib.contextmanager\ndef f(x):\n  class Q: v = 0\n  try: yield Q()\n  except BaseException: pass",
+    ],
+  ])("the end of a with statement forgives no assertion: %s", async (_, source) => {
+    const stack =
+      "import contextlib\nwith contextlib.ExitStack() as stack:\n  q = stack.enter_context(f(1))\n  assert q.v == 3";
+    for (const test of ["with f(1) as q:\n  assert q.v == 3", stack])
+      expect(await run(source, [test])).toMatchObject({ passed: false });
+    const fair = "with f(1):\n  int('x')";
+    expect(await run(source, [fair])).toMatchObject(passes);
+  });
+
   test("a loop inside a built-in, which nothing interrupts, is killed; the next program runs", async () => {
     const stuck = await run("sum(range(10**12)) if sum(x for x in [0]) else 10**10**8", addTests, "", {
       ...limits,
@@ -507,8 +547,8 @@ test("many programs in a row leak neither memory nor time", { timeout: 60_000 },
 });
 
 describe("the code judge", () => {
-  const judge = async (source: string, metadata: Record<string, unknown>, prompt = "p") => {
-    const { judge } = await createMember({ kind: "code", language: "python" }, { baseDir: "." });
+  const judge = async (source: string, metadata: Record<string, unknown>, prompt = "p", options = {}) => {
+    const { judge } = await createMember({ kind: "code", language: "python", ...options }, { baseDir: "." });
     const response = `Here:\n\`\`\`python\n${source}\n\`\`\`\n`;
     return verdictFrom(judge, { prompt, response, truncated: false, metadata });
   };
@@ -589,6 +629,41 @@ describe("the code judge", () => {
     const solution = "class Solution:\n  def merge(self, a, b): return a + b";
     expect(await judge(solution, { input_output: calls })).toMatchObject(satisfied);
     expect(await judge("def merge(a, b): return b + a", { input_output: calls })).toMatchObject(violated);
+  });
+
+  test.each<[string, string, string]>([
+    ["integers out", "def f(n): return list(range(n))", "assert f(100000) == list(range(100000))"],
+    ["integers in", "def f(x): return sum(x)", "assert f(list(range(100000))) == 4999950000"],
+    ["sorted in place", "def f(x): x.sort()", "x = list(range(100000))[::-1]\nf(x)\nassert x[:2] == [0, 1]"],
+    [
+      "a call for each",
+      "def g(y): return y + 1\ndef f(x): return [g(y) for y in range(x)]",
+      "assert f(100000)[-1] == 100000",
+    ],
+    ["a dict", "def f(n): return {str(i): i for i in range(n)}", "assert f(100000)['99999'] == 99999"],
+    ["fractions", "def f(n): return [i / 2 for i in range(n)]", "assert sum(f(100000)) == 2499975000"],
+    [
+      "pairs",
+      "def f(x): return [(b, a) for a, b in x]",
+      "assert f([(i, str(i)) for i in range(50000)])[1] == ('1', 1)",
+    ],
+    [
+      "rows",
+      "def f(n): return [[i * j for j in range(n)] for i in range(n)]",
+      "assert f(300)[299][299] == 299 * 299",
+    ],
+    ["one at a time", "def f(n):\n  for i in range(n): yield i", "assert sum(f(100000)) == 4999950000"],
+    ["many digits", "def f(n): return 3 ** n", "assert f(100000) % 1000 == pow(3, 100000, 1000)"],
+  ])("the default fuel is enough for 100,000: %s", async (_, source, test) => {
+    expect(await judge(source, { unit_tests: [test] }, "", { seconds: 60 })).toMatchObject(satisfied);
+  });
+
+  test("the default fuel is enough for 100,000 integers in a call", async () => {
+    const args = [Array.from({ length: 100_000 }, (_, i) => i)];
+    const unit_tests = [{ call: "f", args, expected: args[0]!.map((x) => x + 1) }];
+    expect(
+      await judge("def f(x): return [y + 1 for y in x]", { unit_tests }, "", { seconds: 60 }),
+    ).toMatchObject(satisfied);
   });
 
   test("no tests: not applicable; malformed tests: failed; no Python: violated", async () => {

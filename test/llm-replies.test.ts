@@ -415,6 +415,8 @@ describe("usage", () => {
     ["negative", { prompt_tokens: -7, completion_tokens: 2 }, [estimate[0]!, 2], true],
     ["in words", { prompt_tokens: "7", completion_tokens: "2" }, estimate, true],
     ["in parts of a token", { prompt_tokens: 7.5, completion_tokens: 2 }, [estimate[0]!, 2], true],
+    ["none", { prompt_tokens: 0, completion_tokens: 0 }, estimate, true],
+    ["none for the reply", { prompt_tokens: 7, completion_tokens: 0 }, [7, 1], true],
     ["beyond all counting", { prompt_tokens: 1e308, completion_tokens: 1e15 }, estimate, true],
   ])("%s", async (_, usage, [promptTokens, completionTokens], isEstimated) => {
     handler = send(completion({}, { usage }));
@@ -492,7 +494,25 @@ describe("keys", () => {
     });
     const error = (await withKey(refuse, (client) => errorOf(question, client))) as Error;
     expect(error.message).toBe('the model "m": 401 wrong: Bearer [redacted]');
-    expect(redact(`base64: ${Buffer.from(key).toString("base64")}`)).toBe("base64: [redacted]");
+    const encoded = Buffer.from(key).toString("base64");
+    for (const text of [encoded, encoded.replaceAll("=", ""), Buffer.from(key).toString("base64url")])
+      expect(redact(`base64: ${text}`)).toBe("base64: [redacted]");
+  });
+
+  it("are taken out before a text is cut, so that no half of one is left", async () => {
+    for (const at of [30, 45, 50, 55, 180, 190, 195, 199]) {
+      const long = `${"x".repeat(at)}${key}${"y".repeat(5000)}`;
+      const replies: Handler[] = [
+        status(401, { error: { message: long } }),
+        (response) => response.writeHead(401).end(long),
+        (response) => response.end(long),
+        (response) => response.writeHead(302, { location: `/${long.slice(0, 300)}` }).end(),
+      ];
+      for (const reply of replies) {
+        const error = (await withKey(reply, (client) => errorOf(question, client))) as Error;
+        expect(error.message).not.toContain(key.slice(0, 4));
+      }
+    }
   });
 
   it("no key, no header; a short word is no secret", async () => {

@@ -68,6 +68,9 @@ export interface Reply {
   type: string;
 }
 
+/** Cleaned of keys before it is cut: half a key is found no more. */
+const quoted = (text: string, length?: number) => brief(redact(text), length);
+
 /** Of a reply that is only to be quoted. */
 const maxErrorBytes = 16_384;
 
@@ -92,7 +95,7 @@ export function parseJson({ bytes }: Reply): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new HttpError(`the reply is not JSON: ${JSON.stringify(brief(text, 60))}`);
+    throw new HttpError(`the reply is not JSON: ${JSON.stringify(quoted(text, 60))}`);
   }
 }
 
@@ -146,7 +149,7 @@ async function exchange(
   if (status >= 300 && status < 400) {
     const location = headers.get("location") ?? undefined;
     throw new HttpError(
-      `${status}: the server redirects to ${brief(location ?? "nowhere", 100)}, which is not followed; name the final address as base_url`,
+      `${status}: the server redirects to ${quoted(location ?? "nowhere", 100)}, which is not followed; name the final address as base_url`,
       { status, ...(location !== undefined && { location }) },
     );
   }
@@ -154,7 +157,7 @@ async function exchange(
     const { bytes } = await decoded(response.body, maxErrorBytes);
     // Most often an address without its last part.
     const asked = status === 404 ? ` (asked: ${url.pathname})` : "";
-    const said = brief(errorIn(bytes.toString("utf8"))) || "without a message";
+    const said = quoted(errorIn(bytes.toString("utf8"))) || "without a message";
     throw new HttpError(`${status} ${said}${asked}`, {
       status,
       retryAfter: headers.get("retry-after"),

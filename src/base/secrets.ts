@@ -10,8 +10,12 @@ const shortest = 8;
 export function keepSecret(secret: string): void {
   if (secret.length < shortest) return;
   known.add(secret);
-  known.add(Buffer.from(secret).toString("base64"));
   known.add(encodeURIComponent(secret));
+  known.add(JSON.stringify(secret).slice(1, -1));
+  const padded = Buffer.from(secret).toString("base64");
+  // The longest first, so that no padding is left over.
+  for (const text of [padded, padded.replace(/=+$/, ""), Buffer.from(secret).toString("base64url")])
+    known.add(text);
 }
 
 /** The text without any known key. */

@@ -109,8 +109,12 @@ function readToken({ token, logprob }: Fields, field: string): TokenChoice[numbe
 /** More tokens than any model reads or writes at once: nobody has counted these. */
 const mostTokens = 1e9;
 
-const isCount = (value: unknown): value is number =>
-  typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= mostTokens;
+/** A count of a text: none for a text that is not empty is no count. */
+const isCount = (value: unknown, text: string): value is number =>
+  typeof value === "number" &&
+  Number.isInteger(value) &&
+  value >= (text === "" ? 0 : 1) &&
+  value <= mostTokens;
 
 /** Bytes of a token, where the server did not count. */
 const bytesPerToken = 4;
@@ -119,13 +123,11 @@ const bytesPerToken = 4;
 export function readUsage(reply: unknown, sent: object, content: string): Paid {
   const { usage } = isFields(reply) ? reply : { usage: undefined };
   const { prompt_tokens: prompt, completion_tokens: completion } = isFields(usage) ? usage : ({} as Fields);
-  if (isCount(prompt) && isCount(completion)) return { promptTokens: prompt, completionTokens: completion };
+  const asked = JSON.stringify((sent as { messages?: unknown }).messages) ?? "";
   const tokens = (text: string) => Math.ceil(Buffer.byteLength(text) / bytesPerToken);
   return {
-    promptTokens: isCount(prompt)
-      ? prompt
-      : tokens(JSON.stringify((sent as { messages?: unknown }).messages)),
-    completionTokens: isCount(completion) ? completion : tokens(content),
-    isEstimated: true,
+    promptTokens: isCount(prompt, asked) ? prompt : tokens(asked),
+    completionTokens: isCount(completion, content) ? completion : tokens(content),
+    ...(!(isCount(prompt, asked) && isCount(completion, content)) && { isEstimated: true }),
   };
 }

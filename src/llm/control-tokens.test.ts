@@ -25,6 +25,10 @@ test.each([
   ..."<tool_call> </tool_call> <tool_response> <tools> <think> </think> <arg_key> ◁think▷ <seed:bos> </seed:think> <function=search>".split(
     " ",
   ),
+  // Mistral's Tekken, Nemotron, StarCoder, SmolLM, and roles as tags
+  ..."<SPECIAL_12> <extra_0> <fim_prefix> <file_sep> <repo_name> <jupyter_start> <gh_stars> <filename> <user> </assistant> <system> <bot>".split(
+    " ",
+  ),
   // EXAONE, Falcon, MiniMax
   ..."[|assistant|] [|endofturn|] >>QUESTION<< ]~b] [e~[".split(" "),
 ])("%s is broken up, in any case", (token) => {

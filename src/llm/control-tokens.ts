@@ -19,7 +19,10 @@ const families: readonly string[] = [
   "</?s>|<(?:bos|eos|pad|unk|mask|cls|sep|sop|eop|eot|eod|eoh|eoa|eom|endoftext)>",
   "<(?:BOS|EOS|PAD|UNK|MASK|CLS|SEP|EOP|EOD)_TOKEN>",
   "</?(?:seed|longcat|minimax)[:_][a-z_]+>",
-  "<(?:unused|reserved|extra_id|TOKENS_UNUSED)_?\\d+>",
+  "<(?:unused|reserved|reserved_special_token|special|extra|extra_id|TOKENS_UNUSED)_?\\d+>",
+  // Roles, and the marks of code models
+  "</?(?:user|human|assistant|bot|system|developer|environment)>",
+  "<(?:fim|file|repo|gh|issue|jupyter|commit|pr|empty)_[a-z_]{1,32}>|<filename>",
   // Gemma, and image marks
   "<(?:start|end)_of_(?:turn|image|audio|speech|text|role)>|</?(?:image|img|video|audio|box|quad|ref)(?:_soft_token)?>",
   // Tools and thoughts of Qwen, Hermes, GLM, DeepSeek

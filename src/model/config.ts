@@ -11,6 +11,7 @@ import {
   type Family,
   families,
   familyOf,
+  mostHeadDim,
   type Scales,
   tokenIds,
 } from "./families.js";
@@ -158,6 +159,11 @@ function readShape(raw: Json, config: ConfigFields, row: Family, head: Head) {
     );
   }
   const headDim = config.head_dim ?? config.hidden_size / heads;
+  if (headDim > mostHeadDim) {
+    throw new UserError(
+      `a head has ${headDim} dimensions (head_dim, or hidden_size by num_attention_heads), more than ${mostHeadDim}`,
+    );
+  }
   const slidingWindow = row.windows?.(config) ?? new Array<null>(config.num_hidden_layers).fill(null);
   const bias = row.attentionBias === "configured" && config.attention_bias;
   const plainScales = { embedding: 1, attention: 1 / Math.sqrt(headDim), residual: 1, logits: 1 };

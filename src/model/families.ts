@@ -7,6 +7,9 @@ import { UserError } from "../base/errors.js";
 import type { Json } from "./json.js";
 
 const count = z.int("must be a positive integer").min(1, "must be a positive integer");
+/** Far beyond any model, and little enough to make a list of. */
+const mostLayers = 10_000;
+export const mostHeadDim = 65_536;
 const positive = z.number("must be a positive number").positive("must be a positive number");
 const flag = z.boolean("must be true or false");
 /** -1 stands for none, as no token has it. */
@@ -21,7 +24,7 @@ export const configFields = z.object({
   vocab_size: count,
   hidden_size: count,
   intermediate_size: count,
-  num_hidden_layers: count,
+  num_hidden_layers: count.max(mostLayers, `must be at most ${mostLayers}`),
   num_attention_heads: count,
   num_key_value_heads: count.nullable(),
   head_dim: count.nullable(),

@@ -5,7 +5,7 @@ import { pythonProgram } from "../../judges/rules/python-tests.js";
 import { pythonPool } from "../../judges/sandbox/pool.js";
 import type { Answer } from "../benchmark.js";
 
-const limits = { fuel: 5_000, memoryMb: 64, outputChars: 100_000, seconds: 10 };
+const limits = { fuel: 15_000, memoryMb: 64, outputChars: 100_000, seconds: 10 };
 
 const names = new Set(["", "py", "python", "python3"]);
 

@@ -101,8 +101,11 @@ const runners: Record<Language, Runner> = {
   },
 };
 
+/** Some seconds of a loop without end; a function that is called for each of 100,000 integers stays within it. */
+const defaultFuel: Record<Language, number> = { javascript: 5_000, python: 15_000 };
+
 export const code = judgeKind({
-  version: "3",
+  version: "4",
   kind: "rule",
   isCostly: true,
   truncated: "violated",
@@ -113,12 +116,12 @@ export const code = judgeKind({
     objects: z.enum(["plain", "allow"]).default("plain"),
     /** Which of several fenced blocks is the program; `all` joins them. */
     block: z.enum(["first", "last", "all"]).default("first"),
-    fuel: z.number().int().positive().default(5_000),
+    fuel: z.number().int().positive().optional(),
     memoryMb: z.number().positive().max(1024).default(64),
     outputChars: z.number().int().positive().default(100_000),
     seconds: z.number().positive().default(5),
   }),
-  create: ({ language, testsKey, block, objects, ...limits }) => ({
+  create: ({ language, testsKey, block, objects, fuel = defaultFuel[language], ...more }) => ({
     applies: (metadata) => runners[language].applies(metadata, testsKey),
     async judge(input, signal) {
       const source = programIn(input.response, block, language);
@@ -128,7 +131,7 @@ export const code = judgeKind({
         );
       }
       const row = objects === "allow" ? { ...input, metadata: { objects, ...input.metadata } } : input;
-      const result = await runners[language].run(source, row, testsKey, limits, signal);
+      const result = await runners[language].run(source, row, testsKey, { fuel, ...more }, signal);
       const { passed, reason, passes, total } = result;
       const evidence = { passed: passes, total };
       return passed ? satisfied(`all ${total} unit tests pass`, evidence) : violated(reason, evidence);

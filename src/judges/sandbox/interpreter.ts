@@ -10,8 +10,8 @@ import { createRealm, type PyodideFiles, type PythonApi, type Realm, type Stream
 
 /** What the interpreter does with its streams and its time. */
 export interface Attendant {
-  /** At every interrupt check; true interrupts. */
-  check(): boolean;
+  /** At every interrupt check, told whether the harness carries a value; true interrupts. */
+  check(isCarrying: boolean): boolean;
   /** Takes what was written to standard output; false fails the write. */
   print(bytes: string): boolean;
   /** Answers a line that was written to the channel in the middle of a request. What it throws ends the request. */
@@ -21,6 +21,9 @@ export interface Attendant {
 const idle: Attendant = { check: () => false, print: () => true };
 
 const channel = 3;
+
+/** What the tests' side writes to the channel by itself before and after it carries a value. */
+export const carryingMarks = ["\x01", "\x02"];
 
 /** The text in UTF-8, one character for each byte. */
 const bytesOf = (text: string) => Buffer.from(text).toString("latin1");
@@ -56,6 +59,8 @@ export class Interpreter {
   private streams: (Stream | null)[] = [];
   private states: Pick<Stream, "fd" | "position" | "flags">[] = [];
   private stackTop = 0;
+  /** The harness packs or unpacks a value. */
+  private isCarrying = false;
   /** A JavaScript exception went through the interpreter, which is of no use until the next reset. */
   isBroken = false;
   /** What `ask` threw, if it did. */
@@ -72,7 +77,7 @@ export class Interpreter {
   ): Promise<Interpreter> {
     const interpreter = new Interpreter();
     const host = {
-      check: () => interpreter.attendant.check(),
+      check: () => interpreter.attendant.check(interpreter.isCarrying),
       read: (stream: number, length: number) => interpreter.read(stream, length),
       write: (stream: number, bytes: string) => interpreter.write(stream, bytes),
       refuse: (name: string) => {
@@ -109,7 +114,7 @@ export class Interpreter {
     const { module, stackPointer } = this.realm;
     this.image.restore(this.memory);
     stackPointer.value = this.stackTop;
-    this.isBroken = false;
+    this.isBroken = this.isCarrying = false;
     this.stopped = undefined;
     this.refused = undefined;
     module.FS.streams = [...this.streams];
@@ -210,9 +215,13 @@ export class Interpreter {
     api.PyEval_SetTrace(0, 0);
     api.PyEval_SetProfile(0, 0);
     const wasEnabled = api.PyGC_Disable();
-    const result = step();
-    if (wasEnabled) api.PyGC_Enable();
-    return result;
+    this.isCarrying = true;
+    try {
+      return step();
+    } finally {
+      this.isCarrying = false;
+      if (wasEnabled) api.PyGC_Enable();
+    }
   }
 
   /** Whatever is standard output by now, and what was at the beginning. */
@@ -263,6 +272,11 @@ export class Interpreter {
 
   private write(stream: number, bytes: string): boolean {
     if (stream === channel) {
+      const mark = carryingMarks.indexOf(bytes);
+      if (mark >= 0) {
+        this.isCarrying = mark === 0;
+        return true;
+      }
       if (this.outbox.length + bytes.length > maxAnswerChars) return false;
       this.outbox += bytes;
     }

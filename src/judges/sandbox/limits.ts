@@ -32,6 +32,9 @@ export class BrokenTestError extends Error {
 /** What ended a program before its tests were through. */
 export class Stopped extends Error {}
 
+/** What a check counts while a value is carried from one interpreter to the other: our work, and its size is bounded. */
+export const carriedShare = 1 / 32;
+
 /** Counts the interpreter's interrupt checks and the printed characters, and says which limit was exceeded. */
 export class Meter {
   exceeded: string | undefined;
@@ -48,8 +51,9 @@ export class Meter {
   }
 
   /** True tells the interpreter to stop, uncatchably. */
-  check(): boolean {
-    if (++this.checks > this.limits.fuel * this.checksPerFuel)
+  check(weight = 1): boolean {
+    this.checks += weight;
+    if (this.checks > this.limits.fuel * this.checksPerFuel)
       this.exceeded ??= "the program did not end within its work limit";
     if (performance.now() > this.deadline) this.exceeded ??= "the program did not end within its time limit";
     return this.exceeded !== undefined;

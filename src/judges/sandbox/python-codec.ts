@@ -4,7 +4,7 @@
 
 /** Source of `pack`, `unpack`, `encode`, `decode`; `other` takes what is not plain data, `resolve` what `other` gave. */
 export const codec = String.raw`
-import _json, array, builtins, collections, datetime, decimal, fractions, operator, sys, types
+import _json, array, builtins, collections, datetime, decimal, fractions, itertools, math, operator, sys, types
 
 sys.set_int_max_str_digits(0)
 
@@ -32,11 +32,22 @@ def fields_of(kind):
             if type(field) is not str: return None
         return fields
 
+ids_of_texts = {id(kind) for kind in (bool, int, str, type(None))}
+is_float = type.__instancecheck__.__get__(float)
+joined = itertools.chain.from_iterable
+
+def is_flat(values):
+    """Whether all of a list are what JSON has itself; told without a step of this interpreter for each."""
+    kinds = set(map(id, map(type, values)))
+    return kinds <= ids_of_texts or kinds <= ids_of_texts | {id(float)} and all(map(math.isfinite, filter(is_float, values)))
+
 def pack_all(values, other):
-    return [pack(value, other) for value in values]
+    values = list(values)
+    return values if is_flat(values) else [pack(value, other) for value in values]
 
 def pack_pairs(pairs, other):
-    return [[pack(key, other), pack(value, other)] for key, value in pairs]
+    pairs = list(map(list, pairs))
+    return pairs if is_flat(list(joined(pairs))) else [[pack(key, other), pack(value, other)] for key, value in pairs]
 
 def pack(value, other):
     kind = type(value)
@@ -85,9 +96,11 @@ exact_packers = {id(kind): packer for kind, packer in (
     *((kind, pack_moment(kind)) for kind in moments.values()),
 )}
 
-def unpack_all(packed, resolve): return [unpack(p, resolve) for p in packed]
+def unpack_all(packed, resolve):
+    return list(packed) if is_flat(packed) else [unpack(p, resolve) for p in packed]
 
-def unpack_pairs(packed, resolve): return [(unpack(k, resolve), unpack(v, resolve)) for k, v in packed]
+def unpack_pairs(packed, resolve):
+    return list(map(tuple, packed)) if is_flat(list(joined(packed))) else [(unpack(k, resolve), unpack(v, resolve)) for k, v in packed]
 
 record_types = {}
 

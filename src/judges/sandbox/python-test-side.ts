@@ -19,13 +19,30 @@ given_input = sys.stdin
 
 # ---- Talking to the program.
 
+is_carrying = [False]
+
+def carried(work):
+    """Work of the harness for which the host charges little: its size is bounded, and it is not the program's."""
+    def counted(*args):
+        if is_carrying[0]: return work(*args)
+        is_carrying[0] = True
+        os.write(channel, b"\x01")
+        try: return work(*args)
+        finally:
+            is_carrying[0] = False
+            os.write(channel, b"\x02")
+    return counted
+
+line_of = carried(lambda message: encode(message).encode() + b"\n")
+reply_of = carried(lambda parts: decode(b"".join(parts).decode()))
+
 def exchange(message):
     counter[0] += 1
-    data = encode({"number": counter[0], **message}).encode() + b"\n"
+    data = line_of({"number": counter[0], **message})
     while data: data = data[os.write(channel, data):]
     parts = []
     while not parts or not parts[-1].endswith(b"\n"): parts.append(os.read(channel, 1 << 20))
-    reply = decode(b"".join(parts).decode())
+    reply = reply_of(parts)
     if reply["number"] != counter[0]: violate("its answers are out of order")
     return reply
 
@@ -46,8 +63,10 @@ def outcome(answer):
 
 def ask_value(request): return received(outcome(ask(request))["value"])
 
+unpacked, sent = carried(unpack), carried(lambda values: [pack(value, outgoing) for value in values])
+
 def received(packed):
-    try: return unpack(packed, arrive)
+    try: return unpacked(packed, arrive)
     except Exception as error: violate("it gives what cannot be a value (" + type(error).__name__ + ")")
 
 # ---- Errors of the program.
@@ -127,7 +146,7 @@ def refuse(remote):
     violate("it returns an object of its class " + body_of(remote)[2] + ", where tests see plain data")
 
 def look(remote, how, *rest, swapped=False):
-    request = {"action": "look", "id": body_of(remote)[0], "how": how, "rest": [pack(r, outgoing) for r in rest], "swapped": swapped}
+    request = {"action": "look", "id": body_of(remote)[0], "how": how, "rest": sent(rest), "swapped": swapped}
     return ask_value(request)
 
 def attribute(remote, name):
@@ -158,6 +177,15 @@ def arithmetic(how, swapped=False):
         if not isinstance(value, Remote) and not isinstance(other, Remote) and not is_trusted(self): refuse(self)
         return value
     return operation
+
+def arrive_record(body, resolve):
+    """A field in the place of a method that plain data has would be code of the program's in the middle of a test."""
+    name, fields, values = body[0], body[1], unpack_all(body[2], resolve)
+    for field, value in zip(fields, values):
+        if field in plain_names and callable(value): violate("it returns a " + name + " whose " + field + " is a function")
+    return record(name, fields, values)
+
+unpackers["m"] = arrive_record
 
 class Remote:
     __slots__ = ("touchstone_body", "__weakref__")
@@ -218,8 +246,8 @@ def described_remote(remote): return "<" + body_of(remote)[2] + " of the program
 last = [None]
 
 def call_remote(remote, args, kwargs):
-    answer = outcome(ask({"action": "call", "id": body_of(remote)[0], "args": [pack(a, outgoing) for a in args],
-                          "kwargs": {k: pack(v, outgoing) for k, v in kwargs.items()}}))
+    answer = outcome(ask({"action": "call", "id": body_of(remote)[0], "args": sent(args),
+                          "kwargs": dict(zip(kwargs, sent(kwargs.values())))}))
     for i, after in answer["changed"].items(): refill(args[int(i)], received(after))
     value = args[answer["same"]] if "same" in answer else received(answer["value"])
     last[0] = "got " + shown(value)
@@ -234,9 +262,10 @@ def refill(target, value):
     except (TypeError, ValueError, AttributeError): violate("it changes an argument into what it cannot be")
 
 def leave(remote, kind, error):
-    """The end of a with statement by an error of the test."""
+    """The end of a with statement by an error of the test. What a test asserts is not the program's to forgive."""
     passed = kind if kind.__name__ in types_by_name else Exception
-    return attribute(remote, "__exit__")(passed, None, None)
+    is_forgiven = attribute(remote, "__exit__")(passed, None, None)
+    return is_forgiven and not issubclass(kind, AssertionError)
 
 one_at_a_time = 16
 
@@ -484,7 +513,7 @@ def shown(value):
 
 def plain(value):
     """Tuples are lists in the expected values of JSON, keys are texts, and a number may stand for all that round to it."""
-    if isinstance(value, (list, tuple)): return [plain(v) for v in value]
+    if isinstance(value, (list, tuple)): return list(value) if is_flat(value) else [plain(v) for v in value]
     if isinstance(value, dict):
         if value.keys() == {"\0rounded"}: return Rounded(value["\0rounded"])
         return {str(k): plain(v) for k, v in value.items()}
@@ -497,7 +526,7 @@ class Rounded:
 
 def restored(value):
     """An argument: what was lost stays lost."""
-    if isinstance(value, list): return [restored(v) for v in value]
+    if isinstance(value, list): return list(value) if is_flat(value) else [restored(v) for v in value]
     if isinstance(value, dict):
         if value.keys() == {"\0rounded"}: return value["\0rounded"]
         return {k: restored(v) for k, v in value.items()}
@@ -519,6 +548,12 @@ def as_float(value):
     try: return float(value)
     except OverflowError: return None
 
+given, compared = carried(restored), carried(plain)
+
+@carried
+def agrees(value, wanted, test):
+    return close(value, wanted, test["tolerance"]) or test["wrapped"] and close([value], wanted, test["tolerance"])
+
 def call(test):
     first, *rest = test["call"].split(".")
     if first in scope: target = scope[first]
@@ -526,8 +561,8 @@ def call(test):
     else: raise program_error({"error": "NameError: name " + repr(first) + " is not defined", "message": "", "chain": [], "args": []})
     for name in rest: target = attribute(target, name)
     if not isinstance(target, Remote): raise program_error({"error": "TypeError: " + test["call"] + " is no function", "message": "", "chain": [], "args": []})
-    value, wanted = plain(target(*restored(test["args"]))), plain(test["expected"])
-    if close(value, wanted, test["tolerance"]) or test["wrapped"] and close([value], wanted, test["tolerance"]): return
+    value, wanted = compared(target(*given(test["args"]))), compared(test["expected"])
+    if agrees(value, wanted, test): return
     raise AssertionError("expected " + shown(wanted))
 
 def run(request):

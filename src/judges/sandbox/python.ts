@@ -3,7 +3,7 @@
 
 import { exactJson } from "./exact-json.js";
 import type { Interpreter } from "./interpreter.js";
-import { BrokenTestError, type Limits, Meter, type ProgramResult, Stopped } from "./limits.js";
+import { BrokenTestError, carriedShare, type Limits, Meter, type ProgramResult, Stopped } from "./limits.js";
 import { newMarker, readAnswer } from "./protocol.js";
 
 export interface PythonCallTest {
@@ -133,8 +133,8 @@ class Run {
     this.result.passed = this.result.passes === this.result.total;
   }
 
-  private check(): boolean {
-    const isOver = this.meter.check();
+  private check(isCarrying: boolean): boolean {
+    const isOver = this.meter.check(isCarrying ? carriedShare : 1);
     if (isOver && ++this.swallowed > maxSwallowed) {
       this.interpreters.end({ ...this.result, reason: this.meter.exceeded! });
     }
@@ -153,7 +153,7 @@ class Run {
   private resetProgram(): void {
     this.printed = "";
     this.interpreters.program.reset(this.limits.memoryMb, {
-      check: () => this.check(),
+      check: (isCarrying) => this.check(isCarrying),
       print: (bytes) => {
         this.meter.print(bytes.length);
         if (this.meter.exceeded === undefined) this.printed += bytes;
@@ -164,7 +164,7 @@ class Run {
 
   private resetTests(): void {
     this.interpreters.tests.reset(this.limits.memoryMb, {
-      check: () => this.check(),
+      check: (isCarrying) => this.check(isCarrying),
       print: () => true,
       ask: (line) => this.pass(line),
     });
