@@ -101,6 +101,7 @@ it("a server that behaves is served", async () => {
 });
 
 const megabyte = Buffer.alloc(2 ** 20);
+const manyFiles = JSON.stringify(Array.from({ length: 70_000 }, () => listing[0]));
 const packed = gzipSync(Buffer.alloc(64 * 2 ** 20));
 
 it.each<[string, Handler, RegExp]>([
@@ -151,6 +152,38 @@ it.each<[string, Handler, RegExp]>([
       return true;
     }),
     /sent nothing for 1 s/,
+  ],
+  [
+    "a file that comes a byte at a time",
+    hub((kind, request, response) => {
+      const isLarge = request.url!.includes("model.safetensors");
+      if (kind !== "file" || !isLarge || request.headers.range === "bytes=0-0") return false;
+      response.writeHead(200, { etag: '"x"' });
+      const timer = setInterval(() => response.write("x"), 50);
+      response.on("close", () => clearInterval(timer));
+      return true;
+    }),
+    /the server sent \d+ bytes in 1 s/,
+  ],
+  [
+    "more files than a repository has",
+    hub((kind, request, response) => {
+      if (kind !== "tree") return false;
+      const next = `http://${request.headers.host}${request.url}`;
+      response.writeHead(200, { "content-type": "application/json", link: `<${next}>; rel="next"` });
+      response.end(manyFiles);
+      return true;
+    }),
+    /lists the files of acme\/tiny without end|was not finished in 2 s/,
+  ],
+  [
+    "a path of a megabyte without its size",
+    hub((kind, _, response) => {
+      if (kind !== "tree") return false;
+      json(response, [{ type: "file", path: "x".repeat(2 ** 20) }]);
+      return true;
+    }),
+    /^.{0,400}without its size or its hash\.$/,
   ],
   [
     "a list without hashes",

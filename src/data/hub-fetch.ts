@@ -7,7 +7,7 @@ import { UserError } from "../base/errors.js";
 export interface FetchLimits {
   /** Of one answer's body, unpacked. */
   maxBytes: number;
-  /** Until the head of an answer, and between two pieces of its body. Default 60. */
+  /** Until the head of an answer, between two pieces of its body, and for every 1,000 bytes a second of it. Default 60. */
   idleSeconds?: number;
   /** For a whole answer. Default: none. */
   seconds?: number;
@@ -16,6 +16,9 @@ export interface FetchLimits {
 }
 
 const MAX_REFUSAL_BYTES = 2 ** 16;
+
+/** Of a body, over as long as a server may say nothing: a byte now and then is silence too. */
+const LEAST_BYTES_A_SECOND = 1000;
 
 /** A `fetch` for requests to `hubUrl` and to wherever it sends them. */
 export function hubFetch(hubUrl: string, limits: FetchLimits): typeof fetch {
@@ -71,6 +74,8 @@ function bounded(
 ): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   let size = 0;
+  /** Since the rate was last looked at: seconds waited, bytes that came. */
+  let [waited, came] = [0, 0];
   const stop = async (error: Error): Promise<never> => {
     clearTimeout(end);
     controller.abort(error);
@@ -80,6 +85,7 @@ function bounded(
   return new ReadableStream<Uint8Array>({
     async pull(sink) {
       const silence = new AbortController();
+      const asked = performance.now();
       const next = reader.read();
       next.catch(() => {});
       const slow = delay(1000 * idleSeconds, "slow" as const, { signal: silence.signal, ref: false });
@@ -93,6 +99,13 @@ function bounded(
         clearTimeout(end);
         sink.close();
         return;
+      }
+      waited += (performance.now() - asked) / 1000;
+      came += got.value.length;
+      if (waited >= idleSeconds) {
+        if (came < LEAST_BYTES_A_SECOND * waited)
+          return stop(new Error(`the server sent ${came} bytes in ${waited.toFixed(0)} s`));
+        [waited, came] = [0, 0];
       }
       size += got.value.length;
       if (size > maxBytes)

@@ -16,6 +16,7 @@ import {
   modelInfo,
 } from "@huggingface/hub";
 import { explainDiskError } from "../base/atomic.js";
+import { brief } from "../base/brief.js";
 import { UserError } from "../base/errors.js";
 import { type Entry, isCommit, isEntry, isIntact, RepoCache, type RepoId } from "./hub-cache.js";
 import { hubFetch } from "./hub-fetch.js";
@@ -69,6 +70,8 @@ interface Connection {
 const MAX_ANSWER_BYTES = 32 * 2 ** 20;
 const MAX_PAGES = 1000;
 const MAX_LISTING_SECONDS = 300;
+/** Twice what the Hub itself advises for a repository. */
+const MAX_FILES = 200_000;
 
 /** Times that a download is tried before a failing network stops it; each try goes on where the last one ended. */
 const tries = 4;
@@ -186,13 +189,13 @@ async function listEntries(connection: Connection, commit: string): Promise<Entr
     ...question,
     ...(accessToken && { accessToken }),
   })) {
-    if (performance.now() - started > 1000 * MAX_LISTING_SECONDS)
+    if (performance.now() - started > 1000 * MAX_LISTING_SECONDS || entries.length >= MAX_FILES)
       throw new UserError(`${hubUrl} lists the files of ${repo.name} without end.`);
     if (type !== "file") continue;
     const entry = { path, size, hash: String(lfs?.oid ?? oid).replace("sha256:", "") };
     if (!isEntry(entry))
       throw new UserError(
-        `${hubUrl} lists ${JSON.stringify(path)} of ${repo.name} without its size or its hash.`,
+        `${hubUrl} lists ${brief(JSON.stringify(path) ?? "a file")} of ${repo.name} without its size or its hash.`,
       );
     entries.push(entry);
   }
