@@ -147,6 +147,14 @@ describe("what cannot be read is refused", () => {
     );
     expect(performance.now() - started).toBeLessThan(10_000);
   });
+
+  it("a regular expression that is too large for its engine", () => {
+    const json: Json = {
+      model: { type: "WordLevel", vocab: { "<unk>": 0 }, unk_token: "<unk>" },
+      pre_tokenizer: { type: "Split", pattern: { Regex: "\\p{L}".repeat(20_000) }, behavior: "Isolated" },
+    };
+    expect(() => new Tokenizer({ json }, "t.json").encode("a")).toThrow(/is too large/);
+  });
 });
 
 describe("normal forms", () => {

@@ -28,6 +28,7 @@ import {
   Namespace,
   negate,
   numeric,
+  onBudget,
   power,
   Range,
   sliceOf,
@@ -93,7 +94,7 @@ export function run(
 ): string {
   const interpreter = new Interpreter(new Budget(bounds.maxSteps, bounds.maxCharacters), globals);
   try {
-    return interpreter.render(body, variables);
+    return onBudget(interpreter.budget, () => interpreter.render(body, variables));
   } catch (error) {
     if (error instanceof RangeError) throw new TemplateError("its expressions or calls nest too deeply");
     throw error;

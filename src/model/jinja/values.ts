@@ -91,6 +91,7 @@ export function keyOf(key: Value): string | number | bigint | Value {
   if (key instanceof Markup) return `s${key.text}`;
   if (typeof key === "boolean") return key ? 1n : 0n;
   if (typeof key === "number" && Number.isInteger(key)) return BigInt(key);
+  look();
   if (key instanceof Tuple)
     return `t${key.map((item) => `${typeof keyOf(item)}${String(keyOf(item))}`).join(",")}`;
   if (Array.isArray(key) || key instanceof Dict)
@@ -213,6 +214,23 @@ export class Budget {
   }
 }
 
+/** Of the template that is being rendered: rendering waits for nothing, so that there is one at a time. */
+let working: Budget | undefined;
+
+/** Does `work` on a budget: values that hold each other are walked again and again. */
+export function onBudget<T>(budget: Budget, work: () => T): T {
+  const before = working;
+  working = budget;
+  try {
+    return work();
+  } finally {
+    working = before;
+  }
+}
+
+/** A look at a value, and at a text of this length. */
+const look = (characters = 0): void => working?.step(1 + (characters >> 8));
+
 // -------------------------------------------------------------------------------------------------------- printing
 
 export function typeName(value: Value): string {
@@ -245,6 +263,7 @@ export function toText(value: Value): string {
 /** Python's `repr()`. */
 export function repr(value: Value, depth = 0): string {
   if (depth > 200) throw new TemplateError("a value nests too deeply to be printed");
+  look();
   const inner = (item: Value) => repr(item, depth + 1);
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
@@ -297,8 +316,14 @@ export function floatText(value: number): string {
 
 const unprintable = /[\p{C}\p{Zl}\p{Zp}\p{Zs}]/u;
 
+const plain = /^[ -&(-[\]-~]*$/;
+
 /** Python's `repr` of a string. */
 function quoted(text: string): string {
+  working?.make(text.length);
+  if (plain.test(text)) return `'${text}'`;
+  // Character by character, which takes as long as many more would.
+  working?.make(15 * text.length);
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   let out = quote;
   for (const character of text) {
@@ -377,12 +402,17 @@ export const numeric = (value: boolean | bigint | number): bigint | number =>
   typeof value === "boolean" ? (value ? 1n : 0n) : value;
 
 export function equal(a: Value, b: Value): boolean {
+  look();
   if (isNumber(a) && isNumber(b)) {
     const [x, y] = [numeric(a), numeric(b)];
     // biome-ignore lint/suspicious/noDoubleEquals: a bigint and a number are compared exactly
     return x == y;
   }
-  if (isText(a) && isText(b)) return textOf(a) === textOf(b);
+  if (isText(a) && isText(b)) {
+    const [x, y] = [textOf(a), textOf(b)];
+    if (x.length === y.length) look(x.length);
+    return x === y;
+  }
   if (Array.isArray(a) && Array.isArray(b))
     return (
       a instanceof Tuple === b instanceof Tuple &&
@@ -392,8 +422,10 @@ export function equal(a: Value, b: Value): boolean {
   if (a instanceof Dict && b instanceof Dict)
     return a.size === b.size && a.pairs().every(([key, value]) => b.has(key) && equal(value, b.get(key)!));
   if (a instanceof Range && b instanceof Range) {
-    const [x, y] = [a.items(), b.items()];
-    return x.length === y.length && x.every((item, i) => item === y[i]);
+    const { length } = a;
+    return (
+      length === b.length && (length === 0 || (a.start === b.start && (length === 1 || a.step === b.step)))
+    );
   }
   if (a instanceof DictView && b instanceof DictView && a.kind === b.kind && a.kind !== "values")
     return a.dict.size === b.dict.size && a.items().every((item) => contains(b, item));
@@ -409,7 +441,10 @@ export function compare(a: Value, b: Value): number {
     const [x, y] = [numeric(a), numeric(b)];
     return x < y ? -1 : x > y ? 1 : equal(x, y) ? 0 : Number.NaN;
   }
-  if (isText(a) && isText(b)) return compareText(textOf(a), textOf(b));
+  if (isText(a) && isText(b)) {
+    look(Math.min(textOf(a).length, textOf(b).length));
+    return compareText(textOf(a), textOf(b));
+  }
   if (Array.isArray(a) && Array.isArray(b) && a instanceof Tuple === b instanceof Tuple) {
     for (let i = 0; i < Math.min(a.length, b.length); i++)
       if (!equal(a[i]!, b[i]!)) return compare(a[i]!, b[i]!);
@@ -443,6 +478,7 @@ export function iterate(value: Value): Value[] {
   if (value instanceof Markup) return Array.from(value.text);
   if (value instanceof Undefined) return [];
   if (value instanceof Dict) return value.keys();
+  if (value instanceof Range) working?.make(value.length);
   if (value instanceof Range || value instanceof DictView) return value.items();
   if (value instanceof Generator) return value.rest();
   throw typeError(`'${typeName(value)}' object is not iterable`);

@@ -62,14 +62,20 @@ export function regexMatcher(source: string, place: string): Matcher {
   }
   const find = (text: string) => stretchesOf(text, regex);
   if (wellKnown.has(source)) return find;
-  return (text) =>
-    beforeDeadline(
-      () => find(text),
-      () =>
-        new UserError(
-          `${place}: the regular expression ${JSON.stringify(source.slice(0, 200))} takes more than ${deadline / 1000} seconds on a text of ${text.length} characters`,
-        ),
-    );
+  const fails = (why: string) =>
+    new UserError(`${place}: the regular expression ${JSON.stringify(source.slice(0, 200))} ${why}`);
+  return (text) => {
+    try {
+      return beforeDeadline(
+        () => find(text),
+        () => fails(`takes more than ${deadline / 1000} seconds on a text of ${text.length} characters`),
+      );
+    } catch (error) {
+      // The engine compiles a pattern when it first meets a text, and recurses as it does.
+      if (error instanceof SyntaxError || error instanceof RangeError) throw fails("is too large");
+      throw error;
+    }
+  };
 }
 
 export function literalMatcher(literal: string): Matcher {
