@@ -14,6 +14,7 @@ import { helpCommand } from "./commands/help.js";
 import { initCommand } from "./commands/init.js";
 import { judgeCommand } from "./commands/judge.js";
 import { logprobsCommand } from "./commands/logprobs.js";
+import { monitorCommand } from "./commands/monitor.js";
 import { quickstartCommand } from "./commands/quickstart.js";
 import { reportCommand } from "./commands/report.js";
 import { reproduceCommand } from "./commands/reproduce.js";
@@ -45,6 +46,7 @@ const VERBS = [
   splitCommand,
   rubricCommand,
   serveCommand,
+  monitorCommand,
   reportCommand,
   uiCommand,
   quickstartCommand,

@@ -49,6 +49,67 @@ const judge = z.preprocess(
   ),
 );
 
+/**
+ * What is looked at on the policy's samples and never learned from: a reward, or a judge (the share that it finds
+ * satisfied). The monitor compares the reward with it.
+ */
+const measure = section({
+  name: z.custom<string>((value) => typeof value === "string" && /^[\w.-]+$/.test(value), {
+    error: ({ input }) =>
+      input === undefined
+        ? "is missing; give the name of the measure"
+        : `must be a name of letters, digits, "-", "_" and ".", not ${show(input)}`,
+  }),
+  /** Measured at every k-th step. */
+  every: counting().default(1),
+  reward: reward.optional(),
+  judge: judge.optional(),
+}).superRefine(({ reward, judge }, context) => {
+  const fail = (message: string, path: string[] = []) => context.addIssue({ code: "custom", path, message });
+  if ((reward === undefined) === (judge === undefined)) fail("must give exactly one of reward and judge");
+  const parts = reward === undefined ? [] : "sum" in reward ? reward.sum : [reward];
+  if (parts.some((part) => "rubric" in part))
+    fail("cannot be a rubric; a judge of the kind yes_no asks a language model", ["reward"]);
+});
+
+/** Signs of reward hacking that the monitor knows (src/monitor/signals.ts). */
+export const MONITOR_SIGNALS = [
+  "held_out",
+  "feasible",
+  "members",
+  "judges",
+  "kl_speed",
+  "length",
+  "repetition",
+  "entropy",
+  "failures",
+] as const;
+
+export type MonitorSignal = (typeof MONITOR_SIGNALS)[number];
+
+/** The alarm for reward hacking: `false`, `true`, or how it watches and what it does. */
+const monitor = z.preprocess(
+  (value) => (value === true ? {} : value === false ? { signals: [] } : value),
+  section({
+    /** Absent: all of them. */
+    signals: z
+      .array(oneOf(...MONITOR_SIGNALS), {
+        error: ({ input }) => `must be a list of signals, not ${show(input)}`,
+      })
+      .optional(),
+    /** Steps of memory of the smoothed figures. */
+    window: integer({ min: 2 }).default(10),
+    /** Standard errors that a figure must move. */
+    threshold: number({ above: 0 }).default(4),
+    /** `note`: say it; `pause`: end at a checkpoint, to be resumed; `stop`: end here, with the model as it is. */
+    action: oneOf("note", "pause", "stop").default("note"),
+    /** A program and its arguments, started at each alarm with the alarm as JSON on its standard input. */
+    command: list(text("a program and its arguments"), "words of a command").optional(),
+    /** An address that each alarm is posted to, as JSON. */
+    webhook: text("an http or https address").optional(),
+  }),
+);
+
 /** Keys of optimizers, by what is said of one that stands beside `optimizer`. */
 const OF_THE_OPTIMIZER = Object.fromEntries(
   optimizerKeys().map((key) => [key, `belongs to the optimizer of the task: optimizer: { ${key}: ... }`]),
@@ -67,6 +128,16 @@ const task = section(
     /** abar of eq. 5: the data's own answer (`dataset`), one sample of the reference policy (`reference`), or the first where there is one (`auto`). */
     baseline_response: oneOf("auto", "dataset", "reference").default("auto"),
     judge_gate: judgeGate.optional(),
+    /** Looked at on every sample, and never learned from. */
+    measures: z
+      .array(measure, { error: ({ input }) => `must be a list of measures, not ${show(input)}` })
+      .superRefine((measures, context) => {
+        measures.forEach(({ name }, index) => {
+          if (measures.findIndex((other) => other.name === name) !== index)
+            context.addIssue({ code: "custom", path: [index, "name"], message: `"${name}" is used twice` });
+        });
+      })
+      .optional(),
     /** Ask every judge even after a violation, so that the violation rates cover the same samples. */
     run_all_judges: boolean().default(false),
     /**
@@ -148,6 +219,7 @@ const alignmentFields = {
   /** Endpoints that judges and rubrics name. */
   llm: z.record(z.string(), llmEndpoint, { error: "must map names to endpoints" }).default({}),
   serve: served.optional(),
+  monitor: monitor.optional(),
 };
 
 type PpoFields = { critic_model?: string; critic_learning_rate?: number };

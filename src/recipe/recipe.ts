@@ -127,6 +127,8 @@ function resolveDocument<V extends Verb>(
   return camelKeys(parsed.data) as RecipeOf<V>;
 }
 
+export type MonitorRecipe = NonNullable<AlignRecipe["monitor"]>;
+export type MeasureRecipe = NonNullable<TaskRecipe["measures"]>[number];
 export type ServeRecipe = NonNullable<AlignRecipe["serve"]>;
 
 /** What a recipe without a `serve:` section has. */

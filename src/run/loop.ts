@@ -40,6 +40,11 @@ export interface Loop {
   step(adam: AdamOptions, step: number, run: RunLogs): Promise<Metrics>;
   /** What the step at hand learns from, for the error that ends a run: "chats.jsonl:3, chats.jsonl:8 and 14 more". */
   batch(): string;
+  /**
+   * Sees a step that is done and logged. `pause` ends the run there, at a checkpoint; `stop` as if its last step were done;
+   * anything else goes on.
+   */
+  after?(step: number): Promise<"pause" | "stop" | undefined>;
   /** Metrics of an evaluation, logged with the step before it. It may throw the reason of an aborted signal. */
   evaluate?(step: number): Promise<Metrics>;
 }
@@ -128,7 +133,14 @@ async function runToEnd(course: Course): Promise<void> {
     course.pending = undefined;
     run.metrics.log(done, logged);
     context.reporter.step(done, logged);
-    if (isSaved(loop, done)) await save(course, { state: loop.state() });
+    const ending = await loop.after?.(done);
+    if (ending === "stop" && done < steps) {
+      context.reporter.note(`ended after step ${done} of ${steps}, with the model as it is`);
+      return;
+    }
+    const isPaused = ending === "pause" && done < steps;
+    if (isSaved(loop, done) || isPaused) await save(course, { state: loop.state() });
+    if (isPaused) throw new InterruptedError(`paused after step ${done} of ${steps}; continue with --resume`);
   }
 }
 

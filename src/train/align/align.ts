@@ -6,13 +6,14 @@ import { join } from "node:path";
 import { UserError } from "../../base/errors.js";
 import { mean, mostFrequent } from "../../base/statistics.js";
 import type { AdamOptions, LanguageModel } from "../../engine/contract.js";
-import { type TrainerSettings, trainerDefaults } from "../../recipe/recipe.js";
+import { type MonitorRecipe, type TrainerSettings, trainerDefaults } from "../../recipe/recipe.js";
 import { addClock, describeRates, newClock, rates, timed } from "../../run/clock.js";
 import type { RunContext } from "../../run/context.js";
 import { nameRows, runLoop } from "../../run/loop.js";
-import { type Metrics, type MetricsRow, readMetrics } from "../../run/metrics.js";
+import { type Metrics, type MetricsRow, type Rollout, readMetrics } from "../../run/metrics.js";
 import { learningRateAt, warmupRemarks } from "../../run/schedule.js";
 import type { Codec } from "../text.js";
+import { Alarms } from "./alarms.js";
 import { Critic } from "./critic.js";
 import type { AlignParts, RunningTask, StepContext, TaskStep } from "./parts.js";
 import { meanMetrics } from "./passes.js";
@@ -41,6 +42,8 @@ export interface AlignSettings extends Partial<TrainerSettings> {
   seed?: number;
   /** The norm of every task's gradient in the metrics. */
   logTaskGradNorm?: boolean;
+  /** The alarm for reward hacking; without signals it is off. Default: every signal, said and nothing else. */
+  monitor?: Partial<MonitorRecipe>;
 }
 
 export interface AlignOptions extends RunContext {
@@ -75,6 +78,7 @@ export async function runAlign(
   ];
   for (const remark of [...warmupRemarks(steps, trainer), ...remarks]) options.reporter.note(remark);
   const total = newClock();
+  let alarms: Alarms | undefined;
   const { model } = await runLoop(outputDir, options.record ?? settings, options, {
     label: options.label ?? "align",
     steps,
@@ -112,16 +116,21 @@ export async function runAlign(
       });
 
       const metrics: Record<string, number | string | undefined> = {};
+      const rollouts: Rollout[] = [];
       for (const { task, step: taskStep, updates } of begun) {
         const end = await taskStep.finish();
         for (const [key, value] of Object.entries({ ...meanMetrics(updates), ...end.metrics }))
           metrics[`tasks/${task.name}/${key}`] = value;
         run.logRollouts(end.rollouts);
+        rollouts.push(...end.rollouts);
       }
+      alarms ??= await Alarms.begin(settings.monitor ?? {}, outputDir, options.reporter);
+      alarms.observe(step + 1, metrics, rollouts);
       const observed = await observe(step + 1);
       addClock(total, clock);
       return { ...metrics, ...overall(tasks, metrics), ...rates(clock), ...norms, ...observed };
     },
+    after: async () => alarms?.act(),
   });
   if (total.sample.tokens > 0) options.reporter.note(`tokens per second: ${describeRates(total)}`);
   const empty = whatLearnedNothing(await readMetrics(join(outputDir, "metrics.jsonl")), steps, options);

@@ -23,7 +23,7 @@ import { openCodec, openPolicy, openScalarModel, openTokenizer } from "../models
 import { RewardOpener } from "../rewards/open.js";
 import { atRow, type TextCodec } from "../text.js";
 import { fitPrompts, type Windows } from "./fit.js";
-import type { AlignParts, PpoObjective, PreferenceTask, SamplingTask, TaskParts } from "./parts.js";
+import type { AlignParts, Measure, PpoObjective, PreferenceTask, SamplingTask, TaskParts } from "./parts.js";
 import { judgeRemarks, taskRemarks } from "./remarks.js";
 
 export interface OpenContext extends Pick<RunContext, "reporter"> {
@@ -134,12 +134,19 @@ async function openTask(
   ];
   const { batchPrompts, generations, maxNewTokens, temperature, topP, topK } = optimizer;
   const reward = await rewards.open(recipe.reward, { name, rows, hasJudges: recipe.judges.length > 0 });
+  const measures = await openMeasures(recipe, rows, { rewards, codec, context });
   const { prompts, maxPromptTokens, fit } = fitPrompts(rows, {
     source: `task ${name}`,
     codec,
     optimizer,
     applyChatTemplate: recipe.prompts.applyChatTemplate,
-    windows: { ...windows, "reward model": reward.maxTokens },
+    windows: {
+      ...windows,
+      "reward model": reward.maxTokens,
+      ...Object.fromEntries(
+        measures.flatMap(({ name, of }) => ("score" in of ? [[`measure ${name}`, of.maxTokens]] : [])),
+      ),
+    },
   });
   return {
     name,
@@ -149,6 +156,7 @@ async function openTask(
     remarks,
     reward,
     judges,
+    measures,
     objective: objectiveOf(optimizer) ?? ppoObjective(optimizer as PpoOptions),
     limits: { batchPrompts, generations, maxNewTokens, maxPromptTokens, temperature, topP, topK },
     baselineResponse,
@@ -157,6 +165,23 @@ async function openTask(
     lengthPenalty,
     maxFailedRate,
   };
+}
+
+/** What a task looks at and does not learn from. */
+async function openMeasures(
+  { name: task, measures = [] }: TaskRecipe,
+  rows: readonly PromptRow[],
+  { rewards, codec, context }: Omit<Opened, "windows">,
+): Promise<Measure[]> {
+  const opened: Measure[] = [];
+  for (const { name, every, reward, judge } of measures) {
+    const of =
+      reward === undefined
+        ? await mixtureFrom([judge!], judgeContext({ codec, baseDir: context.baseDir, llm: rewards.llm }))
+        : await rewards.open(reward, { name: task, rows, hasJudges: false });
+    opened.push({ name, every, of });
+  }
+  return opened;
 }
 
 /** The prompts of every task that samples. */

@@ -82,9 +82,19 @@ export interface SamplingTask {
   maxFailedRate?: number;
   /** The judges' part in the reward of an objective without constraints. */
   judgeGate?: JudgeGate;
+  /** What is looked at on the samples and never learned from. */
+  measures?: readonly Measure[];
   /** Taken off the reward of a response that does not end by itself. Default 0. */
   missingEosPenalty?: number;
   lengthPenalty?: TaskRecipe["lengthPenalty"];
+}
+
+/** A reward, or a mixture of one judge, that no gradient sees. */
+export interface Measure {
+  name: string;
+  /** Measured at every k-th step. Default 1. */
+  every?: number;
+  of: RewardSource | Mixture;
 }
 
 export interface JudgeGate {
@@ -136,6 +146,7 @@ export interface SampledTask extends SamplingTask {
   weight: number;
   reward: RewardSource;
   judges: Mixture;
+  measures: readonly Measure[];
   /** Rewards are compared with those of abar (eq. 5). */
   calibrates: boolean;
   missingEosPenalty: number;

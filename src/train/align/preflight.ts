@@ -9,7 +9,7 @@ import type { JudgeInput, Verdict } from "../../judges/verdict.js";
 import { type Judge, verdictFrom } from "../../judges/verdict.js";
 import type { LlmModels } from "../../llm/models.js";
 import type { TaskRecipe } from "../../recipe/recipe.js";
-import type { ScoredResponse } from "../rewards/source.js";
+import type { RewardSource, ScoredResponse } from "../rewards/source.js";
 import { answerIn } from "./baselines.js";
 import type { AlignParts, SamplingTask } from "./parts.js";
 import { promptTokens, samplingOptions } from "./passes.js";
@@ -38,21 +38,28 @@ interface TrialSample {
 type Asking = Pick<AlignParts, "policy" | "codec"> & { seed: number; signal?: AbortSignal | undefined };
 
 /** What of a task is tried. */
-type TriedTask = Pick<SamplingTask, "name" | "prompts" | "limits" | "judges" | "reward">;
+type TriedTask = Pick<SamplingTask, "name" | "prompts" | "limits" | "judges" | "reward" | "measures">;
 
-/** Asks the judges and the reward of a task. */
+/** Asks the judges, the reward and the measures of a task. */
 export async function tryTask(task: TriedTask, asking: Asking): Promise<Trial[]> {
   const { signal } = asking;
   const samples = await samplesOf(task, task.prompts.slice(0, tries), asking);
   const trials: Trial[] = [];
-  for (const { judge } of task.judges?.members ?? []) {
+  const judges = (task.judges?.members ?? []).map(({ judge }) => ({ who: `judge ${judge.name}`, judge }));
+  const rewards = task.reward ? [{ who: "reward", reward: task.reward }] : [];
+  for (const { name, of } of task.measures ?? []) {
+    if ("score" in of) rewards.push({ who: `measure ${name}`, reward: of });
+    else judges.push(...of.members.map(({ judge }) => ({ who: `measure ${name}`, judge })));
+  }
+  for (const { who, judge } of judges) {
     const rows = task.prompts.filter(({ metadata }) => isFor(judge, metadata)).slice(0, tries);
     const own = rows.every((row) => samples.some((sample) => sample.row === row))
       ? samples.filter(({ row }) => rows.includes(row))
       : await samplesOf(task, rows, asking);
-    trials.push(await tryJudge(task.name, judge, own, asking));
+    trials.push(await tryJudge(`task ${task.name}: ${who}`, judge, own, asking));
   }
-  if (task.reward) trials.push(await tryReward(task, samples, signal));
+  for (const { who, reward } of rewards)
+    trials.push(await tryReward(`task ${task.name}: ${who}`, reward, samples, signal));
   return trials;
 }
 
@@ -96,12 +103,11 @@ async function samplesOf(
 }
 
 async function tryJudge(
-  task: string,
+  who: string,
   judge: Judge,
   samples: readonly TrialSample[],
   { codec, signal }: Asking,
 ): Promise<Trial> {
-  const who = `task ${task}: judge ${judge.name}`;
   if (samples.length === 0) return { who, ok: true, isNote: true, said: "applies to none of the prompts" };
   let verdict: Verdict | undefined;
   let before: string | undefined;
@@ -122,15 +128,15 @@ async function tryJudge(
 }
 
 async function tryReward(
-  { name, reward }: TriedTask,
+  who: string,
+  reward: RewardSource,
   samples: readonly TrialSample[],
   signal: AbortSignal | undefined,
 ): Promise<Trial> {
-  const who = `task ${name}: reward`;
   let said = "could not be had";
   for (const [seed, { row, text, tokens }] of samples.entries()) {
     const response: ScoredResponse = { row, text, tokens, seed };
-    const { rewards, failed, reasons } = await reward!.score([response], "trial", signal);
+    const { rewards, failed, reasons } = await reward.score([response], "trial", signal);
     if (!failed[0] && Number.isFinite(rewards[0]!))
       return { who, ok: true, said: rewards[0]!.toPrecision(4) };
     const before = said;

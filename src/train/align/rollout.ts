@@ -7,6 +7,7 @@ import { mean, mostFrequent } from "../../base/statistics.js";
 import { type PromptRow, promptText } from "../../data/rows.js";
 import type { Completion, Sequence } from "../../engine/contract.js";
 import { type BatchJudgement, judgeBatch, type SampleJudgement } from "../../judges/mixture.js";
+import { repetition } from "../../judges/rules/format.js";
 import type { Verdict } from "../../judges/verdict.js";
 import {
   type Outcome,
@@ -20,6 +21,7 @@ import type { Metrics, Rollout } from "../../run/metrics.js";
 import type { Scores } from "../rewards/source.js";
 
 import { judgeBaselines, payFor, scoreBaselines, takeBaselines } from "./baselines.js";
+import { spreadsIn } from "./measures.js";
 import type { Baseline, SampledTask, StepContext, TaskRollouts } from "./parts.js";
 import { logprobsNow, promptTokens, referenceLogprobsOf, samplingOptions, tokensOf } from "./passes.js";
 
@@ -94,6 +96,7 @@ export async function rollOut(task: SampledTask, context: StepContext): Promise<
     metrics: {
       ...judged.metrics,
       ...batchMetrics(batch, scores, completions),
+      ...watchedMetrics(judged, scores, responses, completions),
       ...failureMetrics(failures, batch),
     },
     batch: { ...batch, ...(learned && { baselines: learned }) },
@@ -239,6 +242,30 @@ function batchMetrics(batch: TaskBatch, scores: Scores, completions: readonly Co
     "completions/clipped_ratio": mean(
       completions.map(({ finishReason }) => Number(finishReason === "length")),
     ),
+  };
+}
+
+/** What only the monitor needs (src/monitor): how the texts and the opinions of them change. */
+function watchedMetrics(
+  { results }: BatchJudgement,
+  { notes }: Scores,
+  responses: readonly string[],
+  completions: readonly Completion[],
+): Metrics {
+  const spreads = spreadsIn(notes);
+  const opinions = results.map(({ verdicts }) =>
+    Object.values(verdicts).flatMap((said) => (typeof said === "string" ? [] : [said.verdict])),
+  );
+  const several = opinions.filter((said) => said.length > 1);
+  const differ = several.filter((said) => said.includes("satisfied") && said.includes("violated"));
+  const surprises = completions.filter(({ tokens }) => tokens.length > 0);
+  return {
+    // -log pi of a sampled token, nats: its mean is the entropy at temperature 1.
+    "completions/entropy":
+      surprises.length > 0 ? mean(surprises.map(({ logprobs }) => -mean(logprobs))) : undefined,
+    "completions/repetition": mean(responses.map(repetition)),
+    ...(spreads.length > 0 && { "rewards/spread": mean(spreads) }),
+    ...(several.length > 0 && { "judges/disagreement": differ.length / several.length }),
   };
 }
 

@@ -10,6 +10,7 @@ import { noReward } from "../rewards/fixed.js";
 import type { Codec } from "../text.js";
 import { preferenceTask } from "./dpo.js";
 import { learnFrom, whyNothing } from "./learn.js";
+import { measureSamples } from "./measures.js";
 import type { RunningTask, SampledTask, SamplingTask, TaskParts } from "./parts.js";
 import { rollOut, rolloutRows } from "./rollout.js";
 
@@ -26,6 +27,7 @@ function samplingTask(parts: SamplingTask, seed: number): RunningTask {
     weight: 1,
     reward: noReward,
     judges: createMixture([]),
+    measures: [],
     missingEosPenalty: 0,
     maxFailedRate: 0.2,
     baselineResponse: "auto",
@@ -58,6 +60,7 @@ function samplingTask(parts: SamplingTask, seed: number): RunningTask {
     async begin(step, context) {
       if (step === 1 && task.reward.hasPreview) await task.reward.afterStep(0, await rollOut(task, context));
       const rollouts = await rollOut(task, context);
+      const measured = await measureSamples(task, rollouts, step, context);
       const { updates, accumulate, findings, columns } = await learnFrom(task, rollouts, step, context);
       let learned = 0;
       return {
@@ -72,8 +75,14 @@ function samplingTask(parts: SamplingTask, seed: number): RunningTask {
           const failure = rollouts.metrics.dropped_reason;
           const nothing = learned === 0 && { nothing_learned: whyNothing(findings(), failure as string) };
           return {
-            metrics: { ...rollouts.metrics, ...changes, ...lengths, ...nothing },
-            rollouts: rolloutRows(task, step, rollouts, findings(), columns),
+            metrics: { ...rollouts.metrics, ...measured.metrics, ...changes, ...lengths, ...nothing },
+            rollouts: rolloutRows(
+              task,
+              step,
+              rollouts,
+              findings(),
+              rollouts.responses.map((_, i) => ({ ...columns?.[i], ...measured.columns[i] })),
+            ),
           };
         },
       };

@@ -1,5 +1,6 @@
 // An ensemble of reward models as the reward of a task: their predictions combined, sample by sample.
 
+import { standardDeviation } from "../../base/statistics.js";
 import type { EnsembleRecipe } from "../../recipe/recipe.js";
 import {
   ensembleMean,
@@ -34,7 +35,9 @@ export class EnsembleSource implements RewardSource {
       rewards: this.combine(scores, responses),
       failed: responses.map(() => false),
       violated: responses.map(() => false),
-      notes: responses.map(() => ({})),
+      notes: responses.map((_, i) =>
+        scores.length < 2 ? {} : { spread: standardDeviation(scores.map((member) => member[i]!)) },
+      ),
     };
   }
 
