@@ -27,6 +27,27 @@ const get = (path: string, headers: Record<string, string> = { authorization: "B
   app().request(`http://127.0.0.1${path}`, { headers });
 const json = async (path: string) => (await get(path)).json() as Promise<any>;
 
+describe("alarms", () => {
+  it("are those of the monitor, by what the run's recipe says of it, and none without metrics", async () => {
+    const dir = writeFakeRun(root, "alarmed");
+    const rows = Array.from({ length: 40 }, (_, i) => ({
+      step: i + 1,
+      "tasks/chat/rewards/mean": i / 40,
+      "tasks/chat/constraints/satisfied_rate": i < 20 ? 0.9 : 0.4,
+    }));
+    writeFileSync(join(dir, "metrics.jsonl"), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    const [alarm, ...more] = await json("/api/alarms?run=alarmed");
+    expect(alarm).toMatchObject({ task: "chat", signal: "feasible", since: 20, step: 21 });
+    expect(more).toEqual([]);
+    writeFileSync(join(dir, "recipe.yaml"), "steps: 40\nmonitor: { signals: [length] }\n");
+    expect(await json("/api/alarms?run=alarmed")).toEqual([]);
+    writeFileSync(join(dir, "metrics.jsonl"), "");
+    expect(await json("/api/alarms?run=alarmed")).toEqual([]);
+    expect((await get("/api/alarms?run=../alarmed")).status).toBe(400);
+    rmSync(dir, { recursive: true });
+  });
+});
+
 describe("who is answered", () => {
   it("nobody without the token, nor with another one", async () => {
     expect((await get("/api/runs", {})).status).toBe(401);

@@ -5,7 +5,7 @@ import { UserError } from "../base/errors.js";
 import { readText } from "../base/files.js";
 import { parseYaml } from "../base/yaml.js";
 import { MONITOR_SIGNALS } from "../recipe/align.js";
-import { type Rollout, readMetrics, readRollouts } from "../run/metrics.js";
+import { type MetricsRow, type Rollout, readMetrics, readRollouts } from "../run/metrics.js";
 import { tellingSamples } from "./signals.js";
 import { type Alarm, Watch, type WatchOptions } from "./watch.js";
 
@@ -15,10 +15,8 @@ export interface RunAlarms {
   alarms: (Alarm & { samples: Rollout[] })[];
 }
 
-/** What a run's recipe.yaml says of its monitor; nothing where it has none or is no recipe. */
-async function settingsOf(dir: string): Promise<WatchOptions> {
-  const path = join(dir, "recipe.yaml");
-  const text = await readText(path).catch(() => "");
+/** What the recipe.yaml of a run says of its monitor; nothing where it says nothing that can be used. */
+function settingsIn(text: string, path: string): WatchOptions {
   const given = (parseYaml(text, path) as { monitor?: unknown } | null)?.monitor;
   if (given === false) return { signals: [] };
   if (typeof given !== "object" || given === null) return {};
@@ -31,16 +29,26 @@ async function settingsOf(dir: string): Promise<WatchOptions> {
   };
 }
 
+/** The alarms that a run's metrics raise, oldest first; `changes` replace what its recipe says. */
+export function alarmsIn(
+  rows: readonly MetricsRow[],
+  recipe: { text: string; path: string },
+  changes: WatchOptions = {},
+): Alarm[] {
+  const watch = new Watch({ ...settingsIn(recipe.text, recipe.path), ...changes });
+  return rows.flatMap(({ step, ...metrics }) => watch.observe(step, metrics));
+}
+
 /**
- * Every alarm of a run, oldest first, each with the samples of its step that tell most of it. `changes` replace what the
- * run's recipe says. A directory without metrics is a UserError.
+ * Every alarm of a run, oldest first, each with the samples of its step that tell most of it. A directory without metrics is
+ * a UserError.
  */
 export async function alarmsOfRun(dir: string, changes: WatchOptions = {}): Promise<RunAlarms> {
   const rows = await readMetrics(join(dir, "metrics.jsonl"));
   if (rows.length === 0)
     throw new UserError(`${dir} has no metrics.jsonl with a step in it; give the directory of a run`);
-  const watch = new Watch({ ...(await settingsOf(dir)), ...changes });
-  const alarms = rows.flatMap(({ step, ...metrics }) => watch.observe(step, metrics));
+  const path = join(dir, "recipe.yaml");
+  const alarms = alarmsIn(rows, { text: await readText(path).catch(() => ""), path }, changes);
   if (alarms.length === 0) return { steps: rows.length, alarms: [] };
   const wanted = new Set(alarms.map(({ step }) => step));
   const rollouts = (await readRollouts(join(dir, "rollouts.jsonl"))).filter(({ step }) => wanted.has(step));

@@ -5,6 +5,7 @@ import { type Context, Hono } from "hono";
 import { getCookie, setCookie } from "hono/cookie";
 import { streamSSE } from "hono/streaming";
 import { UserError } from "../base/errors.js";
+import { alarmsIn } from "../monitor/run.js";
 import { readJsonl } from "../run/metrics.js";
 import { metricsTable } from "./metrics-table.js";
 import { parseRolloutQuery } from "./queries.js";
@@ -70,6 +71,14 @@ export function uiApp(options: UiOptions): Hono {
     const id = await runs.require(c.req.query("run"));
     // A torn last line is left out.
     return c.json(metricsTable(await readJsonl(await pathInside(options.root, id, "metrics.jsonl"))));
+  });
+  app.get("/api/alarms", async (c) => {
+    const id = await runs.require(c.req.query("run"));
+    const [rows, text] = await Promise.all([
+      pathInside(options.root, id, "metrics.jsonl").then((path) => readJsonl(path)),
+      readInside(options.root, id, "recipe.yaml"),
+    ]);
+    return c.json(alarmsIn(rows, { text, path: "recipe.yaml" }));
   });
   app.get("/api/rubrics", async (c) =>
     c.json(await rubricsOf(options.root, await runs.require(c.req.query("run")))),

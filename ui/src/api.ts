@@ -1,12 +1,13 @@
 // What the server answers, with its own types, and how it is followed.
 
 import { useEffect, useRef, useState } from "preact/hooks";
+import type { Alarm } from "../../src/monitor/watch.js";
 import type { MetricsRow, Rollout } from "../../src/run/metrics.js";
 import { type MetricsTable, metricsTable } from "../../src/ui/metrics-table.js";
 import type { RubricTimeline } from "../../src/ui/rubrics.js";
 import type { RunSummary } from "../../src/ui/run-list.js";
 
-export type { MetricsTable, Rollout, RubricTimeline, RunSummary };
+export type { Alarm, MetricsTable, Rollout, RubricTimeline, RunSummary };
 
 /** A sample with its place in the file. */
 export type Row = Rollout & { row: number };

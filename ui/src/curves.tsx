@@ -1,6 +1,6 @@
 // The curves of one run or of several.
 
-import type { Following } from "./api.js";
+import { type Alarm, type Following, type RunSummary, useAnswer } from "./api.js";
 import { Chart, type Range } from "./chart.js";
 import { go, linkTo, linkWith, type Route } from "./route.js";
 import { RunHead } from "./runs.js";
@@ -34,6 +34,7 @@ export function Curves({ route, following }: { route: Route; following: Followin
   return (
     <>
       {runs.length === 1 ? <RunHead run={runs[0]!} current="curves" /> : <Compared runs={runs} />}
+      {runs.length === 1 && <Alarms run={runs[0]!} />}
       <Controls route={route} several={runs.length > 1} range={range} onRange={onRange} />
       {tables.length === 0 && <p class="empty">No step has been logged yet.</p>}
       <div class="charts">
@@ -52,6 +53,36 @@ export function Curves({ route, following }: { route: Route; following: Followin
         </details>
       )}
     </>
+  );
+}
+
+/** What the monitor says of a run, each with a way to the samples of its step. */
+function Alarms({ run }: { run: RunSummary }) {
+  const { data = [] } = useAnswer<Alarm[]>("alarms", { run: run.id }, 10);
+  if (data.length === 0) return null;
+  return (
+    <section class="alarms" aria-label="alarms">
+      <h2>{data.length === 1 ? "1 alarm" : `${data.length} alarms`}</h2>
+      <ul>
+        {data.map(({ step, task, signal, metric, sentence }) => (
+          <li key={`${step} ${task} ${signal} ${metric}`}>
+            step {step}: {sentence}{" "}
+            <a
+              href={linkTo("rollouts", {
+                run: run.id,
+                task,
+                step_from: `${step}`,
+                step_to: `${step}`,
+                sort: "reward",
+                descending: "1",
+              })}
+            >
+              samples
+            </a>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 
