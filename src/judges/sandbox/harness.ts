@@ -280,11 +280,13 @@ function freshConsole() {
 const builtIns = new Set();
 let scope = { __proto__: null };
 
-/** The program's bindings by name: [exists, read, write]. */
-function bind(bindings) {
+/** The program's bindings by name: [exists, read, write]; and the names of [members, classes] in the tests. */
+function bind(bindings, [members, classes], trustsAll) {
   scope = bindings;
-  for (const name of ownKeys(bindings)) bindName(name, bindings[name]);
-  extend(ownKeys(bindings));
+  const names = ownKeys(bindings);
+  for (const name of names) bindName(name, bindings[name]);
+  extend([...names, ...members]);
+  trustClasses(classes, trustsAll);
 }
 
 function programValue(name) {
@@ -320,12 +322,11 @@ function bindName(name, binding) {
 
 /** Methods that the program adds to built-in prototypes, under names that the tests mention. */
 function extend(names) {
-  const wanted = new Set(names);
   for (const prototype of extensible) {
     const theirs = toProgramOf.get(prototype);
-    for (const key of ownKeys(theirs)) {
-      if (!wanted.has(key) || key in prototype) continue;
-      const found = getOwnPropertyDescriptor(theirs, key);
+    for (const key of names) {
+      const found = key in prototype ? undefined : getOwnPropertyDescriptor(theirs, key);
+      if (found === undefined) continue;
       if (typeof found.value === "function")
         defineProperty(prototype, key, { value: toTests(found.value), writable: true, enumerable: false, configurable: true });
       else if (found.get)
@@ -353,12 +354,12 @@ function trustClasses(names, isAllowed) {
   };
 }
 
-/** Runs a compiled test; the promise is fulfilled exactly when all its assertions hold. */
-async function runTest(test) {
-  broken = lacking = undefined;
+/** Runs a compiled test; the promise is fulfilled exactly when all its assertions hold. Few tests need a console. */
+async function runTest(test, needsConsole) {
+  broken = lacking = testConsole = undefined;
   touched = false;
   try {
-    await test(assert, requireForTests, freshConsole());
+    await test(assert, requireForTests, needsConsole ? freshConsole() : undefined);
   } catch (error) {
     if (broken === undefined && lacking === undefined) blame(error);
     throw broken ?? error;
@@ -483,7 +484,7 @@ for (const name of ["setTimeout", "setInterval", "setImmediate", "clearTimeout",
 furnishProgram();
 tracked = [];
 return {
-  runTest, call, bind, trustClasses, runTimer,
+  runTest, call, bind, runTimer,
   describe, canonicalOf: (json) => text(parse(json)), lacking: () => lacking ?? "", isGlobal: (name) => builtIns.has(name),
 };
 })`;

@@ -57,8 +57,9 @@ function compileStatements(interpreter: QuickJs, code: string, lacks: Lacks): Ru
   }
   if (value === undefined) throw new BrokenTestError(`a unit test does not parse: ${problem}`);
   const test = value;
+  const needsConsole = interpreter.boolean(/console|\\u/.test(code));
   return () => {
-    const outcome = interpreter.settle("runTest", test);
+    const outcome = interpreter.settle("runTest", test, needsConsole);
     if (!("error" in outcome)) return undefined;
     const lacking = interpreter.string(interpreter.harnessCall("lacking"));
     if (lacking !== "") lacks(lacking);
@@ -117,34 +118,53 @@ const reserved = new Set(
    static super switch this throw true try typeof undefined var void while with yield`.split(/\s+/),
 );
 
-/** Every name that the tests might mean, and those that they use as classes or as objects. */
-function namesIn(tests: readonly UnitTest[]): { names: string[]; classes: string[] } {
+/** What a test is given by these names is its own, whatever the program defines. */
+const given = new Set(["assert", "require", "console"]);
+
+interface Names {
+  /** Every name that the tests might mean. */
+  names: string[];
+  /** Those that they read of some object; methods that the program adds to built-in objects are among them. */
+  members: string[];
+  /** Those that they use as classes or as objects. */
+  classes: string[];
+}
+
+function namesIn(tests: readonly UnitTest[]): Names {
   const names = new Set<string>();
+  const members = new Set<string>();
   const classes = new Set<string>();
   for (const test of tests) {
     if (typeof test !== "string") continue;
-    for (const [name] of test.matchAll(/[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*/gu))
-      if (!reserved.has(name)) names.add(name);
+    // A member stands behind one dot; three are a spread.
+    for (const [, dots = "", name] of test.matchAll(
+      /(?:(\.+)\s*)?([\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*)/gu,
+    )) {
+      if (dots.length === 1) members.add(name!);
+      else if (!reserved.has(name!) && !given.has(name!)) names.add(name!);
+    }
     for (const [, name] of test.matchAll(/\bnew\s+([\p{ID_Start}$_][\p{ID_Continue}$]*)/gu))
       classes.add(name!);
     for (const [, name] of test.matchAll(/(?<![.\w$])([\p{ID_Start}$_][\p{ID_Continue}$]*)\s*\./gu))
       classes.add(name!);
   }
-  return { names: [...names], classes: [...classes].filter((name) => names.has(name)) };
+  return {
+    names: [...names],
+    members: [...members],
+    classes: [...classes].filter((name) => names.has(name)),
+  };
 }
 
 /** Hands the tests what the program defines under the names that they mention. */
-function bindNames(interpreter: QuickJs, { names, classes }: ReturnType<typeof namesIn>, trustsAll: boolean) {
+function bindNames(interpreter: QuickJs, { names, members, classes }: Names, trustsAll: boolean) {
   const parts = names.map(
     (name) => `${name}: [() => typeof ${name}, () => ${name}, (v) => { ${name} = v; }]`,
   );
   const bindings = interpreter.evaluate("program", `({ __proto__: null, ${parts.join(", ")} })`);
   if ("error" in bindings) throw new Stopped(interpreter.describe(bindings.error));
-  interpreter.harnessCall("bind", bindings.value);
-  const list = interpreter.evaluate("tests", JSON.stringify(classes));
-  const flag = interpreter.evaluate("tests", String(trustsAll));
-  if ("error" in list || "error" in flag) throw new Stopped("the tests' names cannot be read");
-  interpreter.harnessCall("trustClasses", list.value, flag.value);
+  const list = interpreter.evaluate("tests", JSON.stringify([members, classes]));
+  if ("error" in list) throw new Stopped("the tests' names cannot be read");
+  interpreter.harnessCall("bind", bindings.value, list.value, interpreter.boolean(trustsAll));
 }
 
 /** Evaluates the program: as JavaScript if it is, else as what modules and TypeScript become. */

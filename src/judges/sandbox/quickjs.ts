@@ -163,6 +163,10 @@ export class QuickJs {
     return result.error ? "it threw something that cannot be shown" : tests.getString(result.value);
   }
 
+  boolean(value: boolean): QuickJSHandle {
+    return value ? this.realms.tests.true : this.realms.tests.false;
+  }
+
   text(value: string): QuickJSHandle {
     return this.realms.tests.newString(value);
   }
