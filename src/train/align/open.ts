@@ -171,7 +171,7 @@ async function openTask(
 async function openMeasures(
   { name: task, measures = [] }: TaskRecipe,
   rows: readonly PromptRow[],
-  { rewards, codec, context }: Omit<Opened, "windows">,
+  { rewards, codec, context }: Pick<Opened, "rewards" | "codec" | "context">,
 ): Promise<Measure[]> {
   const opened: Measure[] = [];
   for (const { name, every, reward, judge } of measures) {
