@@ -175,6 +175,7 @@ describe("a base model becomes an aligned one", () => {
         "--max-new-tokens",
         "4",
         "--quiet",
+        "--no-chat",
         ...more,
       );
     expect(await ask("--seed", "3")).toBe(await ask("--seed", "3"));

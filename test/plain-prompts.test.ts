@@ -191,7 +191,9 @@ describe("the verbs that ask a model", () => {
     const applied = await ask(path, "--chat");
     const messages = await ask(asMessages);
     const meant = await ask(path, "--no-chat");
-    expect([asItStands, applied, messages, meant].map(({ err }) => timesTold(err))).toEqual([1, 0, 0, 0]);
+    const quiet = await ask(path, "--quiet");
+    const all = [asItStands, applied, messages, meant, quiet];
+    expect(all.map(({ err }) => timesTold(err))).toEqual([1, 0, 0, 0, 1]);
     expect(values(applied)).toEqual(values(messages));
     expect(values(meant)).toEqual(values(asItStands));
     expect(values(applied)).not.toEqual(values(asItStands));
@@ -266,8 +268,7 @@ describe("init", () => {
         "-o",
         out,
         "--yes",
-        "--reward",
-        shop.reward,
+        ...(verb === "align" ? ["--reward", shop.reward] : []),
       ];
       const { code, err } = await run("init", ...argv);
       expect([code, err]).toEqual([0, expect.any(String)]);

@@ -13,7 +13,7 @@ export interface Terminal {
 }
 
 export interface ReporterOptions {
-  /** Say nothing. */
+  /** Say nothing but warnings: what a run does otherwise than somebody may think is no progress. */
   quiet?: boolean;
   terminal?: Terminal;
   /** Milliseconds, for tests. */
@@ -32,9 +32,16 @@ export function createReporter({
   terminal = process.stderr,
   now = () => performance.now(),
 }: ReporterOptions = {}): Reporter {
-  if (quiet) return silent;
+  if (quiet)
+    return {
+      ...silent,
+      note: (line) => void (isWarning(line) && terminal.write(`${line}\n`)),
+    };
   return terminal.isTTY ? new TerminalReporter(terminal, now) : new LineReporter(terminal, now);
 }
+
+/** Said whether or not progress is wanted. */
+export const isWarning = (line: string): boolean => line.startsWith("warning: ");
 
 /** 75 s as "1m 15s". */
 export function formatDuration(seconds: number): string {

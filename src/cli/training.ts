@@ -8,6 +8,7 @@ import type { RunContext } from "../run/context.js";
 import type { Finding } from "../run/finding.js";
 import { type ContextFlags, printResult, withContext } from "./context.js";
 import { findingLine } from "./findings.js";
+import { isWarning } from "./progress.js";
 import { repeated } from "./values.js";
 
 type TrainingVerb = "sft" | "reward" | "align";
@@ -151,7 +152,7 @@ export function trainingCommand<V extends TrainingVerb, Result extends object>(
     if (given.check) return checkOnly(verb, file ?? given.config, overrides, given);
     const recipe = await loadRecipe(verb, file ?? given.config, {
       overrides,
-      onRemark: (remark) => given.quiet || process.stderr.write(`${remark}\n`),
+      onRemark: (remark) => (given.quiet && !isWarning(remark)) || process.stderr.write(`${remark}\n`),
     });
     const result = await withContext(given, (context) => run(recipe, context, given));
     printResult(result, report(result, recipe), given);

@@ -37,7 +37,7 @@ export function warmupRemarks(
   const warmup = warmupRatio > 0 ? Math.ceil(warmupRatio * steps) : warmupSteps;
   if (warmup <= steps) return [];
   return [
-    `warning: ${steps} step${steps === 1 ? "" : "s"}, fewer than warmup_steps ${warmup}: the learning rate never reaches its peak; lower warmup_steps`,
+    `${steps} step${steps === 1 ? "" : "s"}, fewer than warmup_steps ${warmup}: the learning rate never reaches its peak; lower warmup_steps`,
   ];
 }
 

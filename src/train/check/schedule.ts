@@ -12,6 +12,6 @@ export function checkSchedule(
   schedule: Pick<TrainerSettings, "warmupSteps" | "warmupRatio">,
 ): void {
   const [remark] = warmupRemarks(steps, schedule);
-  if (remark !== undefined) findings.warn(name, remark.replace(/^warning: /, ""));
+  if (remark !== undefined) findings.warn(name, remark);
   else findings.ok(name, `${steps} step${steps === 1 ? "" : "s"}`);
 }
