@@ -7,6 +7,7 @@ import type { TokenModel } from "./models.js";
 import type { Normalizer } from "./normalizers.js";
 import { Piece } from "./pieces.js";
 import { wrong } from "./schema.js";
+import { unassigned } from "./unicode-versions.js";
 
 export interface AddedToken {
   content: string;
@@ -99,11 +100,11 @@ export class AddedVocabulary {
   private refresh(): void {
     this.raw = { next: new Map(), id: -1 };
     this.normalized = { next: new Map(), id: -1 };
-    this.shown.clear();
     for (const [id, { content, normalized }] of this.byId) {
-      const shown = normalized && this.normalizer ? this.normalizer(new Piece(content, 0)).text : content;
-      this.shown.set(id, shown);
-      insert(normalized ? this.normalized : this.raw, shown, id);
+      const found = normalized && this.normalizer ? this.normalizer(new Piece(content, 0)).text : content;
+      insert(normalized ? this.normalized : this.raw, found, id);
+      // A token that was normalized and is no longer is shown as it was, as the library does.
+      if (normalized || !this.shown.has(id)) this.shown.set(id, found);
     }
   }
 
@@ -170,12 +171,13 @@ function longestMatch(root: TrieNode, text: string, from: number): { id: number;
 const word = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200c\\u200d]";
 const atStart = new RegExp(`^${word}`, "u");
 const oneWord = new RegExp(`^${word}$`, "u");
-const startsWithWord = (text: string): boolean => atStart.test(text);
+const startsWithWord = (text: string): boolean =>
+  atStart.test(text) && !unassigned(String.fromCodePoint(text.codePointAt(0)!));
 
 function endsWithWord(text: string): boolean {
   const unit = text.charCodeAt(text.length - 1);
   const last = unit >= 0xdc00 && unit <= 0xdfff ? text.slice(-2) : text.slice(-1);
-  return oneWord.test(last);
+  return oneWord.test(last) && !unassigned(last);
 }
 
 const space = /\p{White_Space}/u;

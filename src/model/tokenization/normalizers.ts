@@ -6,6 +6,7 @@ import { compilePattern } from "./patterns.js";
 import type { Piece } from "./pieces.js";
 import { readCharsMap } from "./precompiled.js";
 import { type Part, part } from "./schema.js";
+import { keptAccents, keptBertAccents, undecomposed } from "./unicode-versions.js";
 
 export type Normalizer = (piece: Piece) => Piece;
 
@@ -36,20 +37,34 @@ const forms = ["NFC", "NFD", "NFKC", "NFKD"] as const;
 /** What a normal form may join: a character with the marks on it, the letters of a Hangul syllable. */
 const cluster = /[^\p{M}\u1160-\u11ff][\p{M}\u1160-\u11ff]*|[\p{M}\u1160-\u11ff]+/gu;
 
+/** A form of what the library knows; other characters stay and join nothing. */
+function normalized(text: string, form: (typeof forms)[number]): string {
+  if (form === "NFC" || !/[^\0-\u32fe]/.test(text)) return text.normalize(form);
+  let [out, known] = ["", ""];
+  for (const point of text) {
+    if (!undecomposed(point)) known += point;
+    else {
+      out += known.normalize(form) + point;
+      known = "";
+    }
+  }
+  return out + known.normalize(form);
+}
+
 const normalForm =
   (form: (typeof forms)[number]): Normalizer =>
   (piece) => {
-    const whole = piece.text.normalize(form);
+    const whole = normalized(piece.text, form);
     if (whole === piece.text) return piece;
     const rebuilt = piece.rebuild((out) => {
       for (const { 0: text, index } of piece.text.matchAll(cluster)) {
-        const normal = text.normalize(form);
+        const normal = normalized(text, form);
         if (normal === text) {
           out.keep(index, index + text.length);
           continue;
         }
         const points = Array.from(text);
-        const apart = points.map((point) => point.normalize(form));
+        const apart = points.map((point) => normalized(point, form));
         if (apart.join("") !== normal) {
           out.push(normal, index, index + text.length);
           continue;
@@ -67,8 +82,9 @@ const normalForm =
   };
 
 const lowercase: Normalizer = (piece) => mapPoints(piece, (point) => point.toLowerCase());
-const stripAccents: Normalizer = (piece) =>
-  mapPoints(piece, (point) => (/\p{M}/u.test(point) ? "" : undefined));
+const stripAccents: Normalizer = (piece) => mapPoints(piece, (point) => (isAccent(point) ? "" : undefined));
+const isAccent = (point: string): boolean =>
+  (/\p{M}/u.test(point) && !keptAccents(point)) || point === "\u1cf2" || point === "\u1cf3";
 
 const whiteSpace = /\p{White_Space}/u;
 
@@ -82,10 +98,16 @@ function stripSides(piece: Piece, left: boolean, right: boolean): Piece {
 const cjk =
   /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]/u;
 
+/** Format characters that the library does not know as such. */
+const laterFormat = /[\u0890\u0891\u08e2\u{110cd}\u{13430}-\u{1343f}]/u;
+
+const isBertAccent = (point: string): boolean =>
+  (/\p{Mn}/u.test(point) && !keptBertAccents(point)) || point === "\u1734" || point === "\u{1171e}";
+
 const bertCleaned = (point: string): string | undefined => {
   if (point === "\0" || point === "\ufffd") return "";
   if (/[\t\n\r]/.test(point)) return " ";
-  if (/[\p{Cc}\p{Cf}\p{Co}]/u.test(point)) return "";
+  if (/[\p{Cc}\p{Cf}\p{Co}]/u.test(point) && !laterFormat.test(point)) return "";
   return whiteSpace.test(point) ? " " : undefined;
 };
 
@@ -136,7 +158,7 @@ const normalizers: Record<string, Part<Normalizer>> = {
     const accents = maybeFlag("strip_accents") ?? lower;
     const decompose = normalForm("NFD");
     const strip: Normalizer = (piece) =>
-      mapPoints(decompose(piece), (point) => (/\p{Mn}/u.test(point) ? "" : undefined));
+      mapPoints(decompose(piece), (point) => (isBertAccent(point) ? "" : undefined));
     return (piece) => {
       let out = piece;
       if (clean) out = mapPoints(out, bertCleaned);

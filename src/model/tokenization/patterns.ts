@@ -5,6 +5,7 @@ import { createContext, Script } from "node:vm";
 import { toRegExpDetails } from "oniguruma-to-es";
 import { UserError } from "../../base/errors.js";
 import type { Matcher, Stretch } from "./pieces.js";
+import { unassigned } from "./unicode-versions.js";
 
 /** GPT-2's pattern, which `ByteLevel` splits with. */
 export const gpt2Pattern =
@@ -60,7 +61,7 @@ export function regexMatcher(source: string, place: string): Matcher {
       `${place}: the regular expression ${JSON.stringify(source.slice(0, 200))} is not supported: ${(error as Error).message}`,
     );
   }
-  const find = (text: string) => stretchesOf(text, regex);
+  const find = (text: string) => stretchesOf(asKnown(text), regex);
   if (wellKnown.has(source)) return find;
   const fails = (why: string) =>
     new UserError(`${place}: the regular expression ${JSON.stringify(source.slice(0, 200))} ${why}`);
@@ -92,6 +93,14 @@ export function literalMatcher(literal: string): Matcher {
 export function characterMatcher(one: RegExp): Matcher {
   const all = new RegExp(one.source, "gu");
   return (text) => stretchesOf(text, all);
+}
+
+/** The text for those who know an older Unicode: what they do not know is an unassigned character of as many units. */
+export function asKnown(text: string, isUnknown = unassigned): string {
+  if (!/[^\0-\u061c]/.test(text)) return text;
+  let known = "";
+  for (const point of text) known += !isUnknown(point) ? point : point.length === 1 ? "\u0378" : "\u{1fffe}";
+  return known;
 }
 
 function stretchesOf(text: string, regex: RegExp): Stretch[] {

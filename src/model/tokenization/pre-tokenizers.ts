@@ -4,6 +4,7 @@ import { UserError } from "../../base/errors.js";
 import type { Json } from "../json.js";
 import { toByteCharacters } from "./normalizers.js";
 import {
+  asKnown,
   characterMatcher,
   compilePattern,
   gpt2Pattern,
@@ -13,6 +14,7 @@ import {
 } from "./patterns.js";
 import { behaviours, type Matcher, type Piece, splitPiece } from "./pieces.js";
 import { type Part, part } from "./schema.js";
+import { unknownPunctuation } from "./unicode-versions.js";
 
 export type PreTokenizer = (pieces: Piece[]) => Piece[];
 
@@ -34,7 +36,7 @@ const wordPattern = new RegExp(`[${word}]+|[^${word}\\p{White_Space}]+`, "gu");
 function wordsAndSymbols(text: string) {
   const stretches: { from: number; to: number; isMatch: boolean }[] = [];
   let last = 0;
-  for (const { 0: match, index } of text.matchAll(wordPattern)) {
+  for (const { 0: match, index } of asKnown(text).matchAll(wordPattern)) {
     if (index > last) stretches.push({ from: last, to: index, isMatch: false });
     last = index + match.length;
     stretches.push({ from: index, to: last, isMatch: true });
@@ -43,7 +45,9 @@ function wordsAndSymbols(text: string) {
   return stretches;
 }
 
-const punctuation = characterMatcher(/[\p{P}\x21-\x2f\x3a-\x40\x5b-\x60\x7b-\x7e]/u);
+const anyPunctuation = characterMatcher(/[\p{P}\x21-\x2f\x3a-\x40\x5b-\x60\x7b-\x7e\u166d\u{111c9}]/u);
+/** The library's punctuation is that of an older Unicode. */
+const punctuation: Matcher = (text) => anyPunctuation(asKnown(text, unknownPunctuation));
 
 const preTokenizers: Record<string, Part<PreTokenizer>> = {
   Sequence: ({ list }) => {
