@@ -12,6 +12,7 @@ import { equivalent } from "../src/judges/rules/math/equivalent.js";
 import { finalAnswerSentence, lastBoxed } from "../src/judges/rules/math/extract.js";
 import { refusalIn } from "../src/judges/rules/refusal.js";
 import { withoutControlTokens } from "../src/llm/control-tokens.js";
+import { readObject, readText } from "../src/llm/read-label.js";
 import { parseItemReply, parseNumber } from "../src/mpo/rubric-reward.js";
 import { parseRubric } from "../src/mpo/rubric-text.js";
 
@@ -43,6 +44,12 @@ const texts: Record<string, (n: number) => string> = {
   dashes: (n) => "-".repeat(n),
   "small letters": (n) => "a".repeat(n),
   "capitals and points": (n) => "A. ".repeat(n / 3),
+  "returns and a word": (n) => `x${"\r".repeat(n)}7`,
+  "marks and a word": (n) => `x${"*-".repeat(n / 2)}7`,
+  "colons and blanks": (n) => `The answer${" : ".repeat(n / 3)}x`,
+  arrows: (n) => `answer ${"--->".repeat(n / 4)}x`,
+  accents: (n) => "e\u0301".repeat(n / 2),
+  "opening quotations": (n) => "\u201c".repeat(n),
 };
 
 const someArguments: Record<string, unknown> = {
@@ -97,6 +104,8 @@ const readers: Record<string, (text: string) => unknown> = {
   "score of a reply": (text) => quietly(() => parseItemReply(text, item))(),
   number: parseNumber,
   preference: preferenceIn,
+  "label in a text": (text) => readText(text, ["Yes", "No"]),
+  "label in an object": (text) => readObject(text, ["Yes", "No"]),
   "words of a sentence": treebankWords,
   words: countWords,
   repetition,

@@ -15,6 +15,14 @@ describe("editDistance", () => {
   });
 });
 
+it("a name of a million characters is compared with nothing", () => {
+  const long = "x".repeat(1e6);
+  const before = process.cpuUsage();
+  expect(nearest(long, [`${long}y`, "x"])).toBeUndefined();
+  expect(nearest("x", [long])).toBeUndefined();
+  expect(process.cpuUsage(before).user).toBeLessThan(1e6);
+});
+
 describe("nearest", () => {
   const keys = [
     "kl_max",

@@ -21,6 +21,9 @@ export function editDistance(a: string, b: string): number {
 /** Case, and the choice between `-`, `_` and camelCase, are not worth a suggestion's budget of edits. */
 const plain = (name: string) => name.replace(/[-_ .]/g, "").toLowerCase();
 
+/** Characters of a name that may be a slip: the time of a comparison grows with the square of them. */
+const longestName = 100;
+
 /**
  * The known name nearest to `name`, or undefined when none is near enough to be meant: at most one edit for every
  * three characters, or one name is the start of the other.
@@ -29,8 +32,10 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
   const wanted = plain(name);
   let best: string | undefined;
   let bestDistance = Number.POSITIVE_INFINITY;
+  if (wanted.length > longestName) return undefined;
   for (const candidate of known) {
     const other = plain(candidate);
+    if (other.length > longestName) continue;
     const shorter = Math.min(wanted.length, other.length);
     const isPrefix = shorter >= 3 && (wanted.startsWith(other) || other.startsWith(wanted));
     const distance = editDistance(wanted, other);

@@ -1,6 +1,7 @@
 // What kind of rows a data set holds: the shapes of TRL, OpenRLHF, verl, SkyRL, NeMo RL and plain task files,
 // recognised by their column names and checked over every row.
 
+import { brief } from "../base/brief.js";
 import { UserError } from "../base/errors.js";
 import { nearest } from "../base/suggest.js";
 import { isObject } from "./readers.js";
@@ -347,16 +348,20 @@ const isListOfObjects = (value: unknown): boolean =>
 export function suggestions(row: DataRow): string {
   const known = Object.values(columnNames).flat();
   const absent = known.filter((name) => !has(row, name));
-  for (const key of Object.keys(row.values)) {
+  for (const key of Object.keys(row.values).slice(0, mostShown)) {
     const meant = known.includes(key) ? null : nearest(key, absent);
     if (meant) return ` Did you mean "${meant}" where it says "${key}"?`;
   }
   return "";
 }
 
+/** Columns that an error lists, and that a slip is looked for in. */
+const mostShown = 30;
+
 function keys(row: DataRow): string {
   const present = Object.keys(row.values).filter((key) => has(row, key));
-  return present.length > 0 ? present.join(", ") : "none";
+  const more = present.length > mostShown ? ` and ${present.length - mostShown} more` : "";
+  return present.length > 0 ? `${brief(present.slice(0, mostShown).join(", "), 1000)}${more}` : "none";
 }
 
 function quote(text: string): string {

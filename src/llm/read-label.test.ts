@@ -157,6 +157,39 @@ describe("plain text", () => {
     expect(readText("The answer is No, but", yesNo, false)).toBeUndefined();
   });
 
+  test.each([
+    ["colons", (n: number) => `The answer${" :".repeat(n)} x`],
+    ["colons between blanks", (n: number) => `The answer${" : ".repeat(n)}x`],
+    ["arrows", (n: number) => `answer ${"- -> ".repeat(n)}x`],
+    ["long arrows", (n: number) => `answer ${"--->".repeat(n)}x`],
+    ["is is is", (n: number) => `answer${" is ".repeat(n)}x`],
+    ["blanks after a colon", (n: number) => `answer:${" ".repeat(5 * n)}x`],
+    ["blanks after an if", (n: number) => `if${" ".repeat(3 * n)}.x${" the answer is yes".repeat(n / 3)} x`],
+    ["a that for every word", (n: number) => `${"that ".repeat(n)}.x${" the answer is yes".repeat(n / 3)} x`],
+    ["marks between two letters", (n: number) => `x${"\r".repeat(40 * n)}7`],
+    ["stars between two letters", (n: number) => `x${"*".repeat(40 * n)}7`],
+    ["surrogates", (n: number) => `x${"\u{1f600}".repeat(20 * n)}\u{1d7d8}`],
+  ])("a reply of %s is read at once", (_, make) => {
+    for (const n of [24, 3000]) {
+      const before = process.cpuUsage();
+      readText(make(n), yesNo);
+      const { user, system } = process.cpuUsage(before);
+      expect((user + system) / 1e6).toBeLessThan(2);
+    }
+  });
+
+  test.each([
+    ["Answer --> No", "No"],
+    ["Verdict => **Yes**", "Yes"],
+    ["Label = 'Yes'", "Yes"],
+    ["Final answer \u2014 no", "No"],
+    ["The  answer   is :   therefore   No", "No"],
+    ["I would say :  Yes", "Yes"],
+    ["((( **Yes** )))", "Yes"],
+  ])("%j means %s", (reply, label) => {
+    expect(readText(reply, yesNo)).toEqual({ label });
+  });
+
   test("time is linear", () => {
     const start = performance.now();
     for (const part of ['"', "answer is ", "{", "Yes. ", "> ", "[[", "I say ", "so, ", "`a b", "<answer>"])

@@ -63,7 +63,20 @@ function asWord(text: unknown, words: readonly string[]): string | undefined {
   return words.find((word) => word.toLowerCase() === said);
 }
 
-const bare = (text: string) => text.replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu, "");
+const letter = /[\p{L}\p{N}]/u;
+
+/** From the first letter or digit to the last. */
+function bare(text: string): string {
+  const start = text.search(letter);
+  if (start < 0) return "";
+  let end = text.length;
+  for (;;) {
+    const isPair = /[\ud800-\udbff][\udc00-\udfff]/.test(text.slice(Math.max(0, end - 2), end));
+    const size = isPair ? 2 : 1;
+    if (letter.test(text.slice(end - size, end))) return text.slice(start, end);
+    end -= size;
+  }
+}
 
 const maxAttempts = 50;
 
@@ -112,11 +125,12 @@ const conclusion =
   "all in all|on balance|altogether|ok(?:ay)?|right|well|then)\\b[\\s,:;–—-]*)*";
 const cue =
   "\\b(?:answer|verdict|label|judge?ment|decision|conclusion|classification|rating|assessment|determination|ruling)s?\\b";
+// Each part begins where it must, so that there is one way to read a row of marks: "answer : : : --> --> Yes".
 const link =
-  "(?:\\s*(?:is|was|['’]s|[:=]|[-=]+>|[→⇒–—-])\\s*)+(?:therefore|thus|clearly|simply|definitely|an?)?\\s*";
+  "\\s*(?:is|was|['’]s|[:=→⇒–—-])(?:\\s*(?:is|was|['’]s|[:=→⇒–—>-]))*(?:\\s*(?:therefore|thus|clearly|simply|definitely|an?)\\b)?";
 const said =
   "\\b(?:I|we)(?: would|['’]d| will|['’]ll)? (?:say|answer|conclude|judge|vote|choose|pick|rate|label|classify|go with|decide)" +
-  "(?: (?:it|this|that|the \\w+))?(?: as| with| for| on| is)?[\\s:]+";
+  "(?: (?:it|this|that|the \\w+))?(?: as| with| for| on| is)?[\\s:]";
 const hypothetical = /\b(?:if|whether|unless|suppose|supposing)\s+(?:the|my|its|an?|your)?\s*(?:\w+\s+)?$/i;
 const doubt = /\b(?:not|unsure|unclear|doubt|hardly|cannot|neither)\b|n['’]t\b/i;
 const correction =
@@ -175,10 +189,13 @@ const segmentsOf = (text: string): Segment[] =>
     .split(/\n+/)
     .flatMap((line) => {
       const item = /^[ \t]*(?:[-+•]|\(?\d{1,9}[.):])[ \t]+/.exec(line)?.[0];
-      return line
-        .slice(item?.length ?? 0)
-        .split(/(?<=[.!?;])["'”’)\]]*\s+/u)
-        .map((part) => ({ text: part.trim(), isItem: item !== undefined }));
+      return (
+        line
+          .slice(item?.length ?? 0)
+          .split(/(?<=[.!?;])["'”’)\]]*\s+/u)
+          // One blank for many: what follows looks at blanks from more than one side.
+          .map((part) => ({ text: part.trim().replace(/\s+/g, " "), isItem: item !== undefined }))
+      );
     })
     .filter(({ text: part }) => bare(part) !== "");
 
@@ -196,7 +213,7 @@ function patternsFor(words: readonly string[]) {
     stated: made(
       `^${conclusion}${subject}(?: is|['’]s| seems| appears| counts as) (?:therefore |thus |clearly |indeed |overall |an? )?(${any})$`,
     ),
-    cued: made(`(?:${cue}${link}|${said})[\\s"'“‘(\\[{<]*(${any})`, "giu"),
+    cued: made(`(?:${cue}${link}|${said})[\\s:"'“‘(\\[{<]*(${any})`, "giu"),
     cuedAtEnd: made(`${cue}\\s+(${any})$`),
     first: made(`^[^\\p{L}\\p{N}]*(${any})`),
   };
@@ -278,7 +295,8 @@ function cuedIn(text: string, words: readonly string[], { cued, cuedAtEnd }: Pat
     const before = text.slice(0, match.index);
     const rest = text.slice(match.index + match[0].length);
     if (!after.test(rest) || offered.test(rest) || hypothetical.test(before)) continue;
-    if (/\bthat\b[^.]*$/i.test(before) && doubt.test(before)) continue;
+    const clause = before.slice(before.lastIndexOf(".") + 1);
+    if (/\bthat\b/i.test(clause) && doubt.test(before)) continue;
     label = wordOf(match[1], words) ?? label;
   }
   return label ?? wordOf(cuedAtEnd.exec(bare(text))?.[1], words);
