@@ -17,8 +17,16 @@ const MEANING: Record<string, string> = {
   ENOTDIR: "a part of the path is a file, not a directory",
   EEXIST: "a part of the path is a file, not a directory",
   EISDIR: "it is a directory, not a file",
+  ELOOP: "symbolic links lead in a circle",
+  ENAMETOOLONG: "the name is longer than the file system allows",
+  EIO: "the disk gives an error",
+  EMFILE: "too many files are open",
+  ENFILE: "too many files are open",
   EFBIG: "the file would be larger than the file system allows",
 };
+
+/** Calls that write nothing. */
+const looking = new Set(["stat", "lstat", "read", "scandir", "opendir", "readlink", "realpath", "access"]);
 
 /** What a disk error means, for a person; undefined for any other. */
 export function diskProblem(error: unknown): string | undefined {
@@ -30,6 +38,8 @@ export function diskProblem(error: unknown): string | undefined {
 export function explainDiskError(error: unknown, path: string): unknown {
   const meaning = diskProblem(error);
   if (meaning === undefined) return error;
+  const { syscall = "" } = error as NodeJS.ErrnoException;
+  if (looking.has(syscall)) return new UserError(`could not read ${path}: ${meaning}`, { cause: error });
   return new UserError(`could not write ${path}: ${meaning}; what was there before is unchanged`, {
     cause: error,
   });

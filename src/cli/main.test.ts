@@ -120,6 +120,11 @@ describe("the program", () => {
       message: "could not write p: the disk is full; what was there before is unchanged",
       exitCode: 2,
     });
+    const circle = Object.assign(new Error("x"), { code: "ELOOP", syscall: "stat", path: "p" });
+    expect(explainError(circle, false)).toEqual({
+      message: "could not read p: symbolic links lead in a circle",
+      exitCode: 2,
+    });
     const bug = explainError(new TypeError("x is not a function"), false);
     expect(bug.exitCode).toBe(1);
     expect(bug.message).toMatch(/internal error: x is not a function\n.*touchstone doctor/);
