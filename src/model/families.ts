@@ -7,8 +7,8 @@ import { UserError } from "../base/errors.js";
 import type { Json } from "./json.js";
 
 const count = z.int("must be a positive integer").min(1, "must be a positive integer");
-/** Far beyond any model, and little enough to make a list of. */
-const mostLayers = 10_000;
+/** Far beyond any model: the time of a plan for its memory grows with the square. */
+const mostLayers = 400;
 export const mostHeadDim = 65_536;
 const positive = z.number("must be a positive number").positive("must be a positive number");
 const flag = z.boolean("must be true or false");
