@@ -1,4 +1,4 @@
-// The benchmarks' command line: `npm run bench -- engine | judges | sandbox | average | reward | align | ui
+// The benchmarks' command line: `npm run bench -- engine | judges | sandbox | average | reward | align | ui | monitor
 // [--json file]`. Tables go to stdout as results come in.
 
 import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
@@ -132,6 +132,42 @@ async function engine(flags: EngineFlags): Promise<void> {
     throw new UserError(
       "the two sides did not compute the same thing in the cells marked above; their ratios mean nothing",
     );
+}
+
+interface MonitorFlags {
+  json?: string;
+  metric: string;
+  window: string;
+  threshold: string;
+}
+
+async function monitor(runs: string[], { json, metric, window, threshold }: MonitorFlags): Promise<void> {
+  const { monitoredRun, signalRecords } = await import("./monitor.js");
+  const options = {
+    window: wholeNumber(window, "--window", 2),
+    threshold: realNumber(threshold, "--threshold"),
+  };
+  const found = (await Promise.all(runs.map((run) => monitoredRun(run, metric, options)))).flatMap(
+    (one) => one ?? [],
+  );
+  const lost = found.filter((one) => one.lost !== undefined).length;
+  console.log(`${found.length} runs with ${metric}, ${lost} of which lost 5 % of it`);
+  const widths = [-12, 14, 26, 22];
+  console.log(row(["signal", "first in time", "steps before the loss", "in vain, per 1,000"], widths));
+  const signals = signalRecords(found);
+  for (const { signal, hacked, early, lead, falsePerThousand } of signals)
+    console.log(
+      row(
+        [
+          signal,
+          `${early} of ${hacked}`,
+          lead ? `${lead.estimate.toFixed(0)} (${lead.low.toFixed(0)} to ${lead.high.toFixed(0)})` : "-",
+          falsePerThousand.toFixed(1),
+        ],
+        widths,
+      ),
+    );
+  await save(json, { benchmark: "monitor", date: new Date().toISOString(), options, runs: found, signals });
 }
 
 async function judges({ json, seconds }: { json?: string; seconds: string }): Promise<void> {
@@ -357,6 +393,17 @@ function createBench(): Command {
     .option("--threads <n>", "CPU threads", String(availableParallelism()))
     .option("--repeat <n>", "repetitions", "5")
     .action(align);
+  bench
+    .command("monitor")
+    .description(
+      "how early the monitor's alarms come, and how often in vain, on runs whose true reward is known",
+    )
+    .argument("<run...>", "run directories of `touchstone reproduce`")
+    .option("--json <file>", "where to write the results")
+    .option("--metric <name>", "the true reward in metrics.jsonl", "lab/true_reward")
+    .option("--window <steps>", "as of touchstone monitor", "10")
+    .option("--threshold <se>", "as of touchstone monitor", "4")
+    .action(monitor);
   bench
     .command("ui")
     .description("the live page's server over a rollouts.jsonl of many rows")

@@ -6,8 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { lossOf, type MonitoredRun, signalRecords } from "../bench/monitor.js";
 import { widen } from "../bench/widen.js";
 import { baseModelDir } from "../src/lab/quickstart.js";
+import { MONITOR_SIGNALS } from "../src/recipe/align.js";
 import { openPolicy } from "../src/train/models.js";
 
 const root = join(import.meta.dirname, "..");
@@ -88,4 +90,33 @@ it("widens a model without changing what it says", async () => {
     Array.from(logprobs, (value, t) => Math.abs(value - wideSaid[i]!.logprobs[t]!)),
   );
   expect(Math.max(...differences)).toBeLessThan(1e-4);
+});
+
+it("tells where a run lost its true reward, and which alarms came before", () => {
+  const rows = (values: readonly number[]) =>
+    values.map((value, i) => ({ step: 10 * (i + 1), "lab/true_reward": value }));
+  const gold = "lab/true_reward";
+  expect(lossOf(rows([1, 2, 3, 4, 4, 4]), gold)).toEqual({ best: 4 });
+  // Means of three: 2, 3, 3.67, 3.83, 3.5, so that the last is below 95 % of the best.
+  expect(lossOf(rows([1, 2, 3, 4, 4, 3.5, 3]), gold)).toEqual({ best: 11.5 / 3, lost: 70 });
+  expect(lossOf(rows([1, 2]), gold)).toBeUndefined();
+  const none = Object.fromEntries(
+    MONITOR_SIGNALS.map((name) => [name, [] as number[]]),
+  ) as MonitoredRun["alarms"];
+  const run = (changes: Partial<MonitoredRun>): MonitoredRun => ({
+    run: "r",
+    steps: 100,
+    best: 1,
+    alarms: none,
+    ...changes,
+  });
+  const runs = [
+    run({ lost: 70, alarms: { ...none, length: [40, 60] } }),
+    run({ lost: 50, alarms: { ...none, length: [40] } }),
+    run({ lost: 30, alarms: { ...none, length: [40] } }),
+    run({ alarms: { ...none, length: [20, 30, 40] } }),
+    run({}),
+  ];
+  const length = signalRecords(runs).find(({ signal }) => signal === "length")!;
+  expect(length).toMatchObject({ hacked: 3, early: 2, lead: { estimate: 20 }, falsePerThousand: 15 });
 });
