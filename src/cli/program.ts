@@ -15,6 +15,7 @@ import { initCommand } from "./commands/init.js";
 import { judgeCommand } from "./commands/judge.js";
 import { logprobsCommand } from "./commands/logprobs.js";
 import { monitorCommand } from "./commands/monitor.js";
+import { pushCommand } from "./commands/push.js";
 import { quickstartCommand } from "./commands/quickstart.js";
 import { reportCommand } from "./commands/report.js";
 import { reproduceCommand } from "./commands/reproduce.js";
@@ -40,6 +41,7 @@ const VERBS = [
   logprobsCommand,
   convertCommand,
   exportCommand,
+  pushCommand,
   judgeCommand,
   evalCommand,
   eloCommand,

@@ -15,6 +15,10 @@ const modelFiles = [
   /^(merges\.txt|chat_template\.(jinja|json))$/,
 ];
 
+/** A file of a model that others are given: what defines it, and its card. */
+export const isPublishable = (name: string): boolean =>
+  name === "README.md" || modelFiles.some((pattern) => pattern.test(name));
+
 export interface ModelFetchOptions extends HubOptions {
   /** Configuration and tokenizer only: the weights are elsewhere. */
   withoutWeights?: boolean;

@@ -1,0 +1,136 @@
+// A model directory to the Hub: one commit, the large files by LFS, nothing of a run beside the model itself.
+
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { UserError } from "../base/errors.js";
+import { isPublishable } from "./hub-models.js";
+
+export interface PushOptions {
+  /** `owner/name`. It is made where it does not exist. */
+  repo: string;
+  /** README.md, where the directory has none. */
+  card?: string;
+  branch?: string;
+  title?: string;
+  /** For a repository that is made now. */
+  isPrivate?: boolean;
+  /** Default: HF_ENDPOINT, or https://huggingface.co. */
+  endpoint?: string;
+  /** Default: HF_TOKEN. */
+  token?: string;
+  signal?: AbortSignal;
+  /** A file, and the share of it that is there. */
+  onProgress?(path: string, share: number): void;
+}
+
+export interface Pushed {
+  url: string;
+  commit: string;
+  files: string[];
+}
+
+/** The files of a model directory that are published: configuration, tokenizer, weights and card. */
+export async function publishedFiles(dir: string): Promise<string[]> {
+  const entries = await readdir(dir, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ENOTDIR")
+      throw new UserError(`${dir} is no directory; give the directory of a model`);
+    throw error;
+  });
+  const files = entries
+    .filter((entry) => entry.isFile() && isPublishable(entry.name))
+    .map(({ name }) => name);
+  if (!files.some((name) => name === "config.json" || name === "adapter_config.json"))
+    throw new UserError(
+      `${dir} has no config.json or adapter_config.json; give the directory of a model, such as runs/bot/final`,
+    );
+  if (!files.some((name) => name.endsWith(".safetensors")))
+    throw new UserError(`${dir} has no weights (*.safetensors)`);
+  return files.sort();
+}
+
+/** Sends the files of `dir`. What the Hub refuses is a UserError with its words. */
+export async function pushModel(dir: string, options: PushOptions): Promise<Pushed> {
+  const {
+    repo: name,
+    card,
+    branch = "main",
+    title = "Upload model",
+    isPrivate = false,
+    signal,
+    onProgress,
+  } = options;
+  const hubUrl = (options.endpoint ?? process.env.HF_ENDPOINT ?? "https://huggingface.co").replace(
+    /\/+$/,
+    "",
+  );
+  const accessToken = options.token ?? process.env.HF_TOKEN;
+  if (!/^\w[\w.-]*\/\w[\w.-]*$/.test(name))
+    throw new UserError(`"${name}" is no name of a repository; give owner/name`);
+  if (!accessToken)
+    throw new UserError("HF_TOKEN is not set; it must hold an access token of the Hub that may write");
+  if (!accessToken.startsWith("hf_"))
+    throw new UserError('HF_TOKEN does not hold an access token of the Hub: those start with "hf_"');
+  const files = await publishedFiles(dir);
+  const { commitIter, createRepo, HubApiError } = await import("@huggingface/hub");
+  const repo = { type: "model" as const, name };
+  const explained = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof HubApiError)
+        throw new UserError(
+          `${hubUrl} refused ${name} (${error.statusCode}): ${error.message.slice(0, 300)}`,
+          { cause: error },
+        );
+      if (error instanceof TypeError)
+        throw new UserError(
+          `${hubUrl} cannot be reached: ${String((error.cause as Error | undefined)?.message ?? error.message)}`,
+          { cause: error },
+        );
+      throw error;
+    }
+  };
+  await explained(() =>
+    createRepo({ repo, hubUrl, accessToken, visibility: isPrivate ? "private" : "public" }).catch((error) => {
+      // It exists already.
+      if (error instanceof HubApiError && error.statusCode === 409) return;
+      throw error;
+    }),
+  );
+  const own = files.map((path) => ({
+    operation: "addOrUpdate" as const,
+    path,
+    content: pathToFileURL(join(dir, path)),
+  }));
+  const written =
+    card === undefined || files.includes("README.md")
+      ? []
+      : [{ operation: "addOrUpdate" as const, path: "README.md", content: new Blob([card]) }];
+  const operations = [...own, ...written];
+  const output = await explained(async () => {
+    const commit = commitIter({
+      repo,
+      hubUrl,
+      accessToken,
+      branch,
+      title,
+      operations,
+      ...(signal && { abortSignal: signal }),
+      useXet: false,
+    });
+    for (;;) {
+      const { value, done } = await commit.next();
+      if (done) return value;
+      if (value.event === "fileProgress" && value.state === "uploading")
+        onProgress?.(value.path, value.progress);
+    }
+  });
+  if (!output) throw new UserError(`${hubUrl} did not say which commit it made`);
+  return {
+    url: `${hubUrl}/${name}`,
+    commit: output.commit.oid,
+    files: operations.map(({ path }) => path).sort(),
+  };
+}
