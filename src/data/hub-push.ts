@@ -3,6 +3,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { brief } from "../base/brief.js";
 import { UserError } from "../base/errors.js";
 import { isPublishable } from "./hub-models.js";
 
@@ -49,77 +50,67 @@ export async function publishedFiles(dir: string): Promise<string[]> {
   return files.sort();
 }
 
-/** Sends the files of `dir`. What the Hub refuses is a UserError with its words. */
-export async function pushModel(dir: string, options: PushOptions): Promise<Pushed> {
-  const {
-    repo: name,
-    card,
-    branch = "main",
-    title = "Upload model",
-    isPrivate = false,
-    signal,
-    onProgress,
-  } = options;
-  const hubUrl = (options.endpoint ?? process.env.HF_ENDPOINT ?? "https://huggingface.co").replace(
-    /\/+$/,
-    "",
-  );
-  const accessToken = options.token ?? process.env.HF_TOKEN;
+interface Hub {
+  repo: { type: "model"; name: string };
+  hubUrl: string;
+  accessToken: string;
+}
+
+/** Whom to send to, checked before anything is. */
+function hubOf({ repo: name, endpoint, token }: PushOptions): Hub {
+  const hubUrl = (endpoint ?? process.env.HF_ENDPOINT ?? "https://huggingface.co").replace(/\/+$/, "");
+  const accessToken = token ?? process.env.HF_TOKEN;
   if (!/^\w[\w.-]*\/\w[\w.-]*$/.test(name))
     throw new UserError(`"${name}" is no name of a repository; give owner/name`);
   if (!accessToken)
     throw new UserError("HF_TOKEN is not set; it must hold an access token of the Hub that may write");
   if (!accessToken.startsWith("hf_"))
     throw new UserError('HF_TOKEN does not hold an access token of the Hub: those start with "hf_"');
-  const files = await publishedFiles(dir);
-  const { commitIter, createRepo, HubApiError } = await import("@huggingface/hub");
-  const repo = { type: "model" as const, name };
-  const explained = async <T>(work: () => Promise<T>): Promise<T> => {
-    try {
-      return await work();
-    } catch (error) {
-      signal?.throwIfAborted();
-      if (error instanceof HubApiError)
-        throw new UserError(
-          `${hubUrl} refused ${name} (${error.statusCode}): ${error.message.slice(0, 300)}`,
-          { cause: error },
-        );
-      if (error instanceof TypeError)
-        throw new UserError(
-          `${hubUrl} cannot be reached: ${String((error.cause as Error | undefined)?.message ?? error.message)}`,
-          { cause: error },
-        );
-      throw error;
+  return { repo: { type: "model", name }, hubUrl, accessToken };
+}
+
+/** What the Hub refuses, or that it cannot be reached, in its words. */
+async function explained<T>({ hubUrl, repo }: Hub, work: () => Promise<T>): Promise<T> {
+  const { HubApiError } = await import("@huggingface/hub");
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof HubApiError) {
+      const said = `${hubUrl} refused ${repo.name} (${error.statusCode}): ${brief(error.message, 300)}`;
+      throw new UserError(said, { cause: error });
     }
-  };
-  await explained(() =>
-    createRepo({ repo, hubUrl, accessToken, visibility: isPrivate ? "private" : "public" }).catch((error) => {
-      // It exists already.
-      if (error instanceof HubApiError && error.statusCode === 409) return;
-      throw error;
-    }),
-  );
-  const own = files.map((path) => ({
-    operation: "addOrUpdate" as const,
-    path,
-    content: pathToFileURL(join(dir, path)),
-  }));
-  const written =
-    card === undefined || files.includes("README.md")
+    if (!(error instanceof TypeError)) throw error;
+    const why = (error.cause as Error | undefined)?.message ?? error.message;
+    throw new UserError(`${hubUrl} cannot be reached: ${why}`, { cause: error });
+  }
+}
+
+/** Makes the repository unless it exists. */
+async function createUnlessThere(hub: Hub, isPrivate: boolean): Promise<void> {
+  const { createRepo, HubApiError } = await import("@huggingface/hub");
+  try {
+    await createRepo({ ...hub, visibility: isPrivate ? "private" : "public" });
+  } catch (error) {
+    if (!(error instanceof HubApiError && error.statusCode === 409)) throw error;
+  }
+}
+
+/** Sends the files of `dir`. What the Hub refuses is a UserError with its words. */
+export async function pushModel(dir: string, options: PushOptions): Promise<Pushed> {
+  const { card, branch = "main", title = "Upload model", isPrivate = false, signal, onProgress } = options;
+  const hub = hubOf(options);
+  const files = await publishedFiles(dir);
+  const operations = [
+    ...files.map((path) => ({ path, content: pathToFileURL(join(dir, path)) })),
+    ...(card === undefined || files.includes("README.md")
       ? []
-      : [{ operation: "addOrUpdate" as const, path: "README.md", content: new Blob([card]) }];
-  const operations = [...own, ...written];
-  const output = await explained(async () => {
-    const commit = commitIter({
-      repo,
-      hubUrl,
-      accessToken,
-      branch,
-      title,
-      operations,
-      ...(signal && { abortSignal: signal }),
-      useXet: false,
-    });
+      : [{ path: "README.md", content: new Blob([card]) }]),
+  ].map((file) => ({ operation: "addOrUpdate" as const, ...file }));
+  const output = await explained(hub, async () => {
+    await createUnlessThere(hub, isPrivate);
+    const { commitIter } = await import("@huggingface/hub");
+    const abort = signal && { abortSignal: signal };
+    const commit = commitIter({ ...hub, branch, title, operations, ...abort, useXet: false });
     for (;;) {
       const { value, done } = await commit.next();
       if (done) return value;
@@ -127,9 +118,9 @@ export async function pushModel(dir: string, options: PushOptions): Promise<Push
         onProgress?.(value.path, value.progress);
     }
   });
-  if (!output) throw new UserError(`${hubUrl} did not say which commit it made`);
+  if (!output) throw new UserError(`${hub.hubUrl} did not say which commit it made`);
   return {
-    url: `${hubUrl}/${name}`,
+    url: `${hub.hubUrl}/${hub.repo.name}`,
     commit: output.commit.oid,
     files: operations.map(({ path }) => path).sort(),
   };
