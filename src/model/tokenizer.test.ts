@@ -8,6 +8,7 @@ import type { Json } from "./json.js";
 import { createNormalizer } from "./tokenization/normalizers.js";
 import { compilePattern } from "./tokenization/patterns.js";
 import { Piece } from "./tokenization/pieces.js";
+import { createPreTokenizer } from "./tokenization/pre-tokenizers.js";
 import { hashTokenizer, StreamDecoder, Tokenizer } from "./tokenizer.js";
 
 const fixtures = fileURLToPath(new URL("../../test/fixtures/formats/", import.meta.url));
@@ -172,6 +173,18 @@ describe("normal forms", () => {
     const piece = createNormalizer({ type: "NFKC" }, "normalizer")!(new Piece("\u0e33\u0e34", 0));
     expect([0, 1, 2].map((at) => piece.startOf(at))).toEqual([0, 0, 1]);
   });
+});
+
+// From tokenizers 0.23: Split(Regex(...), "isolated").pre_tokenize_str("1\u2460\u00b2\u00df").
+it.each([
+  ["\\w+", ["1", "\u2460", "\u00b2\u00df"]],
+  ["[\\w]+", ["1", "\u2460\u00b2", "\u00df"]],
+  ["\\w+|[^\\w\\s]+", ["1", "\u2460\u00b2", "\u00df"]],
+  ["[[^\\W]]+", ["1", "\u2460\u00b2", "\u00df"]],
+])("word characters of %s", (Regex, want) => {
+  const settings = { type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false };
+  const split = createPreTokenizer(settings, "pre_tokenizer")!;
+  expect(split([new Piece("1\u2460\u00b2\u00df", 0)]).map(({ text }) => text)).toEqual(want);
 });
 
 it("an any-character of a pattern is one in front of others, too", () => {

@@ -46,10 +46,21 @@ export function compilePattern(pattern: { String?: string; Regex?: string }, pla
 const translatedWord = "\\p{L}\\p{M}\\p{N}\\p{Pc}";
 const onigurumaWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u00b2\\u00b3\\u00b9\\u00bc-\\u00be";
 
+/** Inside brackets Oniguruma's word characters are without those numbers. */
+function wordsInBrackets(source: string): string {
+  let depth = 0;
+  return source.replace(/\\[\s\S]|\[\^?\]?|\]/g, (part) => {
+    if (part.startsWith("[")) depth++;
+    if (part === "]") depth = Math.max(0, depth - 1);
+    if (depth === 0 || !/^\\[wW]$/.test(part)) return part;
+    return `[${part === "\\W" ? "^" : ""}\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]`;
+  });
+}
+
 export function regexMatcher(source: string, place: string): Matcher {
   let regex: RegExp;
   try {
-    const { pattern, flags } = toRegExpDetails(source, {
+    const { pattern, flags } = toRegExpDetails(wordsInBrackets(source), {
       avoidSubclass: true,
       rules: { captureGroup: true },
     });
