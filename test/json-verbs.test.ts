@@ -6,7 +6,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createProgram } from "../src/cli/program.js";
 import { RubricHistory } from "../src/mpo/history.js";
 import { createRubric } from "../src/mpo/rubric.js";
+import { rubricToYaml } from "../src/mpo/rubric-file.js";
 import { gradeItem } from "../src/mpo/scripted/dialect.js";
+import { startScriptedServer } from "../src/mpo/scripted/server.js";
 import { isBuilt } from "./support/built.js";
 import { type ChatServer, chatServer } from "./support/chat-server.js";
 import { runCli } from "./support/cli.js";
@@ -15,9 +17,11 @@ import { openWorkshop, type Workshop } from "./support/workshop.js";
 
 let shop: Workshop;
 let server: ChatServer;
+let scripted: Awaited<ReturnType<typeof startScriptedServer>>;
 beforeAll(async () => {
   shop = await openWorkshop();
   server = await chatServer(() => "A");
+  scripted = await startScriptedServer();
   await writeFile(
     shop.path("answers.jsonl"),
     '{"prompt":"1+1?","completion":"2","answer":"2","label":true}\n',
@@ -28,6 +32,8 @@ beforeAll(async () => {
     '{"prompt":"a","chosen":"b","rejected":"c","subset":"alpacaeval-easy","id":1}\n',
   );
   await writeFile(shop.path("rules.yaml"), 'tasks:\n  all: { regex: ["."] }\n');
+  const rubric = createRubric([gradeItem("Effort", [6, "at least 4 words"], [0, "otherwise"])]);
+  await writeFile(shop.path("rubric.yaml"), rubricToYaml(rubric));
   const history = new RubricHistory(shop.path("rubrics", "rubrics", "writing"));
   await mkdir(shop.path("rubrics"), { recursive: true });
   await history.open(new Map([["", createRubric([gradeItem("Effort", [6, "4 words"], [0, "otherwise"])])]]));
@@ -50,6 +56,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await server.close();
+  await scripted.close();
   await shop.remove();
 });
 
@@ -151,10 +158,14 @@ const CASES: Record<string, Case> = {
     fails: ["rubric", "history", NOT_HERE],
   }),
   "rubric test": (at) => ({
-    works: ["rubric", "test", "essay", "--anchors", at("answers.jsonl"), ...judge()],
+    works: [
+      ...["rubric", "test", at("rubric.yaml"), "--anchors", at("answers.jsonl")],
+      ...["--judge", `rm@${scripted.baseUrl}`],
+    ],
     fails: ["rubric", "test", "essay", "--anchors", NOT_HERE, ...judge()],
   }),
   serve: () => ({ fails: ["serve", "--reward", NOT_HERE, "--port", "0"] }),
+  monitor: (at) => ({ works: ["monitor", at("bot")], fails: ["monitor", NOT_HERE] }),
   report: (at) => ({ works: ["report", at("bot")], fails: ["report", NOT_HERE] }),
   ui: () => ({ fails: ["ui", NOT_HERE] }),
   // test/reproduce.test.ts runs one with --json to its end.

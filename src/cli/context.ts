@@ -1,5 +1,6 @@
 // What the terminal brings to a loop: progress, and Ctrl-C.
 
+import { redact } from "../base/secrets.js";
 import { isSaving, type RunContext } from "../run/context.js";
 import { interruption } from "./interrupt.js";
 import { createReporter } from "./progress.js";
@@ -26,6 +27,12 @@ export async function withContext<T>(
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+/** What came of the work is there, and it is nothing: said behind it, with exit code 2. */
+export function cameToNothing(sentences: readonly string[]): void {
+  for (const sentence of sentences) process.stderr.write(`touchstone: ${redact(sentence)}\n`);
+  if (sentences.length > 0) process.exitCode = 2;
 }
 
 /** The result: one JSON object for scripts, or sentences for people. */

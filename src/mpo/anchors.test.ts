@@ -64,6 +64,11 @@ describe("a rubric against labels", () => {
   });
 
   it("nothing scored is no figure", () => {
-    expect(compareWithLabels([failed], [true], 0.5)).toEqual({ scored: 0, failed: 1, threshold: 0.5 });
+    expect(compareWithLabels([failed], [true], 0.5)).toEqual({
+      scored: 0,
+      failed: 1,
+      failure: "?",
+      threshold: 0.5,
+    });
   });
 });

@@ -12,6 +12,8 @@ export interface AnchorReport {
   scored: number;
   /** Could not be scored; in no figure. */
   failed: number;
+  /** Why not, of the first. */
+  failure?: string;
   /** Normalised score from which a response passes. */
   threshold: number;
   /** Of labels good and bad: the share on which rubric and person agree. */
@@ -53,7 +55,13 @@ export function compareWithLabels(
   const rated = scores.flatMap((score, i) =>
     score.status === "scored" ? [{ share: normalised(score), label: labels[i]! }] : [],
   );
-  const report = { scored: rated.length, failed: scores.length - rated.length, threshold };
+  const failure = scores.find((score) => score.status === "failed")?.reason;
+  const report = {
+    scored: rated.length,
+    failed: scores.length - rated.length,
+    ...(failure !== undefined && { failure }),
+    threshold,
+  };
   if (rated.length === 0) return report;
   if (typeof labels[0] === "number") {
     const people = rated.map(({ label }) => Number(label));

@@ -6,7 +6,7 @@ import type { Metric, TaskResult } from "../../eval/summary.js";
 import type { Comparator, WinRateResult } from "../../eval/win-rate.js";
 import type { ServerModel } from "../../llm/models.js";
 import { storages } from "../../model/stored.js";
-import { printResult, withContext } from "../context.js";
+import { cameToNothing, printResult, withContext } from "../context.js";
 import { limitOf, type ModelFlags, modelChoice } from "../model-flags.js";
 import { needs, realNumber, repeated, wholeNumber } from "../values.js";
 
@@ -140,6 +140,13 @@ async function benchmarksOf(flags: EvalFlags): Promise<void> {
   };
   const result = await withContext(flags, (context) => runEval(request, context));
   printResult(result, linesOf(result), flags);
+  cameToNothing(
+    Object.entries(result.results).flatMap(([task, { items, samples: each, failed, failure }]) =>
+      failed > 0 && failed === items * each
+        ? [`none of the ${failed} answers of ${task} could be judged: ${failure}`]
+        : [],
+    ),
+  );
 }
 
 async function winRateOf(flags: EvalFlags, against: string): Promise<void> {

@@ -3,7 +3,7 @@ import { UserError } from "../../base/errors.js";
 import { percent } from "../../base/percent.js";
 import type { JudgeFileOptions } from "../../eval/judge-file.js";
 import type { Agreement, Share } from "../../judges/agreement.js";
-import { printResult } from "../context.js";
+import { cameToNothing, printResult } from "../context.js";
 import { DATA, limitOf } from "../model-flags.js";
 import { checkOut, writeRows } from "../rows.js";
 import { realNumber } from "../values.js";
@@ -89,6 +89,7 @@ export const judgeCommand = () =>
           [...lines, `rows: ${flags.out}`],
           flags,
         );
+      cameToNothing(nothingOf(metrics, rows));
       for (const sentence of broken) process.stderr.write(`touchstone: ${sentence}\n`);
       if (broken.length > 0) process.exitCode = OUT_OF_BOUNDS;
     });
@@ -100,6 +101,32 @@ async function judgesOf({ judge, recipe, task }: JudgeFlags): Promise<JudgeFileO
   if (task !== undefined) throw new UserError("--task goes with --recipe: which of its tasks");
   const { parseValue } = await import("../../recipe/file.js");
   return judge!.map((entry) => parseValue(entry, `--judge ${entry}`) as string);
+}
+
+/** Judges that have failed on everything, or have had nothing to say of any row: then nobody was judged by them. */
+function nothingOf(metrics: Record<string, number | undefined>, rows: readonly object[]): string[] {
+  const verdicts = rows.map((row) => (row as { verdicts: Record<string, unknown> }).verdicts);
+  const judges = [...new Set(verdicts.flatMap((said) => Object.keys(said)))];
+  const idle = judges.filter((judge) => verdicts.every((said) => said[judge] === "inapplicable"));
+  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter(
+    (column) => !["prompt", "response", "feasible", "verdicts"].includes(column),
+  );
+  const have = columns.length === 0 ? "no columns of their own" : `the columns ${columns.join(", ")}`;
+  if (idle.length === judges.length && judges.length > 0)
+    return [
+      `${idle.join(", ")} applied to none of the ${rows.length} rows, which have ${have}: nothing was judged`,
+    ];
+  for (const judge of idle)
+    process.stderr.write(`warning: judge ${judge} applied to none of the ${rows.length} rows\n`);
+  return judges
+    .filter((judge) => metrics[`judges/${judge}/failed_rate`] === 1)
+    .map((judge) => `judge ${judge} failed wherever it applied: ${reasonOf(verdicts, judge)}`);
+}
+
+function reasonOf(verdicts: readonly Record<string, unknown>[], judge: string): string {
+  for (const { [judge]: said } of verdicts)
+    if (typeof said === "object" && said !== null && "reason" in said) return String(said.reason);
+  return "it gave no reason";
 }
 
 const boundOf = (text: string | undefined, flag: string): number | undefined =>

@@ -4,7 +4,7 @@ import type { Interval } from "../../base/statistics.js";
 import type { AnchorReport } from "../../mpo/anchors.js";
 import type { WhichHistory } from "../../mpo/named-rubric.js";
 import { addEndpointFlags, type EndpointFlags, endpointOf } from "../chat-endpoint.js";
-import { type ContextFlags, printResult, withContext } from "../context.js";
+import { type ContextFlags, cameToNothing, printResult, withContext } from "../context.js";
 import { limitOf } from "../model-flags.js";
 import { realNumber } from "../values.js";
 
@@ -172,6 +172,8 @@ const testCommand = () =>
         ),
       );
       printResult(asJson(report), asLines(report), flags);
+      if (report.scored === 0)
+        cameToNothing([`none of the ${report.failed} responses could be scored: ${report.failure}`]);
     });
 
 const share = ({ estimate, low, high }: Interval) =>
@@ -184,7 +186,8 @@ const asJson = ({ falsePass, falseFail, ...report }: AnchorReport) => ({
 });
 
 function asLines(report: AnchorReport): string[] {
-  const { scored, failed, threshold, agreement, falsePass, falseFail, ranking, correlation } = report;
+  const { scored, failed, failure, threshold, agreement, falsePass, falseFail, ranking, correlation } =
+    report;
   const figures: [string, string | undefined][] = [
     [`agreement at ${percent(threshold)} of the points`, agreement && share(agreement)],
     ["bad responses that pass", falsePass && share(falsePass)],
@@ -197,7 +200,7 @@ function asLines(report: AnchorReport): string[] {
     ],
   ];
   return [
-    `${counted(scored, "response")} scored${failed > 0 ? `, ${failed} could not be` : ""}`,
+    `${counted(scored, "response")} scored${failed > 0 ? `, ${failed} could not be, for example: ${failure}` : ""}`,
     ...figures.flatMap(([what, value]) => (value === undefined ? [] : [`${what}: ${value}`])),
   ];
 }

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { printResult, withContext } from "../context.js";
+import { cameToNothing, printResult, withContext } from "../context.js";
 import { DATA, limitOf } from "../model-flags.js";
 
 interface SplitFlags {
@@ -58,4 +58,11 @@ export const splitCommand = () =>
         `${rows} rows in ${out}: ${decidedBy.rules} by rules, ${decidedBy.model} by the model, ${decidedBy.default} by default`,
       ];
       printResult({ ...counts, decided_by: decidedBy }, lines, flags);
+      // What it was asked about and said nothing of is unclassified, or the default's.
+      const hasAnswered = decidedBy.model + decidedBy.default + unclassified > 0;
+      cameToNothing(
+        failed > 0 && !hasAnswered
+          ? [`the model failed on all ${failed} rows that no rule claims: ${failure}`]
+          : [],
+      );
     });
