@@ -89,7 +89,9 @@ export function charts(
     (a, b) => (isHeadline(a) || isHeadline(b) ? rank(a) - rank(b) : 0) || a.localeCompare(b),
   );
   const chartsOf = (metric: string): LineChartSection[] => {
-    const all = named.filter((name) => name.metric === metric);
+    const found = named.filter((name) => name.metric === metric);
+    const isOneTask = found.length > 1 && found.filter(({ task }) => task).length === 1;
+    const all = isOneTask ? found.filter(({ task }) => !task) : found;
     const of = all.slice(0, MAX_TASKS);
     const { title: called, caption, format } = lookOf(metric);
     const title = of.length < all.length ? `${called} (${of.length} of ${all.length} tasks)` : called;
