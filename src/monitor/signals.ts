@@ -1,7 +1,7 @@
 // What an alignment's figures show when a policy learns the flaws of its reward: the reward goes on rising, and something
 // that it does not see moves the wrong way. One row a signal; which of them help is measured in docs/monitor.md.
 
-import { repetition } from "../judges/rules/format.js";
+import { repeatedShare } from "../base/repetition.js";
 import type { MonitorSignal } from "../recipe/align.js";
 import type { Rollout } from "../run/metrics.js";
 import type { DriftRule } from "./drift.js";
@@ -92,7 +92,7 @@ export const SIGNALS: Record<MonitorSignal, Signal> = {
     direction: "rises",
     least: 0.05,
     besideReward: true,
-    telling: ({ response }) => repetition(response),
+    telling: ({ response }) => repeatedShare(response),
   },
   entropy: {
     metric: /^completions\/entropy$/,

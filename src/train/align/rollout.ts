@@ -3,11 +3,12 @@
 
 import { FailureRateError, NonFiniteError } from "../../base/errors.js";
 import { percent } from "../../base/percent.js";
+import { repeatedShare } from "../../base/repetition.js";
 import { mean, mostFrequent } from "../../base/statistics.js";
 import { type PromptRow, promptText } from "../../data/rows.js";
 import type { Completion, Sequence } from "../../engine/contract.js";
 import { type BatchJudgement, judgeBatch, type SampleJudgement } from "../../judges/mixture.js";
-import { repetition } from "../../judges/rules/format.js";
+
 import type { Verdict } from "../../judges/verdict.js";
 import {
   type Outcome,
@@ -263,7 +264,7 @@ function watchedMetrics(
     // -log pi of a sampled token, nats: its mean is the entropy at temperature 1.
     "completions/entropy":
       surprises.length > 0 ? mean(surprises.map(({ logprobs }) => -mean(logprobs))) : undefined,
-    "completions/repetition": mean(responses.map(repetition)),
+    "completions/repetition": mean(responses.map(repeatedShare)),
     ...(spreads.length > 0 && { "rewards/spread": mean(spreads) }),
     ...(several.length > 0 && { "judges/disagreement": differ.length / several.length }),
   };
