@@ -71,7 +71,8 @@ for (let isOver = false; !isOver; ) {
     },
   });
   const isEnded = by !== null || code === 130;
-  if (isEnded) ends++;
+  if (isEnded && ++ends % 20 === 0)
+    console.log(`${ends} times ended, ${runs} runs finished, ${problems.length} problems`);
   if (!isEnded && code !== 0) problems.push(`exit code ${code}: ${stderr}`);
   if (/internal error| {4}at /.test(stderr)) problems.push(stderr);
   const isWhole = flags.verb === "warm" && (await readdir(dir).catch((): string[] => [])).length > 0;
