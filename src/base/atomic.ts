@@ -38,8 +38,10 @@ export function diskProblem(error: unknown): string | undefined {
 export function explainDiskError(error: unknown, path: string): unknown {
   const meaning = diskProblem(error);
   if (meaning === undefined) return error;
-  const { syscall = "" } = error as NodeJS.ErrnoException;
-  if (looking.has(syscall)) return new UserError(`could not read ${path}: ${meaning}`, { cause: error });
+  const { syscall = "", code } = error as NodeJS.ErrnoException;
+  // The directory of an output is looked at too, and found to be a file.
+  if (looking.has(syscall) && code !== "ENOTDIR")
+    return new UserError(`could not read ${path}: ${meaning}`, { cause: error });
   return new UserError(`could not write ${path}: ${meaning}; what was there before is unchanged`, {
     cause: error,
   });
