@@ -60,7 +60,7 @@ const said = (content: string): Json => ({ prompt: [{ role: "user", content }] }
 
 /** The rows that a verb prints. */
 async function rowsOf(verb: string, file: string, dir: string, ...flags: string[]) {
-  const { code, out, err } = await run(verb, file, "--model", dir, "--quiet", ...flags);
+  const { code, out, err } = await run(verb, file, "--no-chat", "--model", dir, "--quiet", ...flags);
   expect({ code, err }).toEqual({ code: 0, err: "" });
   return out
     .trim()

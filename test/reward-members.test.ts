@@ -34,7 +34,9 @@ async function writeRows(name: string, rows: readonly object[]): Promise<string>
 
 async function rewards(model: string, rows: string): Promise<number[]> {
   const out = join(root, "scored.jsonl");
-  expect(await run("score", rows, "--model", model, "--threads", "1", "--quiet", "-o", out)).toMatchObject({
+  expect(
+    await run("score", rows, "--model", model, "--no-chat", "--threads", "1", "--quiet", "-o", out),
+  ).toMatchObject({
     code: 0,
     err: "",
   });

@@ -96,7 +96,10 @@ describe("flip_labels", () => {
       learning_rate: 0,
       engine: { kind: "local", threads: 1 },
     });
-    expect(await runCli(["reward", file, "--quiet", "--jobs", "2"])).toMatchObject({ code: 0, stderr: "" });
+    expect(await runCli(["reward", file, "--quiet", "--jobs", "2"])).toMatchObject({
+      code: 0,
+      stderr: "warning: learning_rate is 0: nothing will be learned\n",
+    });
     const train = shop.path("noisy/train.jsonl");
     const [before, after] = [
       await loadPreferences(shop.data("preferences.jsonl")),
