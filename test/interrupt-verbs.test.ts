@@ -26,7 +26,9 @@ beforeAll(async () => {
       return { status: 503 };
     }
     if (format !== undefined && /rubric/i.test(JSON.stringify(messages)))
-      return JSON.stringify({ items: [{ name: "Effort", rationale: "some", score: 1 }] });
+      return JSON.stringify({ items: [{ item: 1, rationale: "some", score: 1 }] });
+    if (format !== undefined && /classification/.test(JSON.stringify(format)))
+      return JSON.stringify({ task: "A" });
     return "A";
   });
   await writeFile(

@@ -129,6 +129,10 @@ const CASES: Record<string, Case> = {
     works: ["export", shop.reward, at("onnx"), "--to", "onnx"],
     fails: ["export", shop.reward, at("no"), "--to", "onnx", "--dtype", "float16"],
   }),
+  push: () => ({
+    works: ["push", shop.policy, "me/bot", "--dry-run"],
+    fails: ["push", NOT_HERE, "me/bot"],
+  }),
   judge: (at) => ({
     works: ["judge", at("answers.jsonl"), "--judge", "math"],
     fails: ["judge", at("answers.jsonl"), "--judge", "maths"],

@@ -1,5 +1,6 @@
+import { execFileSync, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -36,6 +37,37 @@ describe("writeFileAtomic", () => {
     await expect(writeFileAtomic(join(dir, "file", "a"), "y")).rejects.toThrow(UserError);
     expect(await readFile(join(dir, "file"), "utf8")).toBe("x");
   });
+});
+
+describe("what is no file", () => {
+  it.skipIf(process.platform === "win32")(
+    "is written to and stays: a pipe, and what a link leads to",
+    async () => {
+      const pipe = join(dir, "pipe");
+      execFileSync("mkfifo", [pipe]);
+      const reader = spawn("cat", [pipe]);
+      let read = "";
+      reader.stdout.on("data", (chunk: Buffer) => {
+        read += chunk;
+      });
+      const ended = new Promise((resolve) => reader.on("close", resolve));
+      await writeFileAtomic(pipe, "through the pipe");
+      await ended;
+      expect(read).toBe("through the pipe");
+      expect((await lstat(pipe)).isFIFO()).toBe(true);
+      await expect(writeDirectoryAtomic(pipe, async () => {})).rejects.toThrow(
+        `${pipe} is a device or a pipe; give a directory`,
+      );
+      expect((await lstat(pipe)).isFIFO()).toBe(true);
+
+      await writeFile(join(dir, "file"), "before");
+      await symlink("file", join(dir, "link"));
+      await writeFileAtomic(join(dir, "link"), "after");
+      expect((await lstat(join(dir, "link"))).isSymbolicLink()).toBe(true);
+      expect(await readFile(join(dir, "file"), "utf8")).toBe("after");
+      expect((await readdir(dir)).sort()).toEqual(["file", "link", "pipe"]);
+    },
+  );
 });
 
 describe("writeDirectoryAtomic", () => {

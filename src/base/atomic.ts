@@ -1,7 +1,7 @@
 // Files and directories that appear whole or not at all: written aside, flushed to disk, then renamed.
 
 import { rmSync } from "node:fs";
-import { type FileHandle, lstat, open, readdir, rename, rm } from "node:fs/promises";
+import { type FileHandle, lstat, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "./errors.js";
 import { makeDirectory } from "./files.js";
@@ -65,12 +65,25 @@ process.once("exit", () => {
 /** The name under which `path` is written before it is whole. */
 const aside = (path: string) => join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
 
-/** Writes a whole file, given whole or written part by part, or leaves what was there. */
-export async function writeFileAtomic(
-  path: string,
-  data: string | Uint8Array | ((handle: FileHandle) => Promise<void>),
-): Promise<void> {
-  const target = resolve(path);
+type Content = string | Uint8Array | ((handle: FileHandle) => Promise<void>);
+
+const writeInto = (handle: FileHandle, data: Content): Promise<void> =>
+  typeof data === "function" ? data(handle) : handle.writeFile(data);
+
+/** Whether something is there that is neither a file nor a directory: a device, a pipe, a socket. */
+async function isSpecial(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  return found !== undefined && !found.isFile() && !found.isDirectory();
+}
+
+/**
+ * Writes a whole file, given whole or written part by part, or leaves what was there. What a link leads to is written, and
+ * the link stays; a device or a pipe (/dev/null, /dev/stdout) is written to and never replaced.
+ */
+export async function writeFileAtomic(path: string, data: Content): Promise<void> {
+  const named = resolve(path);
+  if (await isSpecial(named)) return writeSpecial(named, data);
+  const target = await realpath(named).catch(() => named);
   const temporary = aside(target);
   unfinished.add(temporary);
   try {
@@ -78,8 +91,7 @@ export async function writeFileAtomic(
     await removeTorn(dirname(target), basename(target));
     const handle = await open(temporary, "w");
     try {
-      if (typeof data === "function") await data(handle);
-      else await handle.writeFile(data);
+      await writeInto(handle, data);
       await handle.sync();
     } finally {
       await handle.close();
@@ -91,6 +103,15 @@ export async function writeFileAtomic(
     throw explainDiskError(error, path);
   } finally {
     unfinished.delete(temporary);
+  }
+}
+
+async function writeSpecial(path: string, data: Content): Promise<void> {
+  try {
+    const handle = await open(path, "w");
+    await writeInto(handle, data).finally(() => handle.close());
+  } catch (error) {
+    throw explainDiskError(error, path);
   }
 }
 
@@ -109,6 +130,7 @@ export async function writeDirectoryAtomic(
   { temporary = aside(resolve(path)) }: WriteDirectoryOptions = {},
 ): Promise<void> {
   const target = resolve(path);
+  if (await isSpecial(target)) throw new UserError(`${path} is a device or a pipe; give a directory`);
   const replaced = `${aside(target)}${REPLACED}`;
   unfinished.add(temporary);
   try {
