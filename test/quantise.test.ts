@@ -186,6 +186,9 @@ async function pair(base: string, quantise: Storage) {
   for (let step = 0; step < 3; step++) {
     await trained.backward(sequences, g);
     await trained.step({ learningRate: 0.05 });
+    await expect(trained.step({ learningRate: 0.05 })).rejects.toThrow(
+      /there is no gradient to apply, for nothing/,
+    );
   }
   await trained.save(adapter!);
   return {

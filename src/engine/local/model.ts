@@ -14,6 +14,7 @@ import { parameterOf, restore, type StoredData } from "../../model/stored.js";
 import { type Memory, memories } from "../../tensor/memory.js";
 import { type Binding, type Program, Tensor } from "../../tensor/runtime.js";
 import type { AdamOptions, Dropout, StepResult, Stoppable, TokenIds } from "../contract.js";
+import { noGradient } from "../no-gradient.js";
 import { bucketByLength, logitChunks, padTokens, type TokenBudget, tokenBudgetFor } from "./batches.js";
 import { dropoutMask, type MaskShape } from "./dropout.js";
 import { gradientInput, gradientOutput, type RowOutput } from "./graphs.js";
@@ -347,10 +348,7 @@ export class LocalModel {
 
   async step(options: AdamOptions): Promise<StepResult> {
     const parameters = this.trainable;
-    if (!this.accumulated)
-      throw new Error(
-        "step: there is no gradient to apply, for nothing went through backward since the last step; where all samples of a batch were dropped or have advantage 0, leave the step out",
-      );
+    if (!this.accumulated) throw noGradient();
     const gradNorm = this.optimizer.gradientNorm(parameters);
     const limit = options.maxGradNorm ?? 0;
     // The same guard against division by zero as torch's clip_grad_norm_.

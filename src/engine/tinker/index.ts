@@ -21,6 +21,7 @@ import type {
   Stoppable,
   TokenIds,
 } from "../contract.js";
+import { noGradient } from "../no-gradient.js";
 import { adapterConfig, readAdapterArchive } from "./archive.js";
 import { requireFinite, requireSequences, requireTokens } from "./checks.js";
 import { type ClientOptions, TinkerClient } from "./client.js";
@@ -191,7 +192,7 @@ export class TinkerModel implements LanguageModel {
     weightDecay = 0,
     maxGradNorm = 0,
   }: AdamOptions): Promise<StepResult> {
-    if (this.pending.length === 0) throw new Error("step: no gradient has been accumulated");
+    if (this.pending.length === 0) throw noGradient();
     await this.sendGradient();
     const metrics = await this.remote.optimStep({
       learning_rate: learningRate,
