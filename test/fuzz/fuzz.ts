@@ -129,7 +129,9 @@ if (flags.child) await serve(flags.format!);
 else if (flags.only !== undefined) {
   const format = flags.format!;
   const input = inputOf(format, targets[format]!.seeds(), Number(flags.only));
-  process.stdout.write(`${input.toString("utf8")}\n\n${(await outcome(format, input)) ?? "fine"}\n`);
+  const found = (await outcome(format, input)) ?? "fine";
+  // Readers and servers that targets keep for the next input would keep this process too.
+  process.stdout.write(`${input.toString("utf8")}\n\n${found}\n`, () => process.exit());
 } else {
   const formats = flags.format === undefined ? Object.keys(targets) : [flags.format];
   const seconds =
