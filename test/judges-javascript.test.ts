@@ -3,13 +3,11 @@
 
 import nodeAssert from "node:assert";
 import { Console } from "node:console";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { Writable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { UnitTest } from "../src/judges/sandbox/javascript.js";
 import { Meter } from "../src/judges/sandbox/limits.js";
-import { SandboxPool } from "../src/judges/sandbox/pool.js";
+import { compileQuickJs, SandboxPool } from "../src/judges/sandbox/pool.js";
 import { QuickJs } from "../src/judges/sandbox/quickjs.js";
 import { families, hostileProgram } from "./hostile-javascript.js";
 
@@ -21,9 +19,7 @@ const run = (source: string, tests: readonly UnitTest[], prompt = "") =>
 
 let interpreter: QuickJs;
 beforeAll(async () => {
-  const require = createRequire(createRequire(import.meta.url).resolve("quickjs-emscripten"));
-  const wasm = readFileSync(require.resolve("@jitl/quickjs-wasmfile-release-sync/wasm"));
-  interpreter = await QuickJs.start(await WebAssembly.compile(wasm), 64);
+  interpreter = await QuickJs.start(await compileQuickJs(), 64);
 });
 
 /** What a script prints in the sandbox, by stream. */

@@ -1,10 +1,10 @@
 // Runs hostile JavaScript programs in this process and says what they achieved.
 
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { javaScriptRunner, type Program } from "../../src/judges/sandbox/javascript.js";
+import { initialPages } from "../../src/judges/sandbox/least-memory.js";
 import { BrokenTestError, Meter } from "../../src/judges/sandbox/limits.js";
+import { compileQuickJs } from "../../src/judges/sandbox/pool.js";
 import { QuickJs } from "../../src/judges/sandbox/quickjs.js";
 import type { HostileProgram } from "../hostile-javascript.js";
 import { type HostileReport, residentMb, WARM_UP } from "./families.js";
@@ -33,9 +33,12 @@ function watchInterpreters(): () => string {
   return () => {
     last!.reset(new Meter(limits));
     const { memory } = last as unknown as { memory: WebAssembly.Memory };
-    // What it has grown by is zero, and an interpreter that has grown serves nobody.
+    const start = initialPages * 65_536;
+    // What it has grown by is zero.
+    const grown = new Uint8Array(memory.buffer, start).findIndex((byte) => byte !== 0);
     return createHash("sha256")
-      .update(new Uint8Array(memory.buffer, 0, 16 * 2 ** 20))
+      .update(new Uint8Array(memory.buffer, 0, start))
+      .update(grown < 0 ? "" : `byte ${grown}`)
       .digest("hex");
   };
 }
@@ -44,10 +47,8 @@ export async function checkJavaScript(
   programs: readonly HostileProgram[],
   onProgress: (done: number, report: HostileReport) => void = () => {},
 ): Promise<HostileReport> {
-  const require = createRequire(createRequire(import.meta.url).resolve("quickjs-emscripten"));
-  const wasm = readFileSync(require.resolve("@jitl/quickjs-wasmfile-release-sync/wasm"));
   const stateOf = watchInterpreters();
-  const run = javaScriptRunner(await WebAssembly.compile(wasm));
+  const run = javaScriptRunner(await compileQuickJs());
   const look = async () => [JSON.stringify(await run(innocent, limits)), stateOf()];
   const report: HostileReport = {
     programs: programs.length,

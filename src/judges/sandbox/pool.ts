@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { Program } from "./javascript.js";
+import { initialPages, withLeastMemory } from "./least-memory.js";
 import type { Limits, ProgramResult } from "./limits.js";
 import type { PythonProgram } from "./python.js";
 import type { PyodideFiles } from "./realm.js";
@@ -36,9 +37,10 @@ function entry(name: string): { file: URL | string; isText: boolean } {
 }
 
 /** The JavaScript interpreter, compiled once for all threads. */
-async function compileQuickJs(): Promise<WebAssembly.Module> {
+export async function compileQuickJs(): Promise<WebAssembly.Module> {
   const fromQuickJs = createRequire(require.resolve("quickjs-emscripten"));
-  return WebAssembly.compile(await readFile(fromQuickJs.resolve("@jitl/quickjs-wasmfile-release-sync/wasm")));
+  const wasm = await readFile(fromQuickJs.resolve("@jitl/quickjs-wasmfile-release-sync/wasm"));
+  return WebAssembly.compile(withLeastMemory(wasm, initialPages));
 }
 
 /** The Python interpreter, compiled once for all threads, and what belongs to it. */

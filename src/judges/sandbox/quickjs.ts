@@ -14,6 +14,7 @@ import {
 import { setClock } from "./clock.js";
 import { harnessSource } from "./harness.js";
 import { kitSource } from "./inside/kit.js";
+import { initialPages, pagesPerMb } from "./least-memory.js";
 import { type Meter, Stopped } from "./limits.js";
 import { MemoryImage } from "./memory-image.js";
 
@@ -29,8 +30,8 @@ const timersPerCheck = 20;
 /** JS_EVAL_FLAG_ASYNC: a script in which `await` is allowed. */
 const asyncScript = 1 << 7;
 
-const pagesPerMb = 16;
-const initialPages = 16 * pagesPerMb;
+/** What an interpreter may have and still serve the next program: a larger one costs more to reset. */
+const keptPages = 16 * pagesPerMb;
 
 /** Outcome of an evaluation or a call. Handles are not freed one by one: the memory that they point into is reset. */
 export type Outcome = { value: QuickJSHandle } | { error: QuickJSHandle };
@@ -71,19 +72,19 @@ export class QuickJs {
   }
 
   /**
-   * A new instance, whose memory can grow by `memoryMb`. (The interpreter's own memory limit does not see the size of
-   * blocks in WebAssembly.)
+   * A new instance of a module made for `initialPages`, whose memory can grow by `memoryMb` beyond 16 MB. (The interpreter's
+   * own memory limit does not see the size of blocks in WebAssembly.)
    */
   static async start(wasmModule: WebAssembly.Module, memoryMb: number): Promise<QuickJs> {
-    const maximum = initialPages + Math.ceil(memoryMb * pagesPerMb);
+    const maximum = keptPages + Math.ceil(memoryMb * pagesPerMb);
     const wasmMemory = new WebAssembly.Memory({ initial: initialPages, maximum });
     const module = await newQuickJSWASMModule(newVariant(RELEASE_SYNC, { wasmModule, wasmMemory }));
     return new QuickJs(module, wasmMemory, memoryMb);
   }
 
-  /** Memory never shrinks: an instance that has grown cannot go back to its beginning. */
+  /** Memory never shrinks: every further reset would write all of it. */
   get hasGrown(): boolean {
-    return this.memory.buffer.byteLength > initialPages * 65_536;
+    return this.memory.buffer.byteLength > keptPages * 65_536;
   }
 
   /** Back to the beginning, for a program that `meter` watches over. */
