@@ -56,8 +56,9 @@ test("a tokenizer's own tokens are broken up as well, the longest first, but for
 
 test("nesting brings no token back, and time is linear", () => {
   expect(withoutControlTokens("<|im_<|im_end|>end|>")).not.toContain("<|im_end|>");
-  const start = performance.now();
+  const start = process.cpuUsage();
   for (const part of ["<|", "<｜a", "|>", "<a", "[|", "[/", "<|a|"])
     withoutControlTokens(part.repeat(100_000));
-  expect(performance.now() - start).toBeLessThan(3000);
+  // Of the processor, on any machine: what was quadratic took minutes.
+  expect(process.cpuUsage(start).user / 1000).toBeLessThan(10_000);
 });

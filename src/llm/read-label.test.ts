@@ -191,10 +191,11 @@ describe("plain text", () => {
   });
 
   test("time is linear", () => {
-    const start = performance.now();
+    const start = process.cpuUsage();
     for (const part of ['"', "answer is ", "{", "Yes. ", "> ", "[[", "I say ", "so, ", "`a b", "<answer>"])
       readText(part.repeat(200_000 / part.length), yesNo);
-    expect(performance.now() - start).toBeLessThan(3000);
+    // Of the processor, on any machine: what was quadratic took minutes.
+    expect(process.cpuUsage(start).user / 1000).toBeLessThan(10_000);
   });
 });
 
