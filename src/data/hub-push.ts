@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { brief } from "../base/brief.js";
 import { UserError } from "../base/errors.js";
+import { hubAccess } from "./hub.js";
 import { isPublishable } from "./hub-models.js";
 
 export interface PushOptions {
@@ -57,15 +58,12 @@ interface Hub {
 }
 
 /** Whom to send to, checked before anything is. */
-function hubOf({ repo: name, endpoint, token }: PushOptions): Hub {
-  const hubUrl = (endpoint ?? process.env.HF_ENDPOINT ?? "https://huggingface.co").replace(/\/+$/, "");
-  const accessToken = token ?? process.env.HF_TOKEN;
+function hubOf({ repo: name, ...options }: PushOptions): Hub {
   if (!/^\w[\w.-]*\/\w[\w.-]*$/.test(name))
     throw new UserError(`"${name}" is no name of a repository; give owner/name`);
+  const { hubUrl, accessToken } = hubAccess(options);
   if (!accessToken)
     throw new UserError("HF_TOKEN is not set; it must hold an access token of the Hub that may write");
-  if (!accessToken.startsWith("hf_"))
-    throw new UserError('HF_TOKEN does not hold an access token of the Hub: those start with "hf_"');
   return { repo: { type: "model", name }, hubUrl, accessToken };
 }
 

@@ -93,15 +93,18 @@ export async function openRepo(repo: RepoId, options: HubOptions = {}): Promise<
   }
 }
 
-function connect(repo: RepoId, revision: string, options: HubOptions): Connection {
-  const hubUrl = (options.endpoint ?? process.env.HF_ENDPOINT ?? "https://huggingface.co").replace(
-    /\/+$/,
-    "",
-  );
-  const accessToken = (options.token ?? process.env.HF_TOKEN) || undefined;
+/** Which Hub, and with which token. */
+export function hubAccess({ endpoint, token }: Pick<HubOptions, "endpoint" | "token">) {
+  const hubUrl = (endpoint ?? process.env.HF_ENDPOINT ?? "https://huggingface.co").replace(/\/+$/, "");
+  const accessToken = (token ?? process.env.HF_TOKEN) || undefined;
   if (accessToken && !accessToken.startsWith("hf_")) {
     throw new UserError('HF_TOKEN does not hold an access token of the Hub: those start with "hf_".');
   }
+  return { hubUrl, accessToken };
+}
+
+function connect(repo: RepoId, revision: string, options: HubOptions): Connection {
+  const { hubUrl, accessToken } = hubAccess(options);
   const cache = new RepoCache(repo, options.cacheDir);
   return { repo, revision, hubUrl, accessToken, idleSeconds: options.idleSeconds ?? 30, cache };
 }

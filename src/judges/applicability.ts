@@ -42,6 +42,15 @@ export function limited(judge: Judge, appliesTo: AppliesTo = {}): Judge {
   };
 }
 
+/** Whether a judge may have something to say of a prompt; one that throws when it is asked shall be asked. */
+export function mayApply(judge: Pick<Judge, "applies">, metadata: Metadata): boolean {
+  try {
+    return judge.applies(metadata);
+  } catch {
+    return true;
+  }
+}
+
 /** Every judge that a prompt names must be one of its task's, unless the task does without any. */
 export function checkNamedJudges(
   prompts: readonly { id: string; metadata: Metadata }[],

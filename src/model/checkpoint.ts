@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { writeDirectoryAtomic } from "../base/atomic.js";
 import { NonFiniteError, UserError } from "../base/errors.js";
+import { parseYaml } from "../base/yaml.js";
 import {
   configJson,
   type DecoderConfig,
@@ -19,7 +20,7 @@ import {
 } from "./config.js";
 import { firstNonFinite } from "./floats.js";
 import { GgufModel, isGguf } from "./gguf-model.js";
-import { formatJson, isMissing } from "./json.js";
+import { formatJson, isMissing, readTextIfPresent } from "./json.js";
 import { formatShape, SafetensorsReader, writeWeights } from "./safetensors.js";
 
 export type Tensors = Map<string, Float32Array>;
@@ -269,4 +270,18 @@ export async function copyTokenizer(from: string, to: string): Promise<void> {
 /** A Hub model card: YAML front matter, then Markdown. */
 export function modelCard(frontMatter: Record<string, unknown>, body: string): string {
   return `---\n${stringify(frontMatter)}---\n\n${body.trim()}\n`;
+}
+
+/** The YAML head of a model directory's card; a card that cannot be read says nothing. */
+export async function frontMatter(dir: string): Promise<Record<string, unknown>> {
+  const text = (await readTextIfPresent(join(dir, "README.md"))) ?? "";
+  const [, head] = /^---\r?\n([\s\S]*?)\r?\n---\r?\n/.exec(text) ?? [];
+  if (head === undefined) return {};
+  try {
+    const value = parseYaml(head, "README.md");
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  } catch (error) {
+    if (error instanceof UserError) return {};
+    throw error;
+  }
 }

@@ -4,12 +4,11 @@
 
 import { existsSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { isMap, parseDocument } from "yaml";
 import { UserError } from "../base/errors.js";
 
 import { parseYaml } from "../base/yaml.js";
 import { parseHubName } from "../data/hub-names.js";
-import { modelCard } from "../model/checkpoint.js";
+import { frontMatter, modelCard } from "../model/checkpoint.js";
 import { readTextIfPresent } from "../model/json.js";
 import { writeDocument } from "../recipe/file.js";
 import { type MetricsRow, readMetrics } from "../run/metrics.js";
@@ -188,12 +187,8 @@ function hubName(name: string): string | undefined {
 
 /** The licence that the card of a model directory names. */
 async function licenceOf(base: string): Promise<string | undefined> {
-  const text = existsSync(base) ? await readTextIfPresent(join(base, "README.md")) : undefined;
-  const head = /^---\r?\n([\s\S]*?)\r?\n---/.exec(text ?? "")?.[1];
-  if (head === undefined) return undefined;
-  const document = parseDocument(head.slice(0, 10_000));
-  const licence = isMap(document.contents) ? document.get("license") : undefined;
-  return typeof licence === "string" && /^[\w.-]{1,60}$/.test(licence) ? licence : undefined;
+  const { license } = await frontMatter(base);
+  return typeof license === "string" && /^[\w.-]{1,60}$/.test(license) ? license : undefined;
 }
 
 const isResult =

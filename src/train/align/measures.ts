@@ -2,9 +2,9 @@
 // rising reward is compared with (src/monitor).
 
 import { mean } from "../../base/statistics.js";
-import { judgeBatch } from "../../judges/mixture.js";
 import { timed } from "../../run/clock.js";
 import type { Metrics } from "../../run/metrics.js";
+import { judgeSamples } from "./judging.js";
 import type { Measure, SampledTask, StepContext, TaskRollouts } from "./parts.js";
 import { tokensOf } from "./passes.js";
 
@@ -41,12 +41,10 @@ export async function measureSamples(
   return { metrics, columns: due.length === 0 ? [] : columns.map((measured) => ({ measures: measured })) };
 }
 
-async function valuesOf(
-  of: Measure["of"],
-  { rows, completions, sequences, responses }: TaskRollouts,
-  { codec, clock, signal }: StepContext,
-): Promise<Values> {
+async function valuesOf(of: Measure["of"], rollouts: TaskRollouts, context: StepContext): Promise<Values> {
   if ("score" in of) {
+    const { rows, completions, sequences, responses } = rollouts;
+    const { clock, signal } = context;
     const asked = sequences.map(({ tokens }, i) => ({
       row: rows[completions[i]!.promptIndex]!,
       text: responses[i]!,
@@ -61,12 +59,7 @@ async function valuesOf(
       spreads: spreadsIn(notes),
     };
   }
-  const samples = completions.map(({ promptIndex, finishReason }, i) => {
-    const { prompt, metadata } = rows[promptIndex]!;
-    const openThought = codec.openThought?.(prompt, metadata);
-    return { prompt, response: responses[i]!, openThought, truncated: finishReason === "length", metadata };
-  });
-  const { results } = await judgeBatch(of, samples, signal);
+  const { results } = await judgeSamples(of, rollouts, context);
   return {
     values: results.map(({ verdicts }) => {
       const [said] = Object.values(verdicts);

@@ -5,6 +5,7 @@
 import { FailureRateError } from "../../base/errors.js";
 import { RandomStream } from "../../base/random.js";
 import type { PromptRow } from "../../data/rows.js";
+import { mayApply } from "../../judges/applicability.js";
 import type { JudgeInput, Verdict } from "../../judges/verdict.js";
 import { type Judge, verdictFrom } from "../../judges/verdict.js";
 import type { LlmModels } from "../../llm/models.js";
@@ -52,7 +53,7 @@ export async function tryTask(task: TriedTask, asking: Asking): Promise<Trial[]>
     else judges.push(...of.members.map(({ judge }) => ({ who: `measure ${name}`, judge })));
   }
   for (const { who, judge } of judges) {
-    const rows = task.prompts.filter(({ metadata }) => isFor(judge, metadata)).slice(0, tries);
+    const rows = task.prompts.filter(({ metadata }) => mayApply(judge, metadata)).slice(0, tries);
     const own = rows.every((row) => samples.some((sample) => sample.row === row))
       ? samples.filter(({ row }) => rows.includes(row))
       : await samplesOf(task, rows, asking);
@@ -61,15 +62,6 @@ export async function tryTask(task: TriedTask, asking: Asking): Promise<Trial[]>
   for (const { who, reward } of rewards)
     trials.push(await tryReward(`task ${task.name}: ${who}`, reward, samples, signal));
   return trials;
-}
-
-/** Whether a judge applies; one that throws when it is asked shall be asked. */
-function isFor(judge: Judge, metadata: JudgeInput["metadata"]): boolean {
-  try {
-    return judge.applies(metadata);
-  } catch {
-    return true;
-  }
 }
 
 /** A response to each prompt: the data's own answer, or what the policy says, from a random stream of its own. */

@@ -3,6 +3,7 @@
 
 import { UserError } from "../../base/errors.js";
 import type { PromptRow } from "../../data/rows.js";
+import { mayApply } from "../../judges/applicability.js";
 import type { Judge } from "../../judges/verdict.js";
 import { optimizerRow } from "../../recipe/optimizers.js";
 import type { TaskRecipe } from "../../recipe/recipe.js";
@@ -10,22 +11,13 @@ import type { TaskRecipe } from "../../recipe/recipe.js";
 /** Columns that a person is shown. */
 const SHOWN = 8;
 
-/** One that throws when it is asked has something to say. */
-function isFor(judge: Judge, { metadata }: PromptRow): boolean {
-  try {
-    return judge.applies(metadata);
-  } catch {
-    return true;
-  }
-}
-
 /** The task's judges that apply to none of its prompts. Where nothing else is to be learned from, that is a mistake. */
 export function judgeRemarks(
   { name, reward }: Pick<TaskRecipe, "name" | "reward">,
   judges: readonly Judge[],
   rows: readonly PromptRow[],
 ): string[] {
-  const idle = judges.filter((judge) => !rows.some((row) => isFor(judge, row)));
+  const idle = judges.filter((judge) => !rows.some(({ metadata }) => mayApply(judge, metadata)));
   if (idle.length === 0) return [];
   const columns = [...new Set(rows.flatMap(({ metadata }) => Object.keys(metadata)))];
   const have =

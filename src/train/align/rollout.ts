@@ -7,7 +7,7 @@ import { repeatedShare } from "../../base/repetition.js";
 import { mean, mostFrequent } from "../../base/statistics.js";
 import { type PromptRow, promptText } from "../../data/rows.js";
 import type { Completion, Sequence } from "../../engine/contract.js";
-import { type BatchJudgement, judgeBatch, type SampleJudgement } from "../../judges/mixture.js";
+import type { BatchJudgement, SampleJudgement } from "../../judges/mixture.js";
 
 import type { Verdict } from "../../judges/verdict.js";
 import {
@@ -22,6 +22,7 @@ import type { Metrics, Rollout } from "../../run/metrics.js";
 import type { Scores } from "../rewards/source.js";
 
 import { judgeBaselines, payFor, scoreBaselines, takeBaselines } from "./baselines.js";
+import { judgeSamples } from "./judging.js";
 import { spreadsIn } from "./measures.js";
 import type { Baseline, SampledTask, StepContext, TaskRollouts } from "./parts.js";
 import { logprobsNow, promptTokens, referenceLogprobsOf, samplingOptions, tokensOf } from "./passes.js";
@@ -41,7 +42,7 @@ export async function rollOut(task: SampledTask, context: StepContext): Promise<
 
   // Step 3: y = AND_h J_h(s, a), of the responses and of new baseline responses.
   const judge = async () => ({
-    judged: await judgeSamples(task, rows, completions, responses, context),
+    judged: await judgeSamples(task.judges, { rows, completions, responses }, context),
     ofBaselines: await judgeBaselines(task, newBaselines, context),
   });
   // Step 4: the rewards, of the responses and of the baseline responses; and what step 5 needs: log pi_w and log pi_ref.
@@ -125,24 +126,6 @@ async function sample(
       );
   });
   return { completions, seeds };
-}
-
-function judgeSamples(
-  { judges }: SampledTask,
-  rows: readonly PromptRow[],
-  completions: readonly Completion[],
-  responses: readonly string[],
-  { codec, signal }: StepContext,
-): Promise<BatchJudgement> {
-  const openThoughts = rows.map(({ prompt, metadata }) => codec.openThought?.(prompt, metadata));
-  const samples = completions.map(({ promptIndex, finishReason }, i) => ({
-    prompt: rows[promptIndex]!.prompt,
-    response: responses[i]!,
-    openThought: openThoughts[promptIndex],
-    truncated: finishReason === "length",
-    metadata: rows[promptIndex]!.metadata,
-  }));
-  return judgeBatch(judges, samples, signal);
 }
 
 /** What each sample counts as. Without a reward, or r_pair(s, abar) where it is to be had, a sample has failed. */

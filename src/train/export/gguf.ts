@@ -3,8 +3,8 @@
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { UserError } from "../../base/errors.js";
-import { parseYaml } from "../../base/yaml.js";
 import { ChatTemplate } from "../../model/chat-template.js";
+import { frontMatter } from "../../model/checkpoint.js";
 import {
   type GgufEntry,
   type GgufFloatType,
@@ -14,7 +14,7 @@ import {
 } from "../../model/export/gguf-file.js";
 import { describeGguf, fileTypes, ggufAdapter, ggufTensors } from "../../model/export/gguf-model.js";
 import { describeTokenizer } from "../../model/export/gguf-tokenizer.js";
-import { readJson, readTextIfPresent } from "../../model/json.js";
+import { readJson } from "../../model/json.js";
 import type { Tokenizer } from "../../model/tokenizer.js";
 import type { RunContext } from "../../run/context.js";
 import { locate, openCodec, type Source } from "../models.js";
@@ -168,18 +168,4 @@ function sizeLabel(parameters: number): string {
   const value = parameters / (scale || 1e3);
   const digits = Math.max(0, 2 - String(Math.round(value)).length);
   return `${value.toFixed(digits)}${unit}`;
-}
-
-/** The YAML head of a model card; a card that cannot be read says nothing. */
-async function frontMatter(dir: string): Promise<Record<string, unknown>> {
-  const text = (await readTextIfPresent(join(dir, "README.md"))) ?? "";
-  const [, head] = /^---\r?\n([\s\S]*?)\r?\n---\r?\n/.exec(text) ?? [];
-  if (head === undefined) return {};
-  try {
-    const value = parseYaml(head, "README.md");
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
-  } catch (error) {
-    if (error instanceof UserError) return {};
-    throw error;
-  }
 }
