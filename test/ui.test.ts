@@ -43,6 +43,8 @@ describe("alarms", () => {
     expect(await json("/api/alarms?run=alarmed")).toEqual([]);
     writeFileSync(join(dir, "metrics.jsonl"), "");
     expect(await json("/api/alarms?run=alarmed")).toEqual([]);
+    rmSync(join(dir, "metrics.jsonl"));
+    expect(await json("/api/alarms?run=alarmed")).toEqual([]);
     expect((await get("/api/alarms?run=../alarmed")).status).toBe(400);
     rmSync(dir, { recursive: true });
   });

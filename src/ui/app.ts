@@ -1,11 +1,13 @@
 // The routes of the page: everything is read from run directories, nothing is written and no process is asked anything.
 
 import { createHash, timingSafeEqual } from "node:crypto";
+import { stat } from "node:fs/promises";
 import { type Context, Hono } from "hono";
 import { getCookie, setCookie } from "hono/cookie";
 import { streamSSE } from "hono/streaming";
 import { UserError } from "../base/errors.js";
 import { alarmsIn } from "../monitor/run.js";
+import type { Alarm } from "../monitor/watch.js";
 import { readJsonl } from "../run/metrics.js";
 import { metricsTable } from "./metrics-table.js";
 import { parseRolloutQuery } from "./queries.js";
@@ -72,14 +74,7 @@ export function uiApp(options: UiOptions): Hono {
     // A torn last line is left out.
     return c.json(metricsTable(await readJsonl(await pathInside(options.root, id, "metrics.jsonl"))));
   });
-  app.get("/api/alarms", async (c) => {
-    const id = await runs.require(c.req.query("run"));
-    const [rows, text] = await Promise.all([
-      pathInside(options.root, id, "metrics.jsonl").then((path) => readJsonl(path)),
-      readInside(options.root, id, "recipe.yaml"),
-    ]);
-    return c.json(alarmsIn(rows, { text, path: "recipe.yaml" }));
-  });
+  app.get("/api/alarms", async (c) => c.json(await runs.alarms(await runs.require(c.req.query("run")))));
   app.get("/api/rubrics", async (c) =>
     c.json(await rubricsOf(options.root, await runs.require(c.req.query("run")))),
   );
@@ -136,7 +131,23 @@ function assets(app: Hono, { assets }: UiOptions): void {
 class Runs {
   private readonly indices = new Map<string, RolloutIndex>();
 
+  /** The alarms of runs as their files were: pages ask again and again, and most runs have not changed. */
+  private readonly alarmed = new Map<string, { state: string; alarms: Alarm[] }>();
+
   constructor(private readonly root: string) {}
+
+  async alarms(run: string): Promise<Alarm[]> {
+    const path = await pathInside(this.root, run, "metrics.jsonl");
+    const text = await readInside(this.root, run, "recipe.yaml");
+    // A run that has logged nothing yet may have no such file.
+    const file = await stat(path).catch(() => undefined);
+    const state = JSON.stringify([file?.size, file?.mtimeMs, text]);
+    const known = this.alarmed.get(run);
+    if (known?.state === state) return known.alarms;
+    const alarms = alarmsIn(await readJsonl(path), { text, path: "recipe.yaml" });
+    this.alarmed.set(run, { state, alarms });
+    return alarms;
+  }
 
   async list(): Promise<RunSummary[]> {
     const ids = await findRuns(this.root);
