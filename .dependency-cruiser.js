@@ -13,6 +13,7 @@ export const layers = [
   "reward",
   "recipe",
   "run",
+  "trackers",
   "monitor",
   "train",
   "dashboard",

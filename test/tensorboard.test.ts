@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { crc32c } from "../src/base/crc32c.js";
-import { eventsFromRuns } from "../src/dashboard/tensorboard-runs.js";
+import { eventsFromRuns } from "../src/trackers/from-runs.js";
+import { readEventFile } from "./support/event-file.js";
 import { writeFakeRun } from "./support/fake-runs.js";
-import { events, metrics } from "./support/tensorboard-run.js";
+import { events, steps } from "./support/tensorboard-run.js";
 
 const expected = JSON.parse(
   readFileSync(join(import.meta.dirname, "fixtures/tensorboard/expected.json"), "utf8"),
@@ -30,7 +31,7 @@ it("the bytes are those that TensorBoard read", () => {
 it("it found every figure at its step and time, and the texts as they are", () => {
   expect(Object.keys(expected.scalars)).toEqual(["loss", "tasks/chat/reward"]);
   expect(expected.scalars.loss!.map(([, step, value]) => [step, value])).toEqual(
-    metrics.map(({ step, loss }) => [step, Math.fround(loss)]),
+    steps.map(({ step, figures }) => [step, Math.fround(figures.loss)]),
   );
   expect(expected.scalars["tasks/chat/reward"]!.map(([, step]) => step)).toEqual([1, 300]);
   expect(expected.scalars.loss!.map(([time]) => time)).toEqual([1_700_000_000, 1_700_000_004, 1_700_000_010]);
@@ -48,6 +49,17 @@ it("a run has one event file, however often it is written", async () => {
   await eventsFromRuns([run]);
   expect(readdirSync(join(run, "tensorboard"))).toHaveLength(1);
   expect(file).toContain("events.out.tfevents.");
+  const { version, starts, scalars, texts } = readEventFile(join(run, "tensorboard"));
+  expect([version, starts]).toEqual(["brain.Event:2", [0]]);
+  const rows = readFileSync(join(run, "metrics.jsonl"), "utf8").trimEnd().split("\n");
+  const rewards = rows.map((row) => JSON.parse(row)["tasks/chat/reward"]);
+  expect(scalars["tasks/chat/reward"]).toEqual(rewards.map((value, i) => [i + 1, Math.fround(value)]));
+  expect(scalars.step_time).toEqual([1, 2, 3].map((step) => [step, 2]));
+  expect(Object.keys(texts).sort()).toEqual(
+    ["chat", "math"].flatMap((t) => [1, 2].map((k) => `samples/${t}/${k}`)),
+  );
+  expect(texts["samples/math/2"]!.map(([step]) => step)).toEqual([1, 2, 3]);
+  expect(texts["samples/math/2"]![0]![1]).toContain("Answer 3 of step 1 <img src=x");
   const elsewhere = await eventsFromRuns([run], join(root, "logs"));
   expect(elsewhere[0]).toContain(join(root, "logs", "run"));
   await expect(eventsFromRuns([root])).rejects.toThrow("is not a run directory");

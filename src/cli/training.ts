@@ -70,6 +70,11 @@ const RECIPE_FLAGS: readonly RecipeFlag[] = [
   { flags: "--device <device>", description: "cpu or webgpu", key: "engine.device", isText: true },
   { flags: "--threads <n>", description: "CPU threads", key: "engine.threads" },
   { flags: "--save-steps <n>", description: "steps between checkpoints", key: "save_steps" },
+  {
+    flags: "--report-to <tools>",
+    description: "where the figures go besides the run's files: tensorboard",
+    key: "report_to",
+  },
 ];
 
 interface TrainingFlags extends ContextFlags {

@@ -20,8 +20,7 @@ export const FOREIGN_HINTS: Record<string, string> = {
     "dataset_num_proc",
     "dataset_processes",
   ]),
-  ...say("is not supported: metrics are written to metrics.jsonl in output_dir", [
-    "report_to",
+  ...say("is no key here: figures go to metrics.jsonl, and to the tools that report_to names", [
     "run_name",
     "logging_dir",
     "logging_strategy",

@@ -127,6 +127,8 @@ function resolveDocument<V extends Verb>(
   return camelKeys(parsed.data) as RecipeOf<V>;
 }
 
+/** A tool of `report_to`. */
+export type TrackerRecipe = NonNullable<SftRecipe["reportTo"]>[number];
 export type MonitorRecipe = NonNullable<AlignRecipe["monitor"]>;
 export type MeasureRecipe = NonNullable<TaskRecipe["measures"]>[number];
 export type ServeRecipe = NonNullable<AlignRecipe["serve"]>;

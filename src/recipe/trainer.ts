@@ -20,6 +20,7 @@ import {
   text,
 } from "./fields.js";
 import { type CamelKeys, camelKeys } from "./file.js";
+import { reportTo } from "./report-to.js";
 
 export const model = () => text("a model: a Hugging Face directory or a Hub name");
 
@@ -169,17 +170,18 @@ export const trainerFields = {
   save_total_limit: counting().default(2),
   /** An evaluation every so many steps; 0: at the end only. */
   eval_steps: integer({ min: 0 }).default(0),
+  report_to: reportTo.optional(),
 };
 
 /** AdamW, its schedule and when to save, as `trainerFields` describes them. */
 export type TrainerSettings = Omit<
   CamelKeys<z.output<z.ZodObject<typeof trainerFields>>>,
-  "outputDir" | "seed" | "engine"
+  "outputDir" | "seed" | "engine" | "reportTo"
 >;
 
 /** What a recipe that says nothing about them has. */
 export const trainerDefaults: TrainerSettings = (() => {
-  const { output_dir: _, seed: __, engine: ___, ...fields } = trainerFields;
+  const { output_dir: _, seed: __, engine: ___, report_to: ____, ...fields } = trainerFields;
   return camelKeys(z.object(fields).parse({}));
 })();
 

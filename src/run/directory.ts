@@ -18,6 +18,7 @@ import { tryJson } from "../base/json.js";
 import { parseYaml } from "../base/yaml.js";
 import { firstDifference } from "../recipe/file.js";
 import { toYaml } from "../recipe/recipe.js";
+import type { RunFollower } from "./follower.js";
 import { isLockFile, Lock } from "./lock.js";
 import { checkManifest, writeManifest } from "./manifest.js";
 import { JsonlWriter, MetricsSink, type Rollout } from "./metrics.js";
@@ -60,6 +61,8 @@ export interface SaveCheckpointOptions {
 
 export class RunDirectory<State = unknown> {
   readonly metrics: MetricsSink;
+  /** Told of what is written. */
+  follower: RunFollower | undefined;
 
   private constructor(
     readonly dir: string,
@@ -68,7 +71,9 @@ export class RunDirectory<State = unknown> {
     private readonly logs: Record<LogName, JsonlWriter>,
     private readonly lock: Lock,
   ) {
-    this.metrics = new MetricsSink(logs.metrics, logs.timings);
+    this.metrics = new MetricsSink(logs.metrics, logs.timings, (step, metrics) =>
+      this.follower?.metrics(step, metrics),
+    );
   }
 
   /** Starts a run in an empty or missing directory, or continues the same recipe's run with `resume`. */
@@ -99,6 +104,7 @@ export class RunDirectory<State = unknown> {
 
   logRollouts(rollouts: readonly Rollout[]): void {
     this.logs.rollouts.append(rollouts);
+    this.follower?.rollouts(rollouts);
   }
 
   /** How long the logs are now. */
@@ -186,6 +192,9 @@ export async function checkOutputDir(
   await checkOccupant(resolve(dir), recipe, resume);
 }
 
+/** Keys of a recipe that change nothing of what a run computes. */
+const NO_PART = ["output_dir", "report_to"];
+
 /** Refuses a directory that holds something else than the run to be continued. */
 async function checkOccupant(root: string, recipe: object, resume: boolean): Promise<void> {
   const entries = (await readdir(root)).filter((name) => !isLockFile(name) && !isTorn(name));
@@ -194,7 +203,7 @@ async function checkOccupant(root: string, recipe: object, resume: boolean): Pro
   if (saved === undefined) {
     throw new UserError(`${root} already holds other files (${entries[0]}); choose an empty output_dir`);
   }
-  const difference = firstDifference(saved, toYaml(recipe), ["output_dir"]);
+  const difference = firstDifference(saved, toYaml(recipe), NO_PART);
   if (difference !== undefined) {
     throw new UserError(
       resume

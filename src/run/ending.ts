@@ -18,10 +18,12 @@ const pathOf = (dir: string) => join(dir, "ending.json");
 const LONGEST = 2000;
 
 /** Writes down how `error` ended the run; a disk that cannot take it is no second error. */
-export async function writeEnding(dir: string, error: unknown): Promise<void> {
+export async function writeEnding(dir: string, error: unknown): Promise<Ending> {
   const how = error instanceof InterruptedError ? "interrupted" : "failed";
   const reason = redact(error instanceof Error ? error.message : String(error)).slice(0, LONGEST);
-  await writeFileAtomic(pathOf(dir), `${JSON.stringify({ how, reason } satisfies Ending)}\n`).catch(() => {});
+  const ending: Ending = { how, reason };
+  await writeFileAtomic(pathOf(dir), `${JSON.stringify(ending)}\n`).catch(() => {});
+  return ending;
 }
 
 /** Forgets the ending of the process before this one. */

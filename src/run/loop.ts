@@ -8,6 +8,7 @@ import { endsItself, InterruptedError, isInterruption, type RunContext } from ".
 import { type Checkpoint, type Offsets, RunDirectory } from "./directory.js";
 import { clearEnding, writeEnding } from "./ending.js";
 import { FINAL, isFinished, saveFinal } from "./final.js";
+import type { RunFollower } from "./follower.js";
 import { type Metrics, type MetricsRow, readMetrics } from "./metrics.js";
 import { learningRateAt } from "./schedule.js";
 
@@ -47,6 +48,8 @@ export interface Loop {
   after?(step: number): Promise<"pause" | "stop" | undefined>;
   /** Metrics of an evaluation, logged with the step before it. It may throw the reason of an aborted signal. */
   evaluate?(step: number): Promise<Metrics>;
+  /** Who sees what the run writes; what it has written so far lies in `dir`. */
+  follow?(dir: string): Promise<RunFollower | undefined>;
 }
 
 export interface LoopResult {
@@ -77,16 +80,20 @@ async function runSteps(
     if (context.resume && (await isFinished(run.dir))) {
       context.reporter.note(`${outputDir} is finished already`);
     } else {
+      run.follower = await loop.follow?.(run.dir);
       await runToEnd({ run, loop, context, done: 0 });
       await saveFinal(run.dir, (dir) => loop.final.save(dir));
     }
+    await run.follower?.end("finished");
+    run.follower = undefined;
     const log = run.path("metrics.jsonl");
     const last = (await readMetrics(log)).at(-1);
     if (last === undefined)
       throw new UserError(`${log} is empty, though the run is finished; was it edited?`);
     return { model: final, last };
   } catch (error) {
-    await writeEnding(run.dir, error);
+    const { how } = await writeEnding(run.dir, error);
+    await run.follower?.end(how);
     throw error;
   } finally {
     context.reporter.end();

@@ -139,6 +139,8 @@ export class MetricsSink {
   constructor(
     private readonly metrics: JsonlWriter,
     private readonly timings: JsonlWriter,
+    /** Told of what is written. */
+    private readonly onLogged: (step: number, metrics: Metrics) => void,
   ) {}
 
   log(step: number, metrics: Metrics): void {
@@ -147,6 +149,7 @@ export class MetricsSink {
     const timed = entries.filter(([key]) => isTiming(key));
     this.metrics.append(metricsLine(step, Object.fromEntries(exact)));
     if (timed.length > 0) this.timings.append(metricsLine(step, Object.fromEntries(timed)));
+    this.onLogged(step, metrics);
   }
 }
 
@@ -181,6 +184,9 @@ export const readMetrics = (path: string) => readJsonl<MetricsRow>(path, metrics
 /** The lines of rollouts.jsonl, each checked. */
 export const readRollouts = (path: string) => readJsonl<Rollout>(path, rollout);
 
+/** The same one by one. */
+export const eachRollout = (path: string) => eachRow<Rollout>(path, rollout);
+
 /** A line of a log: nothing that a run writes is longer. */
 const MAX_LINE_BYTES = 64 * 2 ** 20;
 
@@ -193,6 +199,11 @@ export async function readJsonl<Row = MetricsRow>(
   schema: z.ZodType = z.looseObject({}),
 ): Promise<Row[]> {
   const rows: Row[] = [];
+  for await (const row of eachRow<Row>(path, schema)) rows.push(row);
+  return rows;
+}
+
+async function* eachRow<Row>(path: string, schema: z.ZodType): AsyncGenerator<Row, void> {
   let number = 0;
   for await (const line of wholeLines(path)) {
     number++;
@@ -213,9 +224,8 @@ export async function readJsonl<Row = MetricsRow>(
         `${path}:${number}: no line of a run's log: ${[...at.map(String), message].join(": ")}`,
       );
     }
-    rows.push(result.data as Row);
+    yield result.data as Row;
   }
-  return rows;
 }
 
 /** Everything up to the last line feed, in lines. */

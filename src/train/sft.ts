@@ -11,6 +11,7 @@ import { checkOutputDir } from "../run/directory.js";
 import { type LoopState, nameRows, runLoop } from "../run/loop.js";
 import type { Metrics } from "../run/metrics.js";
 import { epochSteps, warmupRemarks } from "../run/schedule.js";
+import { following } from "../trackers/follow.js";
 import {
   type LengthCounts,
   type LengthLimits,
@@ -93,6 +94,7 @@ export async function runSft(recipe: SftRecipe, context: RunContext): Promise<Sf
         ...lengthMetrics(lengths),
       };
     },
+    follow: following(recipe.reportTo, context.reporter),
     evaluate: async () => (held ? await evaluate(policy, held, context) : {}),
   });
   policy.dispose();

@@ -1,36 +1,32 @@
 // A small run for the test of TensorBoard's event files and its oracle.
 
-import { tensorboardEvents } from "../../src/dashboard/tensorboard.js";
-import type { Rollout } from "../../src/run/metrics.js";
+import { eventsHead, stepEvent } from "../../src/trackers/tensorboard.js";
 
-export const metrics: { step: number; loss: number; [other: string]: number | string | null }[] = [
-  { step: 1, loss: 2.5, "tasks/chat/reward": -0.125, note: "no figure" },
-  { step: 2, loss: 1.25, "tasks/chat/reward": null },
-  { step: 300, loss: 1e-3, "tasks/chat/reward": 0.5 },
-];
-
-const rollout = (step: number, response: string): Rollout => ({
-  step,
-  task: "chat",
-  prompt: "Grüße?\nsecond line",
-  response,
-  finish_reason: "stop",
-  tokens: 3,
-  reward: 0.5,
-  outcome: "satisfied",
-  verdicts: {},
-});
+export const steps = [
+  { step: 1, seconds: 1_700_000_000, figures: { loss: 2.5, "tasks/chat/reward": -0.125 }, samples: [] },
+  {
+    step: 2,
+    seconds: 1_700_000_004,
+    figures: { loss: 1.25 },
+    samples: ["first", "<b>second</b>\n# no heading"],
+  },
+  { step: 300, seconds: 1_700_000_010, figures: { loss: 1e-3, "tasks/chat/reward": 0.5 }, samples: [] },
+] as const;
 
 export const events = () =>
-  tensorboardEvents(metrics, {
-    end: 1_700_000_010,
-    timings: [
-      { step: 2, step_time: 4 },
-      { step: 300, step_time: 6 },
-    ],
-    rollouts: [
-      rollout(2, "first"),
-      rollout(2, "<b>second</b>\n# no heading"),
-      rollout(2, "third, not shown"),
-    ],
-  });
+  Buffer.concat([
+    eventsHead(1_700_000_000),
+    ...steps.map(({ step, seconds, figures, samples }) =>
+      stepEvent({
+        step,
+        seconds,
+        figures: Object.entries(figures),
+        samples: samples.map((response, i) => ({
+          name: `samples/chat/${i + 1}`,
+          prompt: "Grüße?\nsecond line",
+          response,
+          result: "reward 0.5, satisfied",
+        })),
+      }),
+    ),
+  ]);

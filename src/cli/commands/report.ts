@@ -15,7 +15,7 @@ interface ReportFlags {
 
 /** Each run's figures and samples as an event file in `tensorboard/` of its directory, or in a directory of `out`. */
 async function writeEvents(runs: readonly string[], out: string | undefined): Promise<string[]> {
-  const { eventsFromRuns } = await import("../../dashboard/tensorboard-runs.js");
+  const { eventsFromRuns } = await import("../../trackers/from-runs.js");
   return await eventsFromRuns(runs, out);
 }
 

@@ -6,12 +6,18 @@ import { join } from "node:path";
 import { UserError } from "../../base/errors.js";
 import { mean, mostFrequent } from "../../base/statistics.js";
 import type { AdamOptions, LanguageModel } from "../../engine/contract.js";
-import { type MonitorRecipe, type TrainerSettings, trainerDefaults } from "../../recipe/recipe.js";
+import {
+  type MonitorRecipe,
+  type TrackerRecipe,
+  type TrainerSettings,
+  trainerDefaults,
+} from "../../recipe/recipe.js";
 import { addClock, describeRates, newClock, rates, timed } from "../../run/clock.js";
 import type { RunContext } from "../../run/context.js";
 import { nameRows, runLoop } from "../../run/loop.js";
 import { type Metrics, type MetricsRow, type Rollout, readMetrics } from "../../run/metrics.js";
 import { learningRateAt, warmupRemarks } from "../../run/schedule.js";
+import { following } from "../../trackers/follow.js";
 import type { Codec } from "../text.js";
 import { Alarms } from "./alarms.js";
 import { Critic } from "./critic.js";
@@ -44,6 +50,8 @@ export interface AlignSettings extends Partial<TrainerSettings> {
   logTaskGradNorm?: boolean;
   /** The alarm for reward hacking; without signals it is off. Default: every signal, said and nothing else. */
   monitor?: Partial<MonitorRecipe>;
+  /** Tools that see the figures besides the run's own files. Default: none. */
+  reportTo?: readonly TrackerRecipe[] | undefined;
 }
 
 export interface AlignOptions extends RunContext {
@@ -131,6 +139,7 @@ export async function runAlign(
       return { ...metrics, ...overall(tasks, metrics), ...rates(clock), ...norms, ...observed };
     },
     after: async () => alarms?.act(),
+    follow: following(settings.reportTo, options.reporter),
   });
   if (total.sample.tokens > 0) options.reporter.note(`tokens per second: ${describeRates(total)}`);
   const empty = whatLearnedNothing(await readMetrics(join(outputDir, "metrics.jsonl")), steps, options);

@@ -14,6 +14,7 @@ import type { EngineRecipe, RewardRecipe } from "../../recipe/recipe.js";
 import type { RunContext } from "../../run/context.js";
 import { type LoopState, nameRows, runLoop } from "../../run/loop.js";
 import { epochSteps } from "../../run/schedule.js";
+import { following } from "../../trackers/follow.js";
 import { lengthMetrics } from "../lengths.js";
 import { openCodec, openScalarModel, windowOf } from "../models.js";
 import type { TemplateWish } from "../plain-prompts.js";
@@ -133,6 +134,7 @@ export async function trainMember(
       const { gradNorm } = await member.step(adam);
       return { loss, ...metrics, grad_norm: gradNorm, ...lengthMetrics(lengths) };
     },
+    follow: following(recipe.reportTo, context.reporter),
     evaluate: async () => {
       if (validation.length === 0) return {};
       const { loss, metrics } = bradleyTerry(await score(member, validation, { signal: context.signal }));
