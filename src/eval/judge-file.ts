@@ -30,6 +30,8 @@ export interface JudgedFile {
   metrics: Record<string, number | undefined>;
   /** Of the rows, satisfied by all judges. */
   feasible: number;
+  /** Judges that follow rules of ours: what they could not decide is the rows' fault, not theirs. */
+  rules: string[];
   /** By judge, and of all judges together under `feasible`; with `against`. */
   agreement?: Record<string, Agreement>;
 }
@@ -76,13 +78,23 @@ export async function judgeFile(data: string, options: JudgeFileOptions): Promis
         runAll: options.all === true || options.against !== undefined,
       },
     );
-    return await judgeRows(data, mixture, options);
+    const modules = entries.map(
+      (entry) => typeof entry === "object" && "module" in entry && (entry.name ?? entry.module),
+    );
+    const rules = mixture.members
+      .filter(({ judge }) => judge.kind === "rule" && !modules.includes(judge.name))
+      .map(({ judge }) => judge.name);
+    return { ...(await judgeRows(data, mixture, options)), rules };
   } finally {
     llm.dispose();
   }
 }
 
-async function judgeRows(data: string, mixture: Mixture, options: JudgeFileOptions): Promise<JudgedFile> {
+async function judgeRows(
+  data: string,
+  mixture: Mixture,
+  options: JudgeFileOptions,
+): Promise<Omit<JudgedFile, "rules">> {
   const { rows } = await loadResponses(data, { limit: options.limit });
   const inputs = rows.map(({ prompt, completion, metadata }) => ({
     prompt,

@@ -11,7 +11,7 @@ import { limited } from "./applicability.js";
 import type { JudgeContext, JudgeKind } from "./kind.js";
 import { createMixture, type Mixture, type MixtureMember, type MixtureOptions } from "./mixture.js";
 import type { CommonOptions } from "./options.js";
-import { type Judge, type Verdict, violated } from "./verdict.js";
+import { type Judge, type JudgeInput, type Verdict, violated } from "./verdict.js";
 
 /** Every kind that a recipe can name; its module is loaded when a judge of it is made. */
 export const judgeKinds: Record<string, () => Promise<JudgeKind>> = {
@@ -74,19 +74,25 @@ function violatedWhenTruncated(judge: Judge): Judge {
   };
 }
 
-/** The same judge, which sees the answer and not the thoughts before it. */
-function withoutItsThoughts(judge: Judge): Judge {
-  return {
-    ...judge,
-    judge: (input, signal) => {
-      const answer = withoutThoughts(input.response, input.openThought ?? openThoughtIn(input.prompt));
-      return judge.judge(
-        answer === input.response ? input : { ...input, response: answer, whole: input.response },
-        signal,
-      );
-    },
-  };
+/** The last response that was read without its thoughts: the judges of a mixture ask for the same one in turn. */
+let last: { response: string; openThought: string | undefined; answer: string } | undefined;
+
+/** The input with the answer in the place of the response. */
+function answerOf(input: JudgeInput): JudgeInput {
+  const { response } = input;
+  const openThought = input.openThought ?? openThoughtIn(input.prompt);
+  if (last?.response !== response || last.openThought !== openThought) {
+    last = { response, openThought, answer: withoutThoughts(response, openThought) };
+  }
+  const { answer } = last;
+  return answer === response ? input : { ...input, response: answer, whole: response };
 }
+
+/** The same judge, which sees the answer and not the thoughts before it. */
+const withoutItsThoughts = (judge: Judge): Judge => ({
+  ...judge,
+  judge: (input, signal) => judge.judge(answerOf(input), signal),
+});
 
 /** A judge with what its entry says for every kind. */
 function memberOf(

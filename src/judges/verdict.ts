@@ -58,10 +58,12 @@ export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+const verdicts: ReadonlySet<unknown> = new Set(["satisfied", "violated", "failed"]);
+
 function isVerdict(value: unknown): value is Verdict {
   if (typeof value !== "object" || value === null) return false;
   const { verdict, reason } = value as Partial<Verdict>;
-  return ["satisfied", "violated", "failed"].includes(verdict as string) && typeof reason === "string";
+  return verdicts.has(verdict) && typeof reason === "string";
 }
 
 /**
@@ -76,7 +78,8 @@ export async function verdictFrom(
   signal?.throwIfAborted();
   try {
     if (!judge.applies(input.metadata)) return undefined;
-    const verdict: unknown = await judge.judge(input, signal);
+    const given: unknown = judge.judge(input, signal);
+    const verdict = isVerdict(given) ? given : await given; // a rule answers at once
     if (isVerdict(verdict)) return verdict;
     return failed("the judge returned something that is not { verdict, reason }");
   } catch (error) {

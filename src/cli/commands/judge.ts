@@ -63,7 +63,7 @@ export const judgeCommand = () =>
         feasible: boundOf(flags.minFeasible, "--min-feasible"),
         failed: boundOf(flags.maxFailed, "--max-failed"),
       };
-      const { rows, metrics, feasible, agreement } = await judgeFile(data, {
+      const { rows, metrics, feasible, rules, agreement } = await judgeFile(data, {
         ...flags,
         judges: await judgesOf(flags),
         limit: limitOf(flags),
@@ -89,7 +89,7 @@ export const judgeCommand = () =>
           [...lines, `rows: ${flags.out}`],
           flags,
         );
-      cameToNothing(nothingOf(metrics, rows));
+      cameToNothing(nothingOf(metrics, rows, rules));
       for (const sentence of broken) process.stderr.write(`touchstone: ${sentence}\n`);
       if (broken.length > 0) process.exitCode = OUT_OF_BOUNDS;
     });
@@ -103,8 +103,15 @@ async function judgesOf({ judge, recipe, task }: JudgeFlags): Promise<JudgeFileO
   return judge!.map((entry) => parseValue(entry, `--judge ${entry}`) as string);
 }
 
-/** Judges that have failed on everything, or have had nothing to say of any row: then nobody was judged by them. */
-function nothingOf(metrics: Record<string, number | undefined>, rows: readonly object[]): string[] {
+/**
+ * Judges that have failed on everything, or have had nothing to say of any row: then nobody was judged by them. A rule that
+ * could decide none has said why of each, which is what it was asked for.
+ */
+function nothingOf(
+  metrics: Record<string, number | undefined>,
+  rows: readonly object[],
+  rules: readonly string[],
+): string[] {
   const verdicts = rows.map((row) => (row as { verdicts: Record<string, unknown> }).verdicts);
   const judges = [...new Set(verdicts.flatMap((said) => Object.keys(said)))];
   const idle = judges.filter((judge) => verdicts.every((said) => said[judge] === "inapplicable"));
@@ -118,9 +125,12 @@ function nothingOf(metrics: Record<string, number | undefined>, rows: readonly o
     ];
   for (const judge of idle)
     process.stderr.write(`warning: judge ${judge} applied to none of the ${rows.length} rows\n`);
-  return judges
-    .filter((judge) => metrics[`judges/${judge}/failed_rate`] === 1)
-    .map((judge) => `judge ${judge} failed wherever it applied: ${reasonOf(verdicts, judge)}`);
+  const failed = judges.filter((judge) => metrics[`judges/${judge}/failed_rate`] === 1);
+  const sentenceOf = (judge: string) =>
+    `judge ${judge} failed wherever it applied: ${reasonOf(verdicts, judge)}`;
+  for (const judge of failed.filter((name) => rules.includes(name)))
+    process.stderr.write(`warning: ${sentenceOf(judge)}\n`);
+  return failed.filter((judge) => !rules.includes(judge)).map(sentenceOf);
 }
 
 function reasonOf(verdicts: readonly Record<string, unknown>[], judge: string): string {

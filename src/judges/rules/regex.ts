@@ -11,9 +11,35 @@ const patterns = z.union([z.string(), z.array(z.string())]).default([]);
 
 const list = (value: string | string[]) => (typeof value === "string" ? [value] : value);
 
-function compile(source: string, flags: number): { source: string; pattern: RE2JS } {
+/** Characters, digits, word characters and word bounds in a row: nothing to repeat or to choose. */
+const plain = /^(?:[\w ,;:!'"#%&@`~<>=/-]|\\[bBdDwW]|\\[.?*+()[\]{}|^$\\/])+$/;
+
+interface Pattern {
+  source: string;
+  test(text: string): boolean;
+  /** The text of the first match. */
+  find(text: string): string | undefined;
+}
+
+/**
+ * Node's own expressions backtrack, but not where nothing repeats: a plain pattern is linear there as well, means the same,
+ * and takes a fifth of the time.
+ */
+function compile(source: string, flags: number): Pattern {
   try {
-    return { source, pattern: RE2JS.compile(source, flags) };
+    const pattern = RE2JS.compile(source, flags);
+    if ((flags & RE2JS.CASE_INSENSITIVE) === 0 && plain.test(source)) {
+      const own = new RegExp(source, "u");
+      return { source, test: (text) => own.test(text), find: (text) => own.exec(text)?.[0] };
+    }
+    return {
+      source,
+      test: (text) => pattern.test(text),
+      find(text) {
+        const matcher = pattern.matcher(text);
+        return matcher.find() ? (matcher.group() ?? "") : undefined;
+      },
+    };
   } catch (error) {
     throw new UserError(
       `regular expression ${JSON.stringify(source)} is not valid RE2 syntax (no look-around, no ` +
@@ -48,12 +74,13 @@ export const regex = judgeKind({
     return {
       applies: () => true,
       judge({ response }) {
-        const missing = required.find(({ pattern }) => !pattern.test(response));
-        if (missing) return violated(`the response does not match /${missing.source}/`);
-        for (const { source, pattern } of forbidden) {
-          const matcher = pattern.matcher(response);
-          if (matcher.find()) {
-            return violated(`the response matches /${source}/`, { match: matcher.group()?.slice(0, 200) });
+        for (const { source, test } of required) {
+          if (!test(response)) return violated(`the response does not match /${source}/`);
+        }
+        for (const { source, find } of forbidden) {
+          const match = find(response);
+          if (match !== undefined) {
+            return violated(`the response matches /${source}/`, { match: match.slice(0, 200) });
           }
         }
         return satisfied("the response matches what it must and nothing that it must not");

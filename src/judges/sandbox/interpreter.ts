@@ -18,6 +18,9 @@ export interface Attendant {
   ask?(line: string): string;
 }
 
+/** Memory that is the interpreter's own: what it starts with and room to work in. */
+const ownMb = 30;
+
 const idle: Attendant = { check: () => false, print: () => true };
 
 const channel = 3;
@@ -59,6 +62,8 @@ export class Interpreter {
   private streams: (Stream | null)[] = [];
   private states: Pick<Stream, "fd" | "position" | "flags">[] = [];
   private stackTop = 0;
+  /** The memory is as it was at the beginning. */
+  private isClean = true;
   /** The harness packs or unpacks a value. */
   private isCarrying = false;
   /** A JavaScript exception went through the interpreter, which is of no use until the next reset. */
@@ -109,10 +114,17 @@ export class Interpreter {
     return this.realm.files();
   }
 
-  /** Back to the beginning; memory may then grow by `memoryMb`. */
+  /** Writes the memory back before somebody waits for it. */
+  clean(): void {
+    if (!this.isClean) this.image.restore(this.memory);
+    this.isClean = true;
+  }
+
+  /** Back to the beginning; memory may then grow to `memoryMb` beyond 30 MB. */
   reset(memoryMb: number, attendant: Attendant): void {
     const { module, stackPointer } = this.realm;
-    this.image.restore(this.memory);
+    this.clean();
+    this.isClean = false;
     stackPointer.value = this.stackTop;
     this.isBroken = this.isCarrying = false;
     this.stopped = undefined;
@@ -121,7 +133,7 @@ export class Interpreter {
     this.streams.forEach((stream, i) => {
       if (stream) Object.assign(stream, this.states[i]);
     });
-    const most = this.image.length + memoryMb * 2 ** 20;
+    const most = (ownMb + memoryMb) * 2 ** 20;
     this.realm.seal(most);
     // Memory never shrinks. What it has beyond the limit is spoken for before the program can ask for it.
     if (this.memory.length > most) this.api.sbrk(this.memory.length - most);

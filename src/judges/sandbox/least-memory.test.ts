@@ -26,7 +26,7 @@ test("a module needs as much memory as it is told to, and no other byte of it ch
   await expect(link(smaller, imports(100))).resolves.toBeDefined();
   expect(withLeastMemory(smaller, 256)).toEqual(new Uint8Array(wasm));
   expect(() => withLeastMemory(wasm, 2 ** 14)).toThrow("16384 pages do not fit");
-  expect(() => withLeastMemory(wasm.subarray(0, 8), 1)).toThrow("the module imports no memory");
+  expect(() => withLeastMemory(wasm.subarray(0, 8), 1)).toThrow("the module has no memory");
 });
 
 test("programs larger than the first memory run, have the same limit, and leave the next one nothing", async () => {

@@ -1,13 +1,18 @@
-// A WebAssembly module whose imported memory may be smaller. QuickJS as compiled asks for 16 MB, of which a program touches
-// less than one, and every byte of it is written back before the next program: half of what a small program costs.
+// A WebAssembly module whose memory may be smaller. QuickJS as compiled asks for 16 MB, of which a program touches less than
+// one, Pyodide for 30, and every byte of it is written back before the next program: half of what a small program costs.
 
 /** Of 64 kB. */
 export const pagesPerMb = 16;
 
-/** What an interpreter starts with: with the stack in it, room for some 2 MB of objects before it grows. */
+/** What a JavaScript interpreter starts with: with the stack in it, room for some 2 MB of objects before it grows. */
 export const initialPages = 8 * pagesPerMb;
 
-/** Bytes of the memory's least size in the import section of a module, and where they are. */
+/** What Pyodide's own data and stack take; it grows as it starts. */
+export const pythonPages = 16 * pagesPerMb;
+
+const [imports, memories] = [2, 5];
+
+/** Bytes of the memory's least size in a module, imported or its own, and where they are. */
 function leastSizeIn(wasm: Uint8Array): { at: number; length: number } {
   let at = 8;
   const whole = (): number => {
@@ -19,6 +24,11 @@ function leastSizeIn(wasm: Uint8Array): { at: number; length: number } {
       shift += 7;
     }
   };
+  const size = () => {
+    const start = ++at;
+    whole();
+    return { at: start, length: at - start };
+  };
   const skipLimits = () => {
     const flags = wasm[at++]!;
     whole();
@@ -27,18 +37,15 @@ function leastSizeIn(wasm: Uint8Array): { at: number; length: number } {
   while (at < wasm.length) {
     const section = wasm[at++]!;
     const end = whole() + at;
-    if (section !== 2) {
+    if (section === memories && whole() > 0) return size();
+    if (section !== imports) {
       at = end;
       continue;
     }
     for (let left = whole(); left > 0; left--) {
       for (let name = 0; name < 2; name++) at = whole() + at;
       const kind = wasm[at++]!;
-      if (kind === 2) {
-        const start = ++at;
-        whole();
-        return { at: start, length: at - start };
-      }
+      if (kind === 2) return size();
       // A function's type, a table, a global.
       if (kind === 0) whole();
       else if (kind === 1) {
@@ -47,7 +54,7 @@ function leastSizeIn(wasm: Uint8Array): { at: number; length: number } {
       } else at += 2;
     }
   }
-  throw new Error("the module imports no memory");
+  throw new Error("the module has no memory");
 }
 
 /** The module's bytes with a memory of `pages` (64 kB each) at least; the length of the module stays. */

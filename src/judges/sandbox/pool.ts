@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { Program } from "./javascript.js";
-import { initialPages, withLeastMemory } from "./least-memory.js";
+import { initialPages, pythonPages, withLeastMemory } from "./least-memory.js";
 import type { Limits, ProgramResult } from "./limits.js";
 import type { PythonProgram } from "./python.js";
 import type { PyodideFiles } from "./realm.js";
@@ -51,7 +51,7 @@ export async function readPyodide(): Promise<PyodideFiles> {
   );
   const { info } = JSON.parse(lock!.toString()) as { info: { abi_version: string; python: string } };
   return {
-    wasm: await WebAssembly.compile(wasm!),
+    wasm: await WebAssembly.compile(withLeastMemory(wasm!, pythonPages)),
     module: module!.toString(),
     loader: loader!.toString(),
     standardLibrary: new Uint8Array(standardLibrary!),

@@ -26,6 +26,8 @@ parentPort!.on("message", ({ program: job, limits }: Job<PythonProgram>) => {
   } catch (error) {
     post({ error: errorMessage(error) });
   }
+  program.clean();
+  tests.clean();
 });
 
 // The listener above keeps the thread alive meanwhile.
