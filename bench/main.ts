@@ -1,5 +1,5 @@
-// The benchmarks' command line: `npm run bench -- engine | judges | sandbox | average | reward | align | ui | monitor
-// [--json file]`. Tables go to stdout as results come in.
+// The benchmarks' command line: `npm run bench -- engine | judges | sandbox | average | reward | align | service | ui |
+// monitor [--json file]`. Tables go to stdout as results come in.
 
 import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
@@ -14,6 +14,7 @@ import type { AverageResult } from "./average.js";
 import type { CellResult } from "./engine.js";
 import type { JudgeResult } from "./judges.js";
 import type { SandboxResult } from "./sandbox.js";
+import type { ServiceStep } from "./service.js";
 import { generateBatches, shapes, type Work, works } from "./workload.js";
 
 interface EngineFlags {
@@ -132,6 +133,68 @@ async function engine(flags: EngineFlags): Promise<void> {
     throw new UserError(
       "the two sides did not compute the same thing in the cells marked above; their ratios mean nothing",
     );
+}
+
+interface ServiceFlags {
+  json?: string;
+  tasks: string;
+  prompts: string;
+  generations: string;
+  maxNewTokens: string;
+  steps: string;
+  concurrency: string;
+  judgeConcurrency: string;
+  latency: string;
+  sample: string;
+  slots: string;
+  pass: string;
+  judge: string;
+}
+
+async function service({ json, ...flags }: ServiceFlags): Promise<void> {
+  const { benchService } = await import("./service.js");
+  const count = (key: keyof typeof flags) => wholeNumber(flags[key], `--${key}`, 1);
+  const time = (key: keyof typeof flags) => realNumber(flags[key], `--${key}`);
+  const options = {
+    tasks: count("tasks"),
+    prompts: count("prompts"),
+    generations: count("generations"),
+    maxNewTokens: count("maxNewTokens"),
+    steps: count("steps"),
+    concurrency: count("concurrency"),
+    judgeConcurrency: count("judgeConcurrency"),
+    service: {
+      latency_ms: time("latency"),
+      sample_ms: time("sample"),
+      slots: count("slots"),
+      tokens: count("maxNewTokens"),
+      pass_ms: time("pass"),
+      judge_ms: time("judge"),
+    },
+  };
+  const widths = [5, 8, 9, 8, 8, 8, 8, 11, 11];
+  print(
+    row(["step", "samples", "seconds", "idle s", "CPU s", "MB", "peak MB", "in flight", "at most"], widths),
+  );
+  const results: ServiceStep[] = [];
+  await benchService(options, (step) => {
+    results.push(step);
+    const times = [step.seconds, step.idle_seconds, step.cpu_seconds].map((x) => x.toFixed(2));
+    const rest = [step.rss_mb, step.peak_mb].map(whole);
+    print(
+      row(
+        [step.step, step.samples, ...times, ...rest, step.mean_in_flight.toFixed(1), step.most_in_flight],
+        widths,
+      ),
+    );
+  });
+  await save(json, {
+    benchmark: "service",
+    date: new Date().toISOString(),
+    machine: machine(),
+    options,
+    results,
+  });
 }
 
 interface MonitorFlags {
@@ -393,6 +456,23 @@ function createBench(): Command {
     .option("--threads <n>", "CPU threads", String(availableParallelism()))
     .option("--repeat <n>", "repetitions", "5")
     .action(align);
+  bench
+    .command("service")
+    .description("steps of align on a simulated service: seconds, requests under way, the loop's own part")
+    .option("--json <file>", "where to write the results")
+    .option("--tasks <n>", "tasks of the recipe", "2")
+    .option("--prompts <n>", "prompts of a task and step", "16")
+    .option("--generations <n>", "samples of a prompt", "4")
+    .option("--max-new-tokens <n>", "of a sample", "32")
+    .option("--steps <n>", "steps", "3")
+    .option("--concurrency <n>", "sampling requests under way", "256")
+    .option("--judge-concurrency <n>", "requests of the judge under way", "64")
+    .option("--latency <ms>", "of every exchange", "200")
+    .option("--sample <ms>", "what sampling a prompt takes beside, median", "0")
+    .option("--slots <n>", "prompts that the service samples at the same time", "256")
+    .option("--pass <ms>", "what a pass over 1,000 tokens takes beside", "0")
+    .option("--judge <ms>", "what judge and reward server take beside", "0")
+    .action(service);
   bench
     .command("monitor")
     .description(

@@ -4,6 +4,7 @@ import type { ChildProcess } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { readMetrics } from "../src/run/metrics.js";
+import { type ChatServer, chatServer } from "./support/chat-server.js";
 import { runCli } from "./support/cli.js";
 import { type ServiceOptions, TinkerService } from "./support/tinker-service.js";
 import { openWorkshop, type Workshop } from "./support/workshop.js";
@@ -47,6 +48,32 @@ const recipe = (name: string, changes: object = {}) =>
     ],
     ...changes,
   });
+
+/** What is waited for until somebody opens it. */
+function gate(): { opened: Promise<void>; open: () => void } {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+/** Two tasks with a judge that is asked, a reward model here and calibrated rewards. */
+const twoTasks = (judge: ChatServer) => ({
+  llm: { judge: { base_url: judge.baseUrl, model: "m", concurrency: 4 } },
+  steps: 2,
+  save_steps: 0,
+  tasks: ["one", "two"].map((name, i) => ({
+    name,
+    prompts: shop.data(i === 0 ? "preferences.jsonl" : "prompts/arithmetic.jsonl"),
+    reward: { model: shop.reward },
+    judges: [
+      { kind: "length", max_words: 4 },
+      { kind: "yes_no", name: "kind", model: "judge", question: "Is it kind?" },
+    ],
+    optimizer: { name: i === 0 ? "crpg" : "codpo", batch_prompts: 3, generations: 3, max_new_tokens: 6 },
+  })),
+});
 
 const weights = (name: string) => readFile(shop.path(name, "final", "adapter_model.safetensors"));
 
@@ -101,4 +128,62 @@ describe("touchstone align on a service", () => {
       1, 2, 3,
     ]);
   }, 400_000);
+
+  it("judges what has arrived while other prompts are still sampled, and samples the tasks together", async () => {
+    const [there, judged] = [gate(), gate()];
+    let isSecondStep = false;
+    let arrived = 0;
+    const judge = await chatServer(() => {
+      if (isSecondStep) judged.open();
+      return "Yes";
+    });
+    await serve({
+      // The requests for all prompts of both tasks come before any is answered, and the last one is answered when a sample
+      // of another has been judged.
+      holds: async (path) => {
+        if (path === "save_weights_for_sampler") isSecondStep = true;
+        if (path !== "asample" || !isSecondStep || arrived === 6) return;
+        if (++arrived === 6) {
+          there.open();
+          await judged.opened;
+        }
+        await there.opened;
+      },
+    });
+    const settings = twoTasks(judge);
+    const tasks = settings.tasks.map((task) => ({
+      ...task,
+      judges: task.judges.slice(1),
+      optimizer: { ...task.optimizer, name: "grpo" },
+    }));
+    expect(await runCli(["align", await recipe("held", { ...settings, tasks })])).toMatchObject({ code: 0 });
+    expect(arrived).toBe(6);
+    await judge.close();
+  }, 120_000);
+
+  it("gives the same whatever arrives first", async () => {
+    const judge = await chatServer(({ messages }) =>
+      messages.at(-1)!.content.length % 3 === 0 ? "No" : "Yes",
+    );
+    const runs: string[][] = [];
+    for (const name of ["prompt", "late"]) {
+      const pause = (path: string, count: number) => (path === "asample" ? (40 * (count * 7)) % 13 : 0);
+      await serve({
+        holds: (path, count) =>
+          new Promise((resolve) => setTimeout(resolve, name === "late" ? 10 * pause(path, count) : 0)),
+      });
+      expect(await runCli(["align", await recipe(name, twoTasks(judge))])).toMatchObject({ code: 0 });
+      const metrics = (await readMetrics(shop.path(name, "metrics.jsonl"))).map((row) =>
+        Object.entries(row).filter(([key]) => !/latency|time|timestamp/.test(key)),
+      );
+      runs.push([
+        await readFile(shop.path(name, "rollouts.jsonl"), "utf8"),
+        (await weights(name)).toString("hex"),
+        JSON.stringify(metrics),
+      ]);
+      await service.stop();
+    }
+    expect(runs[1]).toEqual(runs[0]);
+    await judge.close();
+  }, 240_000);
 });

@@ -124,6 +124,8 @@ export interface Trainable {
 }
 
 export interface LanguageModel extends Trainable {
+  /** It is elsewhere: what is asked side by side is answered sooner than what is asked in turn, and to the same effect. */
+  readonly answersSideBySide?: boolean;
   /** Tokens that end a completion where `stopIds` does not say otherwise. */
   readonly endIds: readonly number[];
   sample(prompts: readonly TokenIds[], options: SampleOptions): Promise<Completion[]>;

@@ -14,7 +14,7 @@ export interface JudgeContext {
   llm?: Pick<LlmModels, "has" | "names" | "open" | "openEndpoint">;
 }
 
-type JudgeParts = Pick<Judge, "applies" | "judge"> & Partial<Pick<Judge, "version">>;
+type JudgeParts = Pick<Judge, "applies" | "judge"> & Partial<Pick<Judge, "version" | "concurrency">>;
 
 export interface JudgeKind<Options extends z.ZodObject = z.ZodObject> {
   version: string;

@@ -23,7 +23,7 @@ export interface MixtureMember {
 export interface MixtureOptions {
   /** Ask every judge even after a violation, so that the violation rates cover the same samples. */
   runAll?: boolean;
-  /** Samples judged at the same time. */
+  /** Samples that rule judges see at the same time, and an LLM judge where it does not say how many it takes. */
   concurrency?: number;
 }
 
@@ -92,36 +92,75 @@ const emptyTally = (): Tally => ({
   lastFailure: "",
 });
 
-async function judgeSample(
-  { members, runAll, cache }: Mixture,
-  input: JudgeInput,
-  tallies: Map<string, Tally>,
-  signal?: AbortSignal,
-): Promise<SampleJudgement> {
-  const verdicts: SampleJudgement["verdicts"] = {};
-  let isViolated = false;
-  let isUndecided = false;
-  for (const { judge, onFailed } of members) {
-    if (isViolated && !runAll) {
-      verdicts[judge.name] = "skipped";
-      continue;
-    }
+/** Judges a batch whose samples may come one after the other. */
+export class BatchJudging {
+  private readonly tallies: Map<string, Tally>;
+  private readonly ruleTurns: ReturnType<typeof limiter>;
+  private readonly turns: Map<string, ReturnType<typeof limiter>>;
+
+  constructor(
+    private readonly mixture: Mixture,
+    private readonly signal?: AbortSignal,
+  ) {
+    const { members, concurrency } = mixture;
+    this.tallies = new Map(members.map(({ judge }) => [judge.name, emptyTally()]));
+    this.ruleTurns = limiter(concurrency);
+    this.turns = new Map(
+      members.map(({ judge }) => [judge.name, limiter(Math.max(concurrency, judge.concurrency ?? 0))]),
+    );
+  }
+
+  /** What the judges say of some samples, in their order. */
+  judge(samples: readonly JudgeInput[]): Promise<SampleJudgement[]> {
+    return Promise.all(samples.map((sample) => this.judgeSample(sample)));
+  }
+
+  /** All that was judged, in the order of the samples. Throws where a judge failed too often. */
+  end(results: SampleJudgement[]): BatchJudgement {
+    const { members } = this.mixture;
+    stopOnFailures(members, this.tallies);
+    return { results, metrics: batchMetrics(results, members, this.tallies) };
+  }
+
+  private async judgeSample(input: JudgeInput): Promise<SampleJudgement> {
+    const { members, runAll } = this.mixture;
+    const found: Found = { verdicts: {}, isViolated: false, isUndecided: false };
+    const ask = async (member: MixtureMember): Promise<void> => {
+      if (found.isViolated && !runAll) found.verdicts[member.judge.name] = "skipped";
+      else await this.ask(member, input, found);
+    };
+    await this.ruleTurns(async () => {
+      // Rule judges never wait for anything: here the engine's replies get through, and it has the next thing to do.
+      await setImmediate();
+      for (const member of members) if (member.judge.kind === "rule") await ask(member);
+    });
+    for (const member of members)
+      if (member.judge.kind === "llm") await this.turns.get(member.judge.name)!(() => ask(member));
+    const { isViolated, isUndecided, verdicts } = found;
+    return { feasible: isViolated ? false : isUndecided ? undefined : true, verdicts };
+  }
+
+  private async ask({ judge, onFailed }: MixtureMember, input: JudgeInput, found: Found): Promise<void> {
     const start = performance.now();
-    const { verdict, isHit } = await cache.verdictFrom(judge, input, signal);
-    verdicts[judge.name] = verdict ?? "inapplicable";
-    if (!verdict) continue;
-    const tally = tallies.get(judge.name)!;
+    const { verdict, isHit } = await this.mixture.cache.verdictFrom(judge, input, this.signal);
+    found.verdicts[judge.name] = verdict ?? "inapplicable";
+    if (!verdict) return;
+    const tally = this.tallies.get(judge.name)!;
     if (isHit) tally.hits++;
     else tally.seconds += (performance.now() - start) / 1000;
     tally[verdict.verdict]++;
     if (verdict.verdict === "failed") tally.lastFailure = verdict.reason;
-    if (verdict.verdict === "violated" || (verdict.verdict === "failed" && onFailed === "violate")) {
-      isViolated = true;
-    } else if (verdict.verdict === "failed") {
-      isUndecided = true;
-    }
+    if (verdict.verdict === "violated" || (verdict.verdict === "failed" && onFailed === "violate"))
+      found.isViolated = true;
+    else if (verdict.verdict === "failed") found.isUndecided = true;
   }
-  return { feasible: isViolated ? false : isUndecided ? undefined : true, verdicts };
+}
+
+/** What is known of a sample so far. */
+interface Found {
+  verdicts: SampleJudgement["verdicts"];
+  isViolated: boolean;
+  isUndecided: boolean;
 }
 
 const share = (part: number, whole: number) => (whole === 0 ? 0 : part / whole);
@@ -171,17 +210,6 @@ export async function judgeBatch(
   samples: readonly JudgeInput[],
   signal?: AbortSignal,
 ): Promise<BatchJudgement> {
-  const tallies = new Map(mixture.members.map(({ judge }) => [judge.name, emptyTally()]));
-  const limit = limiter(mixture.concurrency);
-  const results = await Promise.all(
-    samples.map((sample) =>
-      limit(async () => {
-        // Rule judges never wait for anything: here the engine's replies get through, and it has the next thing to do.
-        await setImmediate();
-        return judgeSample(mixture, sample, tallies, signal);
-      }),
-    ),
-  );
-  stopOnFailures(mixture.members, tallies);
-  return { results, metrics: batchMetrics(results, mixture.members, tallies) };
+  const judging = new BatchJudging(mixture, signal);
+  return judging.end(await judging.judge(samples));
 }

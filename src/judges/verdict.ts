@@ -40,6 +40,8 @@ export interface Judge {
   kind: "rule" | "llm";
   /** Its verdicts are remembered, so they may depend on nothing but the input. */
   isCostly?: boolean;
+  /** Questions that an LLM judge takes at the same time, where that is more than its mixture would ask. */
+  concurrency?: number;
   /** A judge that does not apply to a prompt is neutral. */
   applies(metadata: JudgeInput["metadata"]): boolean;
   judge(input: JudgeInput, signal?: AbortSignal): Promise<Verdict> | Verdict;

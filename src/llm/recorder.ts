@@ -98,7 +98,12 @@ export class RecordedClient implements ChatClient {
     private readonly inner: ChatClient,
     private readonly options: RecordedOptions = {},
   ) {
-    this.limit = limiter(options.concurrency ?? 8);
+    this.limit = limiter(this.concurrency);
+  }
+
+  /** Requests under way at the same time. */
+  get concurrency(): number {
+    return this.options.concurrency ?? 8;
   }
 
   /** Totals since the client was made. */

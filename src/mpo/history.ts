@@ -31,14 +31,16 @@ const roundsFile = (dir: string) => join(dir, "rounds.jsonl");
 
 export class RubricHistory {
   private rounds: readonly RoundRecord[] = [];
-  private isOpen = false;
+  private opening: Promise<void> | undefined;
 
   constructor(private readonly dir: string) {}
 
   /** Brings the directory to the state of the run: to be called before the first score. */
   async open(current: ReadonlyMap<string, Rubric>): Promise<void> {
-    if (this.isOpen) return;
-    this.isOpen = true;
+    await (this.opening ??= this.begin(current));
+  }
+
+  private async begin(current: ReadonlyMap<string, Rubric>): Promise<void> {
     await makeDirectory(this.dir);
     for (const [cluster, rubric] of current) {
       await removeVersionsAfter(this.dir, rubric.version, cluster);
@@ -95,7 +97,7 @@ export class RubricHistory {
 
   restore(rounds: readonly RoundRecord[]): void {
     this.rounds = rounds;
-    this.isOpen = false;
+    this.opening = undefined;
   }
 }
 

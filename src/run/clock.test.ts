@@ -1,36 +1,36 @@
-import { setTimeout } from "node:timers/promises";
-import { expect, test } from "vitest";
-import { newClock, sideBySide } from "./clock.js";
+import { afterEach, expect, test, vi } from "vitest";
+import { newClock, timed } from "./clock.js";
 
-test("side by side, the second counts only for what it takes longer than the first", async () => {
+afterEach(() => void vi.restoreAllMocks());
+
+test("what is under way at the same time counts once, for the first in line, and all phases add up", async () => {
+  let now = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => now);
   const clock = newClock();
-  const order: string[] = [];
-  const waits = (name: string, ms: number) => async () => {
-    await setTimeout(ms);
-    order.push(name);
-    return name;
-  };
-  expect(await sideBySide(waits("engine", 300), waits("judges", 1), clock.judge)).toEqual([
-    "engine",
-    "judges",
-  ]);
-  expect(order).toEqual(["judges", "engine"]);
-  expect(clock.judge.seconds).toBeLessThan(0.1);
-  await sideBySide(waits("engine", 1), waits("judges", 300), clock.judge);
-  expect(clock.judge.seconds).toBeGreaterThan(0.2);
-});
-
-test("side by side, an error waits until the other has ended", async () => {
-  const ended: string[] = [];
-  const fails = (name: string) => async (): Promise<void> => {
-    await setTimeout(1);
-    throw new Error(`${name} broke`);
-  };
-  const slow = (name: string) => async () => {
-    await setTimeout(30);
-    ended.push(name);
-  };
-  await expect(sideBySide(fails("engine"), slow("judges"), newClock().judge)).rejects.toThrow("engine broke");
-  await expect(sideBySide(slow("engine"), fails("judges"), newClock().judge)).rejects.toThrow("judges broke");
-  expect(ended).toEqual(["judges", "engine"]);
+  const ends: (() => void)[] = [];
+  const waits = () => new Promise<void>((resolve) => ends.push(resolve));
+  const judge = timed(clock.judge, 0, waits);
+  now = 1000;
+  const sample = timed(clock.sample, 7, waits);
+  const second = timed(clock.sample, 5, waits);
+  now = 3000;
+  ends[1]!();
+  await sample;
+  now = 4000;
+  ends[2]!();
+  await second;
+  now = 4500;
+  ends[0]!();
+  await judge;
+  now = 9000;
+  const failing = timed(clock.reward, 3, async () => {
+    now = 9250;
+    throw new Error("no reward");
+  });
+  await expect(failing).rejects.toThrow("no reward");
+  now = 20_000;
+  await timed(clock.judge, 0, async () => {});
+  expect(clock.sample).toMatchObject({ seconds: 3, tokens: 12 });
+  expect(clock.judge.seconds).toBe(1.5);
+  expect(clock.reward).toMatchObject({ seconds: 0.25, tokens: 0 });
 });

@@ -10,11 +10,47 @@ export type Clock = Record<
 export interface Phase {
   seconds: number;
   tokens: number;
+  /** Work of the phase begins; returns what ends it. */
+  begin(): () => void;
 }
 
+/** When several phases are under way, the time is the first one's: judges and rewards are waited for by nobody meanwhile. */
+const precedence: readonly (keyof Clock)[] = [
+  "sample",
+  "logprobs",
+  "backward",
+  "optimizer",
+  "critic",
+  "reward",
+  "judge",
+];
+
 export function newClock(): Clock {
-  const phase = () => ({ seconds: 0, tokens: 0 });
-  return {
+  let [since, phases]: [number, Phase[]] = [0, []];
+  const running = new Map<Phase, number>();
+  /** Books the time since the last change. */
+  const settle = (): void => {
+    const now = performance.now();
+    const first = phases.find((phase) => running.get(phase));
+    if (first) first.seconds += (now - since) / 1000;
+    since = now;
+  };
+  const phase = (): Phase => {
+    const change = (by: number): void => {
+      settle();
+      running.set(own, (running.get(own) ?? 0) + by);
+    };
+    const own: Phase = {
+      seconds: 0,
+      tokens: 0,
+      begin() {
+        change(1);
+        return () => change(-1);
+      },
+    };
+    return own;
+  };
+  const clock: Clock = {
     sample: phase(),
     judge: phase(),
     reward: phase(),
@@ -23,36 +59,27 @@ export function newClock(): Clock {
     backward: phase(),
     optimizer: phase(),
   };
+  phases = precedence.map((name) => clock[name]);
+  return clock;
 }
 
-/** Runs `work` on the clock of a phase; `tokens` is how many it handled, or how to count them in its result. */
+/**
+ * Runs `work` on the clock of a phase; `tokens` is how many it handled, or how to count them in its result. The phases of a
+ * step add up to the time in which there was any.
+ */
 export async function timed<T>(
   phase: Phase,
   tokens: number | ((result: T) => number),
   work: () => Promise<T>,
 ): Promise<T> {
-  const start = performance.now();
-  const result = await work();
-  phase.seconds += (performance.now() - start) / 1000;
-  phase.tokens += typeof tokens === "number" ? tokens : tokens(result);
-  return result;
-}
-
-/**
- * Runs both at the same time. On the clock of `phase` is only what the second takes longer than the first, so that the
- * phases of a step add up to it. When one throws, the other is waited for: nothing goes on behind a step that failed.
- */
-export async function sideBySide<A, B>(
-  first: () => Promise<A>,
-  second: () => Promise<B>,
-  phase: Phase,
-): Promise<[A, B]> {
-  const one = first();
-  const two = second();
-  const both = Promise.allSettled([one, two]);
-  await Promise.allSettled([one]);
-  await timed(phase, 0, () => both);
-  return [await one, await two];
+  const end = phase.begin();
+  try {
+    const result = await work();
+    phase.tokens += typeof tokens === "number" ? tokens : tokens(result);
+    return result;
+  } finally {
+    end();
+  }
 }
 
 export function addClock(total: Clock, step: Clock): void {

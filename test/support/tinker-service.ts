@@ -23,6 +23,8 @@ export interface ServiceOptions {
   scoresPrompts?: boolean;
   /** Before every reply. */
   latencyMs?: number;
+  /** Awaited before a request is carried out. */
+  holds?: (path: string, count: number) => Promise<void>;
   /** Models that may be held at the same time. */
   slots?: number;
   apiKey?: string;
@@ -108,6 +110,7 @@ export class TinkerService {
     if (this.options.apiKey && request.headers["x-api-key"] !== this.options.apiKey)
       return reply(401, { detail: "Missing API key" });
     await new Promise((resolve) => setTimeout(resolve, this.options.latencyMs ?? 0));
+    await this.options.holds?.(path, count);
     try {
       const result = await this.answer(path, Buffer.concat(chunks), request.headers["content-type"] ?? "");
       if (this.options.loses?.(path, count)) return void response.destroy();

@@ -118,11 +118,12 @@ async function requireBaseModel(client: TinkerClient, baseModel: string): Promis
 }
 
 export class TinkerModel implements LanguageModel {
+  readonly answersSideBySide = true;
   /** Passes whose gradient waits for the step. */
   private pending: Pending[] = [];
   /** log pi of the completions of a sequence (by its tokens), at the weights as they are. */
   private known = new WeakMap<object, Float32Array>();
-  private exported: Sampler | undefined;
+  private exported: Promise<Sampler> | undefined;
   /** A fresh adapter changes nothing. */
   private isBase: boolean;
 
@@ -193,15 +194,15 @@ export class TinkerModel implements LanguageModel {
     maxGradNorm = 0,
   }: AdamOptions): Promise<StepResult> {
     if (this.pending.length === 0) throw noGradient();
-    await this.sendGradient();
-    const metrics = await this.remote.optimStep({
+    const adam = {
       learning_rate: learningRate,
       beta1,
       beta2,
       eps: epsilon,
       weight_decay: weightDecay,
       ...(maxGradNorm > 0 && { grad_clip_norm: maxGradNorm }),
-    });
+    };
+    const metrics = await this.sendGradient(() => this.remote.optimStep(adam));
     this.forget();
     const norm = gradNorm(metrics);
     if (norm !== undefined && !Number.isFinite(norm))
@@ -209,7 +210,11 @@ export class TinkerModel implements LanguageModel {
     return { gradNorm: norm };
   }
 
-  private async sendGradient(): Promise<void> {
+  /**
+   * Sends the gradient, and right behind it what `then` asks for, without waiting for its result: a service keeps the
+   * order. Where the gradient fails after all, the run ends at its last checkpoint.
+   */
+  private async sendGradient<T>(then: () => Promise<T>): Promise<T> {
     const { reduction } = this.session.findings;
     const { pending } = this;
     const calls = this.remote.calls(pending.map(learningDatum)).map((data) =>
@@ -219,8 +224,19 @@ export class TinkerModel implements LanguageModel {
         return { ...datum, learns: { ...learns!, advantages: learns!.advantages.map((x) => x * scale) } };
       }),
     );
-    await this.remote.pass(calls);
+    let next: Promise<T> | undefined;
+    const onSent = () => {
+      next = then();
+      // Waited for below, and no error of its own where the gradient has failed.
+      next.catch(() => {});
+    };
+    try {
+      await this.remote.pass(calls, { onSent });
+    } finally {
+      await Promise.allSettled([next]);
+    }
     this.pending = [];
+    return next!;
   }
 
   zeroGrad(): void {
@@ -306,14 +322,19 @@ export class TinkerModel implements LanguageModel {
   }
 
   /** What samples by the weights as they are, exported where they have not been yet. */
-  private async source(): Promise<Sampler> {
-    this.exported ??= await Sampler.open(
-      this.session.client,
-      this.isBase
-        ? { base_model: this.session.options.baseModel }
-        : { model_path: await this.remote.saveForSampler(newName("sampler")) },
-    );
-    return this.exported;
+  private source(): Promise<Sampler> {
+    const exported = (this.exported ??= this.export());
+    // A failure is told to those who wait for it; the next one tries again.
+    exported.catch(() => {
+      if (this.exported === exported) this.exported = undefined;
+    });
+    return exported;
+  }
+
+  private async export(): Promise<Sampler> {
+    const { client, options } = this.session;
+    if (this.isBase) return Sampler.open(client, { base_model: options.baseModel });
+    return Sampler.open(client, { model_path: await this.remote.saveForSampler(newName("sampler")) });
   }
 
   private async writePlace(dir: string, paths: { weights: string; sampler?: string }): Promise<void> {
@@ -331,6 +352,8 @@ export class TinkerModel implements LanguageModel {
 
 /** A frozen copy: sampled from where its weights were exported to, and scored there or by a model of its own. */
 class TinkerSnapshot implements LanguageModel {
+  readonly answersSideBySide = true;
+
   constructor(
     /** Without findings it is the session's only model, and ends it. */
     private readonly session: Pick<Session, "client" | "options" | "limit"> & Partial<Session>,
@@ -434,7 +457,9 @@ async function forward(
 ): Promise<Float32Array[]> {
   // A sequence of one token has nothing to score.
   const scored = sequences.filter(({ tokens }) => tokens.length > 1);
-  const { logprobs } = await remote.pass(remote.calls(scored.map(({ tokens }) => shifted(tokens))), signal);
+  const { logprobs } = await remote.pass(remote.calls(scored.map(({ tokens }) => shifted(tokens))), {
+    signal,
+  });
   const rows = new Map(scored.map((sequence, i) => [sequence, logprobs[i]!]));
   return sequences.map(
     (sequence) => rows.get(sequence)?.slice(sequence.promptLength - 1) ?? new Float32Array(),

@@ -76,26 +76,29 @@ export class RemoteModel {
   }
 
   /** log pi of every target, datum by datum; where the data learn, their gradient is added to what the service keeps. */
-  async pass(calls: readonly (readonly Datum[])[], signal?: AbortSignal): Promise<PassResult> {
+  async pass(
+    calls: readonly (readonly Datum[])[],
+    { signal, onSent }: { signal?: AbortSignal | undefined; onSent?: () => void } = {},
+  ): Promise<PassResult> {
     const { dialect } = this.manners;
-    const sent: { id: string; lengths: number[]; what: string }[] = [];
+    const results: Promise<PassResult>[] = [];
     for (const data of calls) {
       const what = data[0]!.learns ? "forward_backward" : "forward";
       const id = await this.submit(
         (seqId) => passMessage(dialect, { modelId: this.id, seqId }, data),
         signal,
       );
-      sent.push({ id, lengths: data.map(({ targets }) => targets.length), what });
+      const lengths = data.map(({ targets }) => targets.length);
+      const result = this.client.result(id, what, acceptOf(dialect), signal);
+      results.push(result.then((reply) => readable(this.client, what, () => readPass(reply, lengths))));
+      // Said below, once all have been sent.
+      results.at(-1)!.catch(() => {});
     }
-    const results = await Promise.all(
-      sent.map(async ({ id, lengths, what }) => {
-        const reply = await this.client.result(id, what, acceptOf(dialect), signal);
-        return readable(this.client, what, () => readPass(reply, lengths));
-      }),
-    );
-    const logprobs = results.flatMap((result) => result.logprobs);
+    onSent?.();
+    const all = await Promise.all(results);
+    const logprobs = all.flatMap((result) => result.logprobs);
     requireFinite(logprobs, `log-probabilities from ${this.client.service}`);
-    return { logprobs, metrics: results[0]?.metrics ?? {} };
+    return { logprobs, metrics: all[0]?.metrics ?? {} };
   }
 
   /** One step of AdamW with what has been added; returns the service's figures. */

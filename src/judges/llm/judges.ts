@@ -87,6 +87,7 @@ function llmJudge<Extra extends Record<string, z.ZodType>>(
           judgeModel.model,
           ...Object.values(variables).map((v) => hash(v, 8)),
         ].join("-"),
+        concurrency: judgeModel.client.concurrency,
         applies: (metadata) => template.needs.every((column) => hasColumn(column)(metadata)),
         async judge(input, signal) {
           const messages = render(template, input, variables);

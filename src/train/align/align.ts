@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { UserError } from "../../base/errors.js";
 import { mean, mostFrequent } from "../../base/statistics.js";
+import { together } from "../../base/together.js";
 import type { AdamOptions, LanguageModel } from "../../engine/contract.js";
 import {
   type MonitorRecipe,
@@ -112,8 +113,14 @@ export async function runAlign(
       const context: StepContext = { policy, reference, critic, codec, clock, signal: options.signal };
 
       // Algorithm 2, lines 3 to 9: the rollouts of every task, at the same weights.
+      const begin = async (task: RunningTask): Promise<BegunTask> => ({
+        task,
+        step: await task.begin(step + 1, context),
+        updates: [],
+      });
       const begun: BegunTask[] = [];
-      for (const task of tasks) begun.push({ task, step: await task.begin(step + 1, context), updates: [] });
+      if (policy.answersSideBySide) begun.push(...(await together(() => tasks.map(begin))));
+      else for (const task of tasks) begun.push(await begin(task));
       // Line 10: w <- w - lr sum_l rho_l g_l.
       const norms = await update(begun, settings, context, {
         policy: adam,

@@ -2,10 +2,13 @@
 // has one, which all its PPO tasks share. It starts from the policy's own trunk with a head of zeros, so that its first
 // values are 0, or from a reward model.
 
+import { limiter } from "../../base/requests.js";
 import type { AdamOptions, ScalarModel, Sequence } from "../../engine/contract.js";
 
 export class Critic {
   private hasGradient = false;
+  /** The engine computes one thing at a time, whatever several tasks ask. */
+  private readonly inTurn = limiter(1);
 
   constructor(
     readonly model: ScalarModel,
@@ -15,10 +18,8 @@ export class Critic {
 
   /** V(s, a_0 .. a_{t-1}) before each completion token. */
   async values(sequences: readonly Sequence[]): Promise<Float32Array[]> {
-    const values = await this.model.values(
-      sequences.map(({ tokens }) => tokens),
-      "all",
-    );
+    const tokens = sequences.map((sequence) => sequence.tokens);
+    const values = await this.inTurn(() => this.model.values(tokens, "all"));
     return values.map((row, i) => row.slice(sequences[i]!.promptLength - 1, -1));
   }
 

@@ -1,6 +1,7 @@
 // Offline DPO as a task of align: pairs of a better and a worse completion from a file. Nothing is sampled, scored or
 // judged.
 
+import { together } from "../../base/together.js";
 import { PromptCursor } from "../../data/index.js";
 import type { Sequence } from "../../engine/contract.js";
 import { alternatingPairs, dpo } from "../../objectives/index.js";
@@ -45,8 +46,11 @@ export function preferenceTask(task: PreferenceTask, { seed, codec, window }: Su
       return {
         updates: 1,
         async accumulate() {
-          const logprobs = await logprobsNow(sequences, context);
-          const referenceLogprobs = await referenceLogprobsOf(sequences, context);
+          const own = () => logprobsNow(sequences, context);
+          const ofReference = () => referenceLogprobsOf(sequences, context);
+          const [logprobs, referenceLogprobs] = context.policy.answersSideBySide
+            ? await together(() => [own(), ofReference()] as const)
+            : [await own(), await ofReference()];
           const result = dpo({ logprobs, referenceLogprobs }, alternatingPairs(batch.length), { beta });
           const learned = await accumulate(rho, result, { sequences }, context);
           return { metrics: { ...result.metrics, loss: result.loss }, learned };

@@ -27,12 +27,18 @@ export function promptTokens(
 }
 
 /** log pi_w as the weights are now. */
-export const logprobsNow = (sequences: readonly Sequence[], { policy, clock }: StepContext) =>
-  timed(clock.logprobs, tokensOf(sequences), () => policy.logprobs(sequences));
+export const logprobsNow = (
+  sequences: readonly Sequence[],
+  { policy, clock }: StepContext,
+  signal?: AbortSignal,
+) => timed(clock.logprobs, tokensOf(sequences), () => policy.logprobs(sequences, { signal }));
 
 /** log pi_ref, by the same forward code. */
-export const referenceLogprobsOf = (sequences: readonly Sequence[], { reference, clock }: StepContext) =>
-  timed(clock.logprobs, tokensOf(sequences), () => reference.logprobs(sequences));
+export const referenceLogprobsOf = (
+  sequences: readonly Sequence[],
+  { reference, clock }: StepContext,
+  signal?: AbortSignal,
+) => timed(clock.logprobs, tokensOf(sequences), () => reference.logprobs(sequences, { signal }));
 
 export interface Learned {
   sequences: readonly Sequence[];

@@ -5,6 +5,7 @@ import { FailureRateError, NonFiniteError } from "../../base/errors.js";
 import { percent } from "../../base/percent.js";
 import { repeatedShare } from "../../base/repetition.js";
 import { mean, mostFrequent } from "../../base/statistics.js";
+import { together } from "../../base/together.js";
 import { type PromptRow, promptText } from "../../data/rows.js";
 import type { Completion, Sequence } from "../../engine/contract.js";
 import type { BatchJudgement, SampleJudgement } from "../../judges/mixture.js";
@@ -17,58 +18,28 @@ import {
   sequenceLogRatio,
   type TaskBatch,
 } from "../../objectives/index.js";
-import { sideBySide, timed } from "../../run/clock.js";
 import type { Metrics, Rollout } from "../../run/metrics.js";
 import type { Scores } from "../rewards/source.js";
 
-import { judgeBaselines, payFor, scoreBaselines, takeBaselines } from "./baselines.js";
-import { judgeSamples } from "./judging.js";
+import { payFor } from "./baselines.js";
 import { spreadsIn } from "./measures.js";
 import type { Baseline, SampledTask, StepContext, TaskRollouts } from "./parts.js";
-import { logprobsNow, promptTokens, referenceLogprobsOf, samplingOptions, tokensOf } from "./passes.js";
+import { logprobsNow, promptTokens, referenceLogprobsOf } from "./passes.js";
+import { sequenceOf, takeInTurn, takeSideBySide } from "./take.js";
 
 /** Samples, judges and scores the next prompts of a task with the policy and the reward as they are now. */
 export async function rollOut(task: SampledTask, context: StepContext): Promise<TaskRollouts> {
-  const { codec, clock, signal } = context;
   // Step 1: a batch of B prompts.
   const rows = task.nextPrompts();
-  const prompts = rows.map((row) => promptTokens(row, codec, task.limits));
-
-  // Step 2: K responses to each prompt from the current policy.
-  const { completions, seeds } = await sample(task, rows, prompts, context);
-  const sequences = completions.map(({ promptIndex, tokens }) => sequenceOf(prompts[promptIndex]!, tokens));
-  const responses = completions.map(({ tokens }) => codec.decode(tokens));
-  const newBaselines = task.calibrates ? await takeBaselines(task, rows, prompts, context) : [];
-
-  // Step 3: y = AND_h J_h(s, a), of the responses and of new baseline responses.
-  const judge = async () => ({
-    judged: await judgeSamples(task.judges, { rows, completions, responses }, context),
-    ofBaselines: await judgeBaselines(task, newBaselines, context),
-  });
-  // Step 4: the rewards, of the responses and of the baseline responses; and what step 5 needs: log pi_w and log pi_ref.
-  const score = async () => {
-    const scores = await timed(clock.reward, tokensOf(sequences), () =>
-      task.reward.score(
-        sequences.map(({ tokens }, i) => ({
-          row: rows[completions[i]!.promptIndex]!,
-          text: responses[i]!,
-          tokens,
-          seed: seeds[i]!,
-        })),
-        "samples",
-        signal,
-      ),
-    );
-    if (task.calibrates) await timed(clock.reward, 0, () => scoreBaselines(task, rows, prompts, context));
-    const logprobs = await logprobsNow(sequences, context);
-    return { scores, logprobs, referenceLogprobs: await referenceLogprobsOf(sequences, context) };
-  };
-  // The engine has a thread of its own, so that judges deliberate while it computes.
-  const [{ scores, logprobs, referenceLogprobs }, { judged, ofBaselines }] = await sideBySide(
-    score,
-    judge,
-    clock.judge,
-  );
+  const prompts = rows.map((row) => promptTokens(row, context.codec, task.limits));
+  const seeds = Array.from({ length: rows.length * task.limits.generations }, () => task.random.nextSeed());
+  const asked = { rows, prompts, seeds };
+  // Steps 2 to 4, and what step 5 needs: log pi_w and log pi_ref.
+  const { drawn, judged, ofBaselines, newBaselines, scores, logprobs, referenceLogprobs } = context.policy
+    .answersSideBySide
+    ? await takeSideBySide(task, asked, context)
+    : await takeInTurn(task, asked, context);
+  const { completions, sequences, responses } = drawn;
   // Not while they are scored: a checkpoint's bytes do not depend on who was first.
   newBaselines.forEach(({ id }, k) => void (task.baselines.get(id)!.judged = ofBaselines[k]!));
   const baselines = task.calibrates ? rows.map(({ id }) => task.baselines.get(id)!) : [];
@@ -104,28 +75,6 @@ export async function rollOut(task: SampledTask, context: StepContext): Promise<
     batch: { ...batch, ...(learned && { baselines: learned }) },
     baselineSequences,
   };
-}
-
-async function sample(
-  { name, limits, random }: SampledTask,
-  rows: readonly PromptRow[],
-  prompts: readonly number[][],
-  { policy, codec, clock, signal }: StepContext,
-): Promise<{ completions: Completion[]; seeds: number[] }> {
-  const { generations: n } = limits;
-  const seeds = Array.from({ length: rows.length * n }, () => random.nextSeed());
-  const completions = await timed(
-    clock.sample,
-    (done: Completion[]) => done.reduce((sum, { tokens }) => sum + tokens.length, 0),
-    () => policy.sample(prompts, { ...samplingOptions(limits), stopIds: codec.stopIds, n, seeds, signal }),
-  );
-  completions.forEach(({ logprobs, promptIndex }, i) => {
-    if (!logprobs.every(Number.isFinite))
-      throw new NonFiniteError(
-        `task ${name}: log pi of sample ${i} (prompt ${rows[promptIndex]!.id}) is not finite`,
-      );
-  });
-  return { completions, seeds };
 }
 
 /** What each sample counts as. Without a reward, or r_pair(s, abar) where it is to be had, a sample has failed. */
@@ -207,9 +156,15 @@ async function learnedBaselines(
   context: StepContext,
 ): Promise<TaskBatch["baselines"]> {
   if (learnsBaselines === undefined) return undefined;
+  const logprobs = () => logprobsNow(sequences, context);
+  const referenceLogprobs = async () =>
+    learnsBaselines === "both" ? referenceLogprobsOf(sequences, context) : undefined;
+  const [own, ofReference] = context.policy.answersSideBySide
+    ? await together(() => [logprobs(), referenceLogprobs()] as const)
+    : [await logprobs(), await referenceLogprobs()];
   return {
-    logprobs: await logprobsNow(sequences, context),
-    referenceLogprobs: learnsBaselines === "both" ? await referenceLogprobsOf(sequences, context) : undefined,
+    logprobs: own,
+    referenceLogprobs: ofReference,
     verdicts: baselines.map(({ judged, score }) =>
       score?.isViolated && judged !== "failed" ? "violated" : judged!,
     ),
@@ -290,11 +245,6 @@ export function rolloutRows(
     };
   });
 }
-
-const sequenceOf = (prompt: readonly number[], completion: ArrayLike<number>): Sequence => ({
-  tokens: [...prompt, ...Array.from(completion)],
-  promptLength: prompt.length,
-});
 
 function asked({ verdicts }: SampleJudgement): Rollout["verdicts"] {
   return Object.fromEntries(

@@ -21,6 +21,12 @@ export class EnsembleSource implements RewardSource {
     private readonly options: Omit<EnsembleRecipe, "models">,
   ) {}
 
+  /** Scales come from the first batch, and votes from all responses to a prompt, which a batch may have twice. */
+  get scoresApart(): boolean {
+    const { normalise, combine } = this.options;
+    return !normalise && combine !== "vote";
+  }
+
   versionFor(): string {
     return "fixed";
   }

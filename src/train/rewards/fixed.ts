@@ -32,11 +32,16 @@ export const rewardFrom = (
 });
 
 /** The reward of a task that has only judges: 0 for every response. */
-export const noReward: RewardSource = rewardFrom((responses) => new Float64Array(responses.length));
+export const noReward: RewardSource = {
+  ...rewardFrom((responses) => new Float64Array(responses.length)),
+  scoresApart: true,
+};
 
-/** A reward by the policy's own tokens. */
-const rewardOfTokens = (reward: RewardFunction): RewardSource =>
-  rewardFrom((responses) => reward(responses.map(({ tokens }) => tokens)));
+/** A reward by the policy's own tokens, of each sequence by itself. */
+export const rewardOfTokens = (reward: RewardFunction): RewardSource => ({
+  ...rewardFrom((responses) => reward(responses.map(({ tokens }) => tokens))),
+  scoresApart: true,
+});
 
 /** The reward of one reward model. */
 export const rewardOfModel = (model: ScalarModel): RewardSource =>

@@ -3,6 +3,7 @@
 
 import { resolve } from "node:path";
 import { UserError } from "../../base/errors.js";
+import { limiter } from "../../base/requests.js";
 import type { PromptRow } from "../../data/rows.js";
 import type { ScalarModel } from "../../engine/contract.js";
 import { checkpointClient } from "../../llm/checkpoint.js";
@@ -20,7 +21,7 @@ import { plainRewardRemarks } from "../plain-prompts.js";
 import type { TextCodec } from "../text.js";
 import { EnsembleSource } from "./ensemble.js";
 import { openModuleReward, openUrlReward } from "./external.js";
-import { lastValues, noReward, rewardOfModel } from "./fixed.js";
+import { lastValues, noReward, rewardOfTokens } from "./fixed.js";
 import { openRubricSource } from "./rubric.js";
 import type { RewardFunction, RewardSource } from "./source.js";
 import { sumOf, type WeightedSource } from "./sum.js";
@@ -57,6 +58,7 @@ const closing = (
   models: readonly ScalarModel[],
 ): RewardSource => ({
   maxTokens: Math.min(...models.map(({ limits }) => limits.maxTokens)),
+  scoresApart: source.scoresApart,
   versionFor: (row) => source.versionFor(row),
   score: (responses, as) =>
     source.score(
@@ -74,6 +76,8 @@ const closing = (
 /** Opens the rewards of the tasks of a recipe. */
 export class RewardOpener {
   private readonly opened = new Map<string, Promise<ScalarModel>>();
+  /** The engine computes one thing at a time, whatever several tasks or prompts ask. */
+  private readonly inTurn = limiter(1);
   /** The language models of the run, for the judges too. */
   readonly llm: LlmModels;
   readonly outputDir: string;
@@ -128,7 +132,7 @@ export class RewardOpener {
           members.map(
             (member): RewardFunction =>
               (sequences) =>
-                lastValues(member, sequences),
+                this.inTurn(() => lastValues(member, sequences)),
           ),
           source,
         ),
@@ -142,7 +146,11 @@ export class RewardOpener {
     if ("url" in source) return openUrlReward(source);
     const dir = "warm" in source ? source.warm : source.model;
     const model = await this.model(dir, source.quantise);
-    return closing(await this.codecOf(dir, task), rewardOfModel(model), [model]);
+    return closing(
+      await this.codecOf(dir, task),
+      rewardOfTokens((sequences) => this.inTurn(() => lastValues(model, sequences))),
+      [model],
+    );
   }
 
   private async codecOf(model: string, { name, rows }: RewardedTask): Promise<TextCodec> {

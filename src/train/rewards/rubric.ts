@@ -135,6 +135,7 @@ interface RubricSourceParts {
 }
 
 class RubricSource implements RewardSource {
+  readonly scoresApart = true;
   readonly hasPreview: boolean;
   /** The update that is being scored: 0 is the preview of the initial policy. */
   private update: number;

@@ -42,7 +42,7 @@ export type ScoredRollouts = Pick<
 };
 
 /**
- * Samples of the policy, of which a step has one batch, or after them the baseline responses of their prompts; a trial
+ * Samples of the policy, of which a step has one batch (in parts, from a source that `scoresApart`), or after them the baseline responses of their prompts; a trial
  * before the first step leaves no trace.
  */
 export type ScoredAs = "samples" | "baselines" | "trial";
@@ -53,6 +53,8 @@ export interface RewardSource {
   readonly maxTokens?: number | undefined;
   /** `afterStep` is to see rollouts of the initial policy, as those of update 0, before the first update. */
   readonly hasPreview?: boolean;
+  /** The score of a response does not depend on what else is scored with it. */
+  readonly scoresApart?: boolean | undefined;
   /** What scores the responses to a prompt now. Scores of one version are comparable with each other only. */
   versionFor(row: PromptRow): string;
   /** Scores by one version; throws the signal's reason when that aborts. */
