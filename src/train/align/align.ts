@@ -113,14 +113,7 @@ export async function runAlign(
       const context: StepContext = { policy, reference, critic, codec, clock, signal: options.signal };
 
       // Algorithm 2, lines 3 to 9: the rollouts of every task, at the same weights.
-      const begin = async (task: RunningTask): Promise<BegunTask> => ({
-        task,
-        step: await task.begin(step + 1, context),
-        updates: [],
-      });
-      const begun: BegunTask[] = [];
-      if (policy.answersSideBySide) begun.push(...(await together(() => tasks.map(begin))));
-      else for (const task of tasks) begun.push(await begin(task));
+      const begun = await beginAll(tasks, step + 1, context);
       // Line 10: w <- w - lr sum_l rho_l g_l.
       const norms = await update(begun, settings, context, {
         policy: adam,
@@ -191,6 +184,23 @@ interface BegunTask {
   step: TaskStep;
   /** Metrics of the updates so far. */
   updates: Metrics[];
+}
+
+/** Begins a step of every task, side by side where the policy is elsewhere. */
+async function beginAll(
+  tasks: readonly RunningTask[],
+  step: number,
+  context: StepContext,
+): Promise<readonly BegunTask[]> {
+  const begin = async (task: RunningTask): Promise<BegunTask> => ({
+    task,
+    step: await task.begin(step, context),
+    updates: [],
+  });
+  if (context.policy.answersSideBySide) return together(() => tasks.map(begin));
+  const begun: BegunTask[] = [];
+  for (const task of tasks) begun.push(await begin(task));
+  return begun;
 }
 
 /**
