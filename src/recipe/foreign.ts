@@ -21,7 +21,6 @@ export const FOREIGN_HINTS: Record<string, string> = {
     "dataset_processes",
   ]),
   ...say("is no key here: figures go to metrics.jsonl, and to the tools that report_to names", [
-    "run_name",
     "logging_dir",
     "logging_strategy",
     "logging_first_step",
@@ -33,6 +32,7 @@ export const FOREIGN_HINTS: Record<string, string> = {
     "wandb_watch",
     "wandb_log_model",
   ]),
+  run_name: "belongs to a tool of report_to: report_to: [{ kind: mlflow, run_name: ... }]",
   ...say("has no equivalent: computation is float32, and all of it on one device", [
     "load_in_8bit",
     "load_in_4bit",

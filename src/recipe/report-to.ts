@@ -1,11 +1,21 @@
 // `report_to`: the tools that a run shows its figures in besides its own files.
 
 import { z } from "zod";
-import { choice, strictSection } from "./fields.js";
+import { choice, strictSection, text } from "./fields.js";
 
 const tracker = choice("kind", [
   /** Event files in `tensorboard/` of the run. */
   strictSection({ kind: z.literal("tensorboard") }),
+  /** A tracking server of MLflow; whom to be there is in the environment. */
+  strictSection({
+    kind: z.literal("mlflow"),
+    /** Absent: MLFLOW_TRACKING_URI. */
+    tracking_uri: text("the address of a tracking server").optional(),
+    /** Absent: MLFLOW_EXPERIMENT_NAME, else touchstone. */
+    experiment: text("the name of an experiment").optional(),
+    /** Absent: the name of output_dir. */
+    run_name: text("the name of the run").optional(),
+  }),
 ]);
 
 /** One tool or several, by name or with their settings: `tensorboard, mlflow` as other trainers write it is a list, too. */

@@ -6,6 +6,7 @@ import { errorMessage } from "../judges/verdict.js";
 import type { TrackerRecipe } from "../recipe/recipe.js";
 import type { Reporter } from "../run/context.js";
 import type { RunFollower } from "../run/follower.js";
+import { requireMlflow, trackMlflow } from "./mlflow.js";
 import { figuresOf, SampleChoice, stepsOfRun, type TrackedStep, type Tracker } from "./steps.js";
 import { trackEvents } from "./tensorboard.js";
 
@@ -21,7 +22,19 @@ const OPEN: {
   ) => Promise<Tracker>;
 } = {
   tensorboard: (_, { dir }) => trackEvents(join(dir, "tensorboard"), stepsOfRun(dir)),
+  mlflow: (settings, { dir, reporter }) =>
+    trackMlflow(settings, { dir, steps: stepsOfRun(dir), note: (line) => reporter.note(line), isLive: true }),
 };
+
+/** Throws a UserError where one of the tools cannot be had, before a run begins; returns what is worth knowing of them. */
+export async function requireTrackers(trackers: readonly TrackerRecipe[] | undefined): Promise<string[]> {
+  const found: string[] = [];
+  for (const settings of trackers ?? [])
+    found.push(
+      settings.kind === "mlflow" ? `mlflow: ${await requireMlflow(settings)} answers` : settings.kind,
+    );
+  return found;
+}
 
 /** What `follow` of a loop is with these trackers. */
 export const following =

@@ -2,8 +2,15 @@
 
 import { basename, join, resolve } from "node:path";
 import { UserError } from "../base/errors.js";
+import { readText } from "../base/files.js";
+import { parseYaml } from "../base/yaml.js";
+import { camelKeys } from "../recipe/file.js";
 import { isRunDirectory, runDirectories } from "../run/directory.js";
+import { readEnding } from "../run/ending.js";
+import { finalParts } from "../run/final.js";
 import { readMetrics } from "../run/metrics.js";
+import { sendToMlflow } from "./mlflow.js";
+import type { MlflowSettings } from "./mlflow-client.js";
 import { stepsOfRun } from "./steps.js";
 import { writeEvents } from "./tensorboard.js";
 
@@ -31,4 +38,34 @@ export async function eventsFromRuns(given: readonly string[], out?: string): Pr
     files.push(await writeEvents(target, stepsOfRun(dir)));
   }
   return files;
+}
+
+/** How a run ended; `running`: it has not, or nobody was there to write it down. */
+async function howEnded(dir: string): Promise<"finished" | "interrupted" | "failed" | "running"> {
+  const { model, manifest } = await finalParts(dir);
+  return model && manifest ? "finished" : ((await readEnding(dir))?.how ?? "running");
+}
+
+/** What the recipe of a run says of a tool. */
+async function settingsIn(dir: string, kind: string): Promise<object> {
+  const file = join(dir, "recipe.yaml");
+  const { report_to: given = [] } = (parseYaml(await readText(file), file) ?? {}) as {
+    report_to?: { kind: string }[];
+  };
+  return camelKeys(given.find((tracker) => tracker.kind === kind) ?? {});
+}
+
+/** Sends each run to MLflow: what its MLflow run has not yet, or a new one. Returns the ids of the MLflow runs. */
+export async function runsToMlflow(
+  given: readonly string[],
+  changes: MlflowSettings,
+  note: (line: string) => void,
+): Promise<{ run: string; id: string }[]> {
+  const sent: { run: string; id: string }[] = [];
+  for (const dir of await runsToShow(given)) {
+    const settings = { ...(await settingsIn(dir, "mlflow")), ...changes };
+    const options = { dir: resolve(dir), steps: stepsOfRun(dir), note };
+    sent.push({ run: dir, id: await sendToMlflow(settings, options, await howEnded(dir)) });
+  }
+  return sent;
 }

@@ -28,8 +28,8 @@ export interface TrackedStep {
 export interface Tracker {
   /** Steps come in their order. Must not throw, nor wait. */
   step(step: TrackedStep): void;
-  /** Nothing more comes from this process. */
-  end(how: "finished" | "interrupted" | "failed"): Promise<void>;
+  /** Nothing more comes from this process; `running`: of a run that another one writes. */
+  end(how: "finished" | "interrupted" | "failed" | "running"): Promise<void>;
 }
 
 /** Samples of a task and step that are shown. */

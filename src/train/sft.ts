@@ -11,7 +11,7 @@ import { checkOutputDir } from "../run/directory.js";
 import { type LoopState, nameRows, runLoop } from "../run/loop.js";
 import type { Metrics } from "../run/metrics.js";
 import { epochSteps, warmupRemarks } from "../run/schedule.js";
-import { following } from "../trackers/follow.js";
+import { following, requireTrackers } from "../trackers/follow.js";
 import {
   type LengthCounts,
   type LengthLimits,
@@ -43,6 +43,7 @@ interface Row {
 
 export async function runSft(recipe: SftRecipe, context: RunContext): Promise<SftResult> {
   await checkOutputDir(recipe.outputDir, recipe, context);
+  await requireTrackers(recipe.reportTo);
   const codec = await openCodec(recipe.model, recipe);
   const window = await windowOf(recipe.model, recipe.engine);
   const load = async (source: NonNullable<SftRecipe["evalData"]>): Promise<EncodedRows> => {

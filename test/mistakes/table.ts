@@ -261,6 +261,26 @@ const recipes: Chapter = {
       "model_name_or_path: policy\ndataset_name: chats.jsonl\noutput_dir: out\nmax_steps: 2\nlogging_steps: 1\ngradient_checkpointing: true\nattn_implementation: flash_attention_2\nreport_to: wandb\n",
     ),
     recipe(
+      "a tool that is not known",
+      "sft",
+      "output_dir: out\nmodel: policy\ndata: chats.jsonl\nreport_to: [tensorboard, mflow]\n",
+    ),
+    recipe(
+      "an MLflow without an address",
+      "sft",
+      "output_dir: out\nmodel: policy\ndata: chats.jsonl\nreport_to: mlflow\n",
+    ),
+    recipe(
+      "a folder for MLflow's server",
+      "sft",
+      "output_dir: out\nmodel: policy\ndata: chats.jsonl\nreport_to: { kind: mlflow, tracking_uri: ./mlruns }\n",
+    ),
+    recipe(
+      "an MLflow server that is down",
+      "sft",
+      "output_dir: out\nmodel: policy\ndata: chats.jsonl\nreport_to: { kind: mlflow, tracking_uri: 'http://127.0.0.1:59999' }\n",
+    ),
+    recipe(
       "an axolotl configuration",
       "sft",
       "base_model: policy\ndatasets:\n  - path: chats.jsonl\n    type: chat_template\nsequence_len: 512\nsample_packing: true\nadapter: qlora\nload_in_4bit: true\nmicro_batch_size: 2\noutput_dir: out\n",
@@ -750,6 +770,8 @@ const vain: Chapter = {
     ),
     m("a task of no recipe", "judge answers.jsonl --judge math --task sums"),
     m("a title of no page", "report run --to tensorboard --title Mine"),
+    m("a directory of no files", "report run --to mlflow -o out"),
+    m("a server of no tool", "report run --tracking-uri http://127.0.0.1:5000"),
     m("the first rows of a conversation", "chat --model policy --limit 3"),
     m(
       "a first recipe of sft with a reward",

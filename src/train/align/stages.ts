@@ -9,6 +9,7 @@ import type { AlignRecipe, StagedRecipe } from "../../recipe/recipe.js";
 import type { RunContext } from "../../run/context.js";
 import { checkOutputDir, checkpointSteps, isRunDirectory, takeDirectory } from "../../run/directory.js";
 import { FINAL, isFinished, saveFinal } from "../../run/final.js";
+import { requireTrackers } from "../../trackers/follow.js";
 import { type AlignOptions, type AlignResult, runAlign } from "./align.js";
 import { type OpenContext, openAlign } from "./open.js";
 import { requireTrials, tryParts } from "./preflight.js";
@@ -22,10 +23,11 @@ export interface RecipeOptions
 }
 
 /** Aligns a model as a recipe says. */
-export function runAlignRecipe(
+export async function runAlignRecipe(
   recipe: AlignRecipe | StagedRecipe,
   options: RecipeOptions,
 ): Promise<AlignResult> {
+  await requireTrackers(recipe.reportTo);
   if (!("stages" in recipe)) return runStage(recipe, options, "align");
   return runStages(recipe, options, (stage, { replay, ...rest }, label) => {
     // The run that is replayed has a directory for each stage too.

@@ -9,6 +9,7 @@ import {
   type Verb,
 } from "../../recipe/recipe.js";
 import type { Finding } from "../../run/finding.js";
+import { requireTrackers } from "../../trackers/follow.js";
 import { checkAlign } from "./align.js";
 import { Findings } from "./findings.js";
 import { checkReward } from "./reward.js";
@@ -42,6 +43,10 @@ export async function checkRun(
   if (mistakes.length === 0) findings.ok("recipe", file ?? "by flags alone");
   for (const remark of remarks) findings.warn("recipe", remark.replace(/^warning: /, ""));
   if (recipe === undefined) findings.warn("recipe", "nothing else can be checked before these are mended");
-  else await CHECKS[verb](recipe as Recipe as never, findings, options);
+  else {
+    const trackers = await findings.attempt("report_to", () => requireTrackers(recipe.reportTo));
+    for (const tracker of trackers ?? []) findings.ok("report_to", tracker);
+    await CHECKS[verb](recipe as Recipe as never, findings, options);
+  }
   return findings.all;
 }

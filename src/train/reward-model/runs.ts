@@ -11,6 +11,7 @@ import { linearProbe } from "../../reward/probe.js";
 import type { RunContext } from "../../run/context.js";
 import { checkOutputDir, checkpointSteps } from "../../run/directory.js";
 import { warmupRemarks } from "../../run/schedule.js";
+import { requireTrackers } from "../../trackers/follow.js";
 import type { LengthCounts } from "../lengths.js";
 import { memoryOfReward, requireMemory, waysToNeedLess } from "../memory.js";
 import { openCodec, openScalarModel, windowOf } from "../models.js";
@@ -49,6 +50,7 @@ export async function runReward(
 ): Promise<RewardModelResult> {
   const indices = Array.from({ length: recipe.runs }, (_, index) => index);
   for (const index of indices) await checkOutputDir(memberDir(recipe, index), recipe, context);
+  await requireTrackers(recipe.reportTo);
   const { rows, notes } = await loadPairs(recipe);
   for (const note of notes) context.reporter.note(note);
   const { pairs, lengths, remarks } = await fitPairs(recipe, rows);
