@@ -128,6 +128,47 @@ describe("a policy on a service", () => {
     expect(service.counted).toBe(counted);
   });
 
+  it("asks for all requests of a sampling session together where the service offers it", async () => {
+    const prompts = [[5, 9], [7], [11, 12, 13], [20]];
+    const options = { n: 2, maxNewTokens: 6, seeds: prompts.flatMap((_, i) => [i, i + 100]) };
+    const drawn = [];
+    const asked: Record<string, number>[] = [];
+    for (const pollsTogether of [undefined, true, "gone"] as const) {
+      const service = await start({ pollsTogether });
+      const model = await open(service, { reduction: "sum" });
+      const before = service.requests.length;
+      drawn.push(await model.sample(prompts, options));
+      const own = service.requests.slice(before);
+      asked.push(
+        Object.fromEntries(
+          ["retrieve_futures", "retrieve_future"].map((path) => [
+            path,
+            own.filter((one) => one === path).length,
+          ]),
+        ),
+      );
+    }
+    expect(drawn[1]).toEqual(drawn[0]);
+    expect(drawn[2]).toEqual(drawn[0]);
+    expect(asked[0]!.retrieve_futures).toBe(0);
+    expect(asked[1]!.retrieve_futures).toBeGreaterThan(0);
+    // Once for each result, and never before it is there.
+    expect(asked[1]!.retrieve_future).toBe(prompts.length);
+    expect(asked[2]).toMatchObject({ retrieve_futures: 1, retrieve_future: asked[0]!.retrieve_future });
+  });
+
+  it("a sampling request that failed says why when requests are asked for together", async () => {
+    const service = await start({ pollsTogether: true });
+    const limits = { vocabSize, maxTokens: 64 };
+    const model = await open(service, { reduction: "sum", limits });
+    // What the service refuses, and this side would have.
+    limits.vocabSize = 5000;
+    await expect(model.sample([[5], [4000]], { maxNewTokens: 4, seeds: [1, 2] })).rejects.toThrow(
+      /token 4000 is not in a vocabulary of 96/,
+    );
+    expect(service.requests).toContain("retrieve_futures");
+  });
+
   it("scores the reference with a model of its own where sampling scores no prompts", async () => {
     const service = await start({ scoresPrompts: false });
     const notes: string[] = [];

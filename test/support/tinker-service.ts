@@ -27,6 +27,8 @@ export interface ServiceOptions {
   holds?: (path: string, count: number) => Promise<void>;
   /** Models that may be held at the same time. */
   slots?: number;
+  /** Says by one reply which sampling requests are done. "gone": offers it and has no such route. */
+  pollsTogether?: boolean | "gone";
   apiKey?: string;
   reportsNorm?: boolean;
   /** Meddles with a request: true has answered it (or cut the connection). */
@@ -59,6 +61,8 @@ export class TinkerService {
   private readonly samplers = new Map<string, { model: LanguageModel; adapter: string }>();
   private readonly results = new Map<string, Promise<unknown>>();
   private readonly sessions = new Map<string, Json>();
+  /** What is done of each sampling session, in that order. */
+  private readonly done = new Map<string, object[]>();
   /** Every request that came, by path. */
   readonly requests: string[] = [];
   private baseModel: LanguageModel | undefined;
@@ -140,6 +144,11 @@ export class TinkerService {
     switch (path) {
       case "create_session":
         return { session_id: "session_1" };
+      case "client/config":
+        if (this.options.pollsTogether === undefined) throw problem(404, "Not Found");
+        return { sample_use_retrieve_futures: Boolean(this.options.pollsTogether) };
+      case "retrieve_futures":
+        return this.completions(given);
       case "create_sampling_session": {
         const id = `sampling_${++this.next}`;
         this.sessions.set(id, given);
@@ -157,8 +166,15 @@ export class TinkerService {
         if (!result) throw problem(404, "Future not found");
         return result;
       }
-      case "asample":
-        return this.later(() => this.sample({ ...given, ...this.sessions.get(given.sampling_session_id) }));
+      case "asample": {
+        const session = given.sampling_session_id;
+        const asked = this.later(() => this.sample({ ...given, ...this.sessions.get(session) }));
+        const list = this.done.get(session) ?? [];
+        this.done.set(session, list);
+        const add = (state: string) => () => void list.push({ state, request_id: asked.request_id });
+        this.results.get(asked.request_id)!.then(add("finished"), add("failed"));
+        return asked;
+      }
       case "forward":
       case "forward_backward":
       case "optim_step":
@@ -169,6 +185,15 @@ export class TinkerService {
       default:
         throw problem(404, "Not Found");
     }
+  }
+
+  /** What of a sampling session is done since the cursor; empty or 408 where nothing is. */
+  private async completions({ target, prev_cursor: from }: Json): Promise<unknown> {
+    if (this.options.pollsTogether !== true) throw problem(404, "Not Found");
+    const list = this.done.get(target.sampling_session_id) ?? [];
+    for (let i = 0; i < 20 && list.length === from; i++) await new Promise((go) => setTimeout(go, 5));
+    if (list.length === from) throw problem(408, "nothing yet");
+    return { completions: list.slice(from), cursor: list.length };
   }
 
   private async createModel({ lora_config: { rank, seed } }: Json): Promise<unknown> {

@@ -45,6 +45,9 @@ type Repeats =
 
 const HEARTBEAT_SECONDS = 10;
 
+/** The client of the protocol's authors whose messages these are. */
+const SDK_VERSION = "0.25.0";
+
 /** 425: a checkpoint that is still being written. */
 const notNow = new Set([425, 429, 503]);
 
@@ -52,6 +55,8 @@ export class TinkerClient {
   private heartbeat: NodeJS.Timeout | undefined;
   sessionId = "";
   private samplers = 0;
+  /** The service says which requests are done by one request for all of a sampling session. */
+  pollsTogether = false;
 
   private constructor(private readonly options: ClientOptions) {}
 
@@ -61,10 +66,11 @@ export class TinkerClient {
     const { session_id: id } = await client.json("create_session", {
       tags: ["touchstone"],
       user_metadata: {},
-      sdk_version: "0.25.0",
+      sdk_version: SDK_VERSION,
     });
     if (typeof id !== "string") throw client.failure("create_session", "its reply names no session");
     client.sessionId = id;
+    client.pollsTogether = (await client.flags()).sample_use_retrieve_futures === true;
     client.heartbeat = setInterval(() => {
       // A lost beat is made up for by the next one; the service waits for minutes.
       client.send("session_heartbeat", { body: JSON.stringify({ session_id: id }) }, {}).catch(() => {});
@@ -91,6 +97,31 @@ export class TinkerClient {
     return this.parsed(path, await this.exchange(path, {}, { repeats: "always" }));
   }
 
+  /** How the service wants to be spoken to; many have no such route. */
+  private async flags(): Promise<Record<string, unknown>> {
+    try {
+      return await this.json("client/config", { sdk_version: SDK_VERSION });
+    } catch (error) {
+      if (error instanceof ServiceError && error.status !== undefined) return {};
+      throw error;
+    }
+  }
+
+  get resultSeconds(): number {
+    return this.options.resultSeconds ?? 3600;
+  }
+
+  /** POST of JSON to a route that holds the request; undefined: it has nothing yet. */
+  async poll(path: string, body: object): Promise<Record<string, unknown> | undefined> {
+    try {
+      const message = { body: JSON.stringify(body) };
+      return this.parsed(path, await this.exchange(path, message, { repeats: "always", polls: true }));
+    } catch (error) {
+      if (error instanceof ServiceError && error.status === 408) return undefined;
+      throw error;
+    }
+  }
+
   /** POST of JSON that is answered at once. */
   async json(path: string, body: object, repeats: Repeats = "always"): Promise<Record<string, unknown>> {
     return this.parsed(path, await this.exchange(path, { body: JSON.stringify(body) }, { repeats }));
@@ -106,11 +137,11 @@ export class TinkerClient {
 
   /** Waits for the result of a request. A request that failed is a ServiceError with what the service says of it. */
   async result(id: string, what: string, accept?: string, signal?: AbortSignal): Promise<Reply> {
-    const deadline = performance.now() + 1000 * (this.options.resultSeconds ?? 3600);
+    const deadline = performance.now() + 1000 * this.resultSeconds;
     const message = { body: JSON.stringify({ request_id: id }), ...(accept && { accept }) };
     for (let polls = 0; ; polls++) {
       if (performance.now() > deadline)
-        throw this.failure(what, `there is no result after ${this.options.resultSeconds ?? 3600} s`);
+        throw this.failure(what, `there is no result after ${this.resultSeconds} s`);
       try {
         const reply = await this.exchange("retrieve_future", message, {
           repeats: "always",

@@ -2,6 +2,7 @@
 
 import type { Completion, SampleOptions, TokenIds } from "../contract.js";
 import type { TinkerClient } from "./client.js";
+import { SessionFutures } from "./futures.js";
 import { readable } from "./remote.js";
 import { readSample, type SampleResult } from "./wire.js";
 
@@ -29,11 +30,14 @@ interface Request {
 /** A sampling session: weights that stay as they are, and numbered requests. */
 export class Sampler {
   private requests = 0;
+  private readonly futures: SessionFutures | undefined;
 
   private constructor(
     private readonly client: TinkerClient,
     private readonly id: string,
-  ) {}
+  ) {
+    this.futures = client.pollsTogether ? new SessionFutures(client, id) : undefined;
+  }
 
   static async open(client: TinkerClient, source: SamplingSource): Promise<Sampler> {
     const { sampling_session_id: id } = await client.json("create_sampling_session", {
@@ -99,6 +103,7 @@ export class Sampler {
       prompt_logprobs: scoresPrompt,
     });
     const id = await this.client.submit("asample", { body }, "always", signal);
+    await this.futures?.finished(id, signal);
     // Services that sample in protobuf give JSON as well.
     const reply = await this.client.result(id, "asample", undefined, signal);
     return readable(this.client, "asample", () => readSample(reply, prompt.length));
