@@ -112,10 +112,13 @@ export class TinkerClient {
   }
 
   /** POST of JSON to a route that holds the request; undefined: it has nothing yet. */
-  async poll(path: string, body: object): Promise<Record<string, unknown> | undefined> {
+  async poll(path: string, body: object, signal: AbortSignal): Promise<Record<string, unknown> | undefined> {
     try {
       const message = { body: JSON.stringify(body) };
-      return this.parsed(path, await this.exchange(path, message, { repeats: "always", polls: true }));
+      return this.parsed(
+        path,
+        await this.exchange(path, message, { repeats: "always", polls: true, signal }),
+      );
     } catch (error) {
       if (error instanceof ServiceError && error.status === 408) return undefined;
       throw error;

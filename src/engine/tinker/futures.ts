@@ -15,6 +15,8 @@ export class SessionFutures {
   private cursor: unknown = 0;
   private isPolling = false;
   private isOffered = true;
+  /** Ends the poll that nobody waits for any more. */
+  private unwanted = new AbortController();
 
   constructor(
     private readonly client: TinkerClient,
@@ -30,11 +32,13 @@ export class SessionFutures {
       await within(this.client.resultSeconds, () => end, signal);
     } finally {
       this.waiting.delete(id);
+      if (this.waiting.size === 0) this.unwanted.abort();
     }
   }
 
   private async poll(): Promise<void> {
     this.isPolling = true;
+    this.unwanted = new AbortController();
     try {
       for (let empty = 0; this.waiting.size > 0; ) {
         const finished = await this.ask();
@@ -61,14 +65,13 @@ export class SessionFutures {
 
   /** Requests that were done since the last time. */
   private async ask(): Promise<string[]> {
-    const reply = await this.client.poll("retrieve_futures", {
-      target: {
-        type: "sampling_session",
-        sampling_session_id: this.samplingSession,
-        cloned_sampler_id: 0,
-      },
-      prev_cursor: this.cursor,
-    });
+    const target = {
+      type: "sampling_session",
+      sampling_session_id: this.samplingSession,
+      cloned_sampler_id: 0,
+    };
+    const body = { target, prev_cursor: this.cursor };
+    const reply = await this.client.poll("retrieve_futures", body, this.unwanted.signal);
     if (!reply) return [];
     const { completions, cursor } = reply;
     if (!Array.isArray(completions))
