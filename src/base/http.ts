@@ -50,6 +50,11 @@ export interface RequestOptions {
   /** Of the decoded reply. */
   maxReplyBytes: number;
   signal?: AbortSignal | undefined;
+  /**
+   * On a connection of its own. One that is kept may have been closed by the server just now, which leaves open whether
+   * the request was seen.
+   */
+  fresh?: boolean | undefined;
 }
 
 /** What is sent: nothing (GET), or bytes of a type (POST). */
@@ -75,13 +80,15 @@ const quoted = (text: string, length?: number) => brief(redact(text), length);
 const maxErrorBytes = 16_384;
 
 type Undici = typeof import("undici");
-let opened: Promise<{ fetch: Undici["fetch"]; dispatcher: InstanceType<Undici["Agent"]> }> | undefined;
+type Agent = InstanceType<Undici["Agent"]>;
+let opened: Promise<{ fetch: Undici["fetch"]; kept: Agent; fresh: Agent }> | undefined;
 
 /** Without the usual limits of five minutes: the deadline of the request is the only one. */
 const transport = () =>
   (opened ??= import("undici").then(({ fetch, Agent }) => ({
     fetch,
-    dispatcher: new Agent({ headersTimeout: 0, bodyTimeout: 0 }),
+    kept: new Agent({ headersTimeout: 0, bodyTimeout: 0 }),
+    fresh: new Agent({ headersTimeout: 0, bodyTimeout: 0, pipelining: 0 }),
   })));
 
 /** The parsed reply to a POST of JSON. Throws HttpError, or what the signal was aborted with. */
@@ -110,28 +117,28 @@ export async function request(url: URL, message: Message, options: RequestOption
     signal?.throwIfAborted();
     return await exchange(url, message, options, deadline.signal);
   } catch (error) {
+    const isLate = deadline.signal.aborted;
+    // Whatever is still on its way.
+    deadline.abort();
     signal?.throwIfAborted();
     if (error instanceof HttpError) throw error;
-    if (deadline.signal.aborted)
-      throw new HttpError(`no whole reply within ${timeoutSeconds} s (timeout_seconds)`);
+    if (isLate) throw new HttpError(`no whole reply within ${timeoutSeconds} s (timeout_seconds)`);
     throw new HttpError(`no answer from the server at ${url.origin}: ${whyNone(error)}`, {
       isUnsent: unsent.has(codeOf(error) ?? ""),
     });
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", stop);
-    // Whatever is still on its way.
-    deadline.abort();
   }
 }
 
 async function exchange(
   url: URL,
   { body, contentType = "application/json", accept = "application/json", headers: extra }: Message,
-  { apiKey, maxReplyBytes }: RequestOptions,
+  { apiKey, maxReplyBytes, fresh }: RequestOptions,
   signal: AbortSignal,
 ): Promise<Reply> {
-  const { fetch, dispatcher } = await transport();
+  const { fetch, ...agents } = await transport();
   const response = await fetch(url, {
     method: body === undefined ? "GET" : "POST",
     headers: {
@@ -142,7 +149,7 @@ async function exchange(
     },
     ...(body !== undefined && { body }),
     redirect: "manual",
-    dispatcher,
+    dispatcher: fresh ? agents.fresh : agents.kept,
     signal,
   });
   const { status, headers } = response;

@@ -201,7 +201,11 @@ export class TinkerClient {
     { repeats, signal, polls }: { repeats: Repeats; signal?: AbortSignal | undefined; polls?: boolean },
   ): Promise<Reply> {
     try {
-      return await this.again(() => this.send(path, message, { signal }), repeats, { signal, polls });
+      return await this.again(
+        () => this.send(path, message, { signal, fresh: repeats === "unsent" }),
+        repeats,
+        { signal, polls },
+      );
     } catch (error) {
       if (!(error instanceof HttpError)) throw error;
       const isLost = repeats === "unsent" && error.status === undefined && !error.isUnsent;
@@ -215,9 +219,9 @@ export class TinkerClient {
   private send(
     path: string,
     message: Message,
-    { signal }: { signal?: AbortSignal | undefined },
+    { signal, fresh }: { signal?: AbortSignal | undefined; fresh?: boolean },
   ): Promise<Reply> {
-    return request(this.url(path), { ...message, ...this.key() }, { ...this.limits(), signal });
+    return request(this.url(path), { ...message, ...this.key() }, { ...this.limits(), signal, fresh });
   }
 
   private again<T>(

@@ -84,10 +84,9 @@ export class RemoteModel {
     const results: Promise<PassResult>[] = [];
     for (const data of calls) {
       const what = data[0]!.learns ? "forward_backward" : "forward";
-      const id = await this.submit(
-        (seqId) => passMessage(dialect, { modelId: this.id, seqId }, data),
-        signal,
-      );
+      const message = (seqId: number) => passMessage(dialect, { modelId: this.id, seqId }, data);
+      // Without a gradient nothing counts twice.
+      const id = await this.submit(message, { signal, repeats: data[0]!.learns ? undefined : "always" });
       const lengths = data.map(({ targets }) => targets.length);
       const result = this.client.result(id, what, acceptOf(dialect), signal);
       results.push(result.then((reply) => readable(this.client, what, () => readPass(reply, lengths))));
@@ -163,12 +162,17 @@ export class RemoteModel {
   /** Sends the next training request once those before it have been taken. */
   private submit(
     make: (seqId: number) => { path: string; message: Message },
-    signal?: AbortSignal,
+    { signal, repeats }: { signal?: AbortSignal | undefined; repeats?: "always" | undefined } = {},
   ): Promise<string> {
     const sent = this.lane.then(() => {
       signal?.throwIfAborted();
       const { path, message } = make(++this.lastSeq);
-      return this.client.submit(path, message, this.manners.recognisesRepeats ? "always" : "unsent");
+      return this.client.submit(
+        path,
+        message,
+        repeats ?? (this.manners.recognisesRepeats ? "always" : "unsent"),
+        signal,
+      );
     });
     this.lane = sent.catch(() => {});
     return sent;
