@@ -68,7 +68,8 @@ describe.skipIf(!executablePath)("the live page", { timeout: 60_000 }, () => {
 
   it("draws a step that arrives while it is open", async () => {
     await page.getByRole("link", { name: "first" }).click();
-    const chart = page.getByRole("figure").filter({ hasText: "Proxy reward" });
+    const heading = page.getByRole("heading", { name: "Proxy reward", exact: true });
+    const chart = page.getByRole("figure").filter({ has: heading });
     await chart.locator("svg[role=img]").waitFor();
     expect(await chart.locator("svg[role=img]").getAttribute("aria-label")).toContain("at 40");
     appendFileSync(

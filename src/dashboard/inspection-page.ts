@@ -110,7 +110,7 @@ function paths(report: InspectionReport): Section[] {
             key === "accuracy"
               ? `At the middle ${formatPercent(midpoint.estimate)} from the line (${formatPercent(midpoint.low)} to ${formatPercent(midpoint.high)}): ${midpoint.connection}.`
               : `At most ${formatNumber(barrier.loss)} above the line.`,
-          x: { label: "l, from the first to the second" },
+          x: { label: "share of the second member, \u03bb" },
           y: { label: key, ...(key === "accuracy" && { format: "percent" as const }) },
           series: [
             { ...curve("average of the weights", "average", "solid"), markers: true },
@@ -131,7 +131,7 @@ function curves(report: InspectionReport): Section {
     sections: report.splits.map(({ split }, s) => ({
       kind: "lineChart" as const,
       title: split,
-      x: { label: "members" },
+      x: { label: "members", whole: true },
       y: { label: "accuracy", format: "percent" as const },
       series: report.curves.flatMap(({ order, splits }, color) => [
         {
@@ -285,6 +285,7 @@ function deltas(report: InspectionReport): Section[] {
       kind: "table",
       title: "Weight deltas",
       caption: "What training changed, member by member: phi - phi_init.",
+      mixed: true,
       columns: [
         "",
         "mean cosine",

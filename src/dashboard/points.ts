@@ -36,8 +36,29 @@ export function smoothed(points: readonly Point[], share: number): Point[] {
   const half = Math.floor(points.length * share);
   return points.map((point, i) => {
     const [from, to] = [Math.max(0, i - half), Math.min(points.length, i + half + 1)];
-    let y = 0;
-    for (let k = from; k < to; k++) y += points[k]!.y / (to - from);
-    return { ...point, y };
+    const average = (of: (point: Point) => number): number => {
+      let sum = 0;
+      for (let k = from; k < to; k++) sum += of(points[k]!) / (to - from);
+      return sum;
+    };
+    const y = average((point) => point.y);
+    if (point.low === undefined || point.high === undefined) return { ...point, y };
+    // The mean of the intervals' widths: what all steps of a seed share does not average out.
+    return { ...point, y, low: average(({ y, low = y }) => low), high: average(({ y, high = y }) => high) };
   });
+}
+
+/** Points of a curve that are drawn. */
+const DRAWN = 600;
+
+/** Fewer points with the same outline: of each part the lowest and the highest. */
+export function outline(points: readonly Point[], drawn = DRAWN): readonly Point[] {
+  if (points.length <= drawn) return points;
+  const part = points.length / (drawn / 2);
+  return Array.from({ length: drawn / 2 }, (_, i) => {
+    const some = points.slice(Math.floor(i * part), Math.floor((i + 1) * part));
+    const low = some.reduce((a, b) => (b.y < a.y ? b : a));
+    const high = some.reduce((a, b) => (b.y > a.y ? b : a));
+    return low === high ? [low] : low.x < high.x ? [low, high] : [high, low];
+  }).flat();
 }

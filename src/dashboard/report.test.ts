@@ -88,8 +88,9 @@ describe("renderReport", () => {
         },
       ],
     });
-    // The plot spans x 54..1026 and y 316..26; sqrt(4) is half of sqrt(16).
-    expect(page).toContain('d="M54 316L540 26"');
+    // The curve spans x 0..1000 of a box that is stretched, and y 316..26 pixels; sqrt(4) is half of sqrt(16).
+    expect(page).toContain('d="M0 316L500 26"');
+    expect(page).toContain('cx="50%" cy="26"');
     expect(page.match(/<circle/g)).toHaveLength(2);
     expect(page).toContain('aria-label="reward against KL. a: from 0 at 0 to 1 at 4."');
   });
@@ -116,7 +117,7 @@ describe("renderReport", () => {
       ],
     });
     expect(page).toContain(
-      '<span class="best">63.4\u2009%</span><span class="interval">60.0\u2009% to 66.0\u2009%</span>',
+      '<span class="best">63.4\u2009%</span> <span class="interval">60.0\u2009% to 66.0\u2009%</span>',
     );
     expect(page).toContain('<td class="n">–</td>');
   });
@@ -190,7 +191,7 @@ describe("reportFromRuns", () => {
     const page = await reportFromRuns(dirs, { evaluations: [join(root, "evaluation.json")] });
     expect(page).toContain("2 runs of 3 steps.");
     expect(page).toContain("Proxy reward against KL");
-    expect(page).toContain("Proxy reward: chat");
+    expect(page).toContain('<h3 title="tasks/chat/reward">Proxy reward</h3>');
     expect(page).toContain("Violations: math");
     expect(page).toContain("second against first");
     expect(page).toContain("second says &lt;b&gt;");

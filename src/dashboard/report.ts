@@ -1,9 +1,10 @@
 // report.html: one file without script or outside requests, so it can be mailed, archived and opened years later. The
 // texts in it come from models: everything is escaped, and the page's own policy forbids scripts and requests.
 
-import { barChart, lineChart } from "./charts.js";
+import { barChart, type ChartSize, lineChart } from "./charts.js";
 import { Html, html } from "./html.js";
-import { formatNumber, formatPercent } from "./numbers.js";
+import { formatColumn, formatEstimate, formatNumber } from "./numbers.js";
+import { onSharedScales } from "./rules.js";
 import type {
   Cell,
   KeyValueSection,
@@ -43,26 +44,40 @@ function renderKeyValue({ entries }: KeyValueSection): Html {
 const isNumeric = (cell: Cell | undefined) =>
   typeof cell === "number" || (typeof cell === "object" && cell !== null);
 
-function renderNumber({ value, format: as, interval, best }: NumberCell): Html {
-  const show = (x: number) => (as === "percent" ? formatPercent(x) : formatNumber(x, 3, true));
-  return html`<span class="${best ? "best" : ""}">${show(value)}</span>${
-    interval && html`<span class="interval">${show(interval[0])} to ${show(interval[1])}</span>`
+function renderNumber(cell: NumberCell, plain: string | undefined): Html {
+  const { value, format: as, interval, best } = cell;
+  const show = (x: number) => formatEstimate(x, interval, as);
+  return html`<span class="${best ? "best" : ""}">${plain ?? show(value)}</span>${
+    interval && html` <span class="interval">${show(interval[0])} to ${show(interval[1])}</span>`
   }`;
 }
 
-function renderCell(cell: Cell): Html {
+function renderCell(cell: Cell, plain: string | undefined): Html {
   if (cell === null) return html`<td class="n">–</td>`;
   if (typeof cell === "string") return html`<td>${cell}</td>`;
-  return html`<td class="n">${renderNumber(typeof cell === "number" ? { value: cell } : cell)}</td>`;
+  return html`<td class="n">${renderNumber(typeof cell === "number" ? { value: cell } : cell, plain)}</td>`;
 }
 
-function renderTable({ columns, rows, note }: TableSection): Html {
+/** The texts of a column's plain figures, by their rows; shares and figures with an interval have their own. */
+function plainTexts(column: readonly Cell[]): Map<number, string> {
+  const plain = column.flatMap((cell, row) => {
+    if (typeof cell === "number") return [{ row, value: cell }];
+    const isPlain = typeof cell === "object" && cell !== null && !cell.interval && cell.format !== "percent";
+    return isPlain ? [{ row, value: cell.value }] : [];
+  });
+  const finite = plain.filter(({ value }) => Number.isFinite(value));
+  const texts = formatColumn(finite.map(({ value }) => value));
+  return new Map(finite.map(({ row }, i) => [row, texts[i]!]));
+}
+
+function renderTable({ title, columns, rows, note, mixed }: TableSection): Html {
   const numeric = columns.map((_, i) => rows.some((row) => isNumeric(row[i])));
-  return html`<div class="scroll"><table><thead><tr>${columns.map(
+  const plain = columns.map((_, i) => (mixed ? new Map() : plainTexts(rows.map((row) => row[i] ?? null))));
+  return html`<div class="scroll" role="region" tabindex="0" aria-label="${title ?? "table"}"><table><thead><tr>${columns.map(
     (column, i) => html`<th scope="col" class="${numeric[i] ? "n" : ""}">${column}</th>`,
-  )}</tr></thead><tbody>${rows.map((row) => html`<tr>${row.map(renderCell)}</tr>`)}</tbody></table></div>${
-    note && html`<p class="note">${note}</p>`
-  }`;
+  )}</tr></thead><tbody>${rows.map(
+    (row, r) => html`<tr>${row.map((cell, i) => renderCell(cell, plain[i]?.get(r)))}</tr>`,
+  )}</tbody></table></div>${note && html`<p class="note">${note}</p>`}`;
 }
 
 const SYMBOLS = { satisfied: "✓", violated: "✗", failed: "?" } as const;
@@ -94,7 +109,7 @@ function renderSamples({ columns, rows }: SamplesSection): Html[] {
   );
 }
 
-function renderBody(section: Section, wide: boolean): Html | Html[] {
+function renderBody(section: Section, size: ChartSize): Html | Html[] {
   switch (section.kind) {
     case "text":
       return paragraphs(section.text);
@@ -103,31 +118,37 @@ function renderBody(section: Section, wide: boolean): Html | Html[] {
     case "table":
       return renderTable(section);
     case "lineChart":
-      return lineChart(section, wide);
+      return lineChart(section, size);
     case "barChart":
-      return barChart(section, wide);
+      return barChart(section, size);
     case "samples":
       return renderSamples(section);
     case "code":
       return html`<pre>${section.text}</pre>`;
     case "panels":
-      return html`<div class="panels">${section.sections.map(
-        (inner) => html`<div class="panel">${renderHeading(inner, "h3")}${renderBody(inner, false)}</div>`,
+      // One panel alone has the page for itself.
+      return html`<div class="panels">${onSharedScales(section.sections).map(
+        (inner) =>
+          html`<div class="panel">${renderHeading(inner, "h3")}${renderBody(inner, section.sections.length === 1 ? "page" : "panel")}</div>`,
       )}</div>`;
   }
 }
 
-function renderHeading({ title, caption }: Section, level: "h2" | "h3"): Html {
-  const heading = title && (level === "h2" ? html`<h2>${title}</h2>` : html`<h3>${title}</h3>`);
+function renderHeading(section: Section, level: "h2" | "h3"): Html {
+  const { title, caption } = section;
+  const raw = section.kind === "lineChart" && section.rawName;
+  const attribute = raw && html` title="${raw}"`;
+  const heading =
+    title && (level === "h2" ? html`<h2${attribute}>${title}</h2>` : html`<h3${attribute}>${title}</h3>`);
   return html`${heading}${caption && html`<p class="caption">${caption}</p>`}`;
 }
 
 function renderSection(section: Section): Html {
   if (section.kind === "code" && section.folded) {
-    return html`<section><details><summary>${section.title ?? "Show"}</summary>${renderBody(section, true)}</details></section>`;
+    return html`<section><details><summary>${section.title ?? "Show"}</summary>${renderBody(section, "page")}</details></section>`;
   }
   const frame = section.kind === "panels" ? "bare" : "";
-  return html`<section class="${frame}">${renderHeading(section, "h2")}${renderBody(section, true)}</section>`;
+  return html`<section class="${frame}">${renderHeading(section, "h2")}${renderBody(section, "page")}</section>`;
 }
 
 /** The whole page. */

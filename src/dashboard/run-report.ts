@@ -6,9 +6,10 @@ import { z } from "zod";
 import { UserError } from "../base/errors.js";
 import { isRunDirectory, runDirectories } from "../run/directory.js";
 import { type Rollout, readMetrics, readRollouts } from "../run/metrics.js";
+import { frontierCharts, metricCharts, SETTINGS } from "./metric-charts.js";
 import { isHeadline, lookOf, rank } from "./metric-names.js";
 import { renderReport } from "./report.js";
-import { frontierCharts, highlights, metricCharts, type RunMetrics } from "./run-charts.js";
+import { curvesOf, highlights, type RunMetrics } from "./run-charts.js";
 import type { Cell, LineChartSection, SampleAnswer, Section } from "./sections.js";
 
 /** evaluation.json beside a run's metrics, or given to `touchstone report --evaluation`. */
@@ -261,8 +262,12 @@ export async function reportFromRuns(
   const dirs = (await Promise.all(given.map(runDirectories))).flat();
   const runs = distinctNames(dirs, await Promise.all(dirs.map(readRun)));
   runs[0]!.winRates.push(...(await Promise.all(evaluations.map((path) => readEvaluation(path)))).flat());
-  const charts = metricCharts(runs);
-  const headline = [...frontierCharts(runs), ...charts.headline];
+  const curves = runs.map(curvesOf);
+  const charts = metricCharts(
+    curves.map((run) => [run]),
+    SETTINGS,
+  );
+  const headline = [...frontierCharts(curves), ...charts.headline];
   const steps = runs.map(({ rows }) => rows.at(-1)?.step ?? 0);
   const samplesSection = sampleSection(runs, samples);
   const sections: Section[] = [...winRateSections(runs)];

@@ -8,11 +8,11 @@ export interface Scale {
   ticks: number[];
 }
 
-/** A step of 1, 2, 2.5 or 5 times a power of ten that cuts `span` into about `count` parts; `whole`: 1, 2 or 5 times, at least 1. */
+/** A step of 1, 2, 2.5 or 5 times a power of ten that cuts `span` into about `count` parts; `whole`: a whole number. */
 function roundStep(span: number, count: number, whole = false): number {
   const raw = whole ? Math.max(1, span / count) : span / count;
   const power = 10 ** Math.floor(Math.log10(raw));
-  const factors = whole ? [1, 2, 5, 10] : [1, 2, 2.5, 5, 10];
+  const factors = whole && power < 10 ? [1, 2, 5, 10] : [1, 2, 2.5, 5, 10];
   const factor = factors.find((candidate) => candidate * power >= raw * 0.999)!;
   return factor * power;
 }

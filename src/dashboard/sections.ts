@@ -37,6 +37,8 @@ export interface TableSection extends Titled {
   rows: readonly (readonly Cell[])[];
   /** Below the table: how the numbers were made. */
   note?: string;
+  /** Figures of one column are of several quantities: each has digits of its own. */
+  mixed?: boolean;
 }
 
 export interface Point {
@@ -55,6 +57,8 @@ export interface Series {
   style?: "solid" | "dashed" | "dotted";
   /** The unsmoothed points, drawn faintly behind. */
   raw?: readonly Point[];
+  /** The points follow each other in time, not along the x axis: arrows show the way, and `raw` is drawn as points. */
+  directed?: boolean;
   /** Draw a mark at every point. */
   markers?: boolean;
 }
@@ -66,12 +70,18 @@ export interface Axis {
   format?: NumberFormat;
   min?: number;
   max?: number;
-  /** Steps, members, tokens: there is nothing between 2 and 3. */
+  /** Steps, members, tokens: there is nothing between 2 and 3. Default: where every value is whole. */
   whole?: boolean;
+  /** Charts of the same quantity side by side have the same scale. Default: the label. */
+  quantity?: string;
+  /** Values that the axis shows beside its own. */
+  holds?: readonly number[];
 }
 
 export interface LineChartSection extends Titled {
   kind: "lineChart";
+  /** What it is called in the files: shown where somebody points at the title. */
+  rawName?: string;
   x: Axis;
   y: Axis;
   series: readonly Series[];

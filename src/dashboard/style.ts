@@ -7,13 +7,46 @@ const DARK = ["#6db3f2", "#f59b52", "#58c795", "#d98ad3", "#e3bd4a", "#a3aef2", 
 const variables = (colors: readonly string[]) => colors.map((color, i) => `--c${i}:${color}`).join(";");
 const classes = LIGHT.map((_, i) => `.c${i}{--c:var(--c${i})}`).join("");
 
-const light = `${variables(LIGHT)};--bg:#f7f6f3;--card:#ffffff;--ink:#1d2329;--soft:#5a646e;--faint:#8b949d;--line:#e3e1db;--grid:#ebe9e4;--good:#14713f;--good-bg:#e2f3e8;--bad:#a62a1c;--bad-bg:#fbe6e3;--warn:#7d5800;--warn-bg:#fbf0d5;--accent:#b07a14`;
-const dark = `${variables(DARK)};--bg:#14171a;--card:#1c2024;--ink:#e6e8ea;--soft:#a4adb6;--faint:#7a848e;--line:#2e343a;--grid:#282d33;--good:#6fd39a;--good-bg:#16341f;--bad:#f59284;--bad-bg:#40201b;--warn:#e7c46a;--warn-bg:#3a2f12;--accent:#e0b04c`;
+const light = `${variables(LIGHT)};--bg:#f7f6f3;--card:#ffffff;--ink:#1d2329;--soft:#5a646e;--faint:#8b949d;--line:#e3e1db;--grid:#ebe9e4;--good:#14713f;--good-bg:#e2f3e8;--bad:#a62a1c;--bad-bg:#fbe6e3;--warn:#7d5800;--warn-bg:#fbf0d5;--accent:#b07a14;--shade:rgb(0 0 0/.16)`;
+const dark = `${variables(DARK)};--bg:#14171a;--card:#1c2024;--ink:#e6e8ea;--soft:#a4adb6;--faint:#7a848e;--line:#2e343a;--grid:#282d33;--good:#6fd39a;--good-bg:#16341f;--bad:#f59284;--bad-bg:#40201b;--warn:#e7c46a;--warn-bg:#3a2f12;--accent:#e0b04c;--shade:rgb(0 0 0/.6)`;
 
 /** Colours of light and dark, as the reader's system wants them. */
 export const THEME = `:root{color-scheme:light dark;${light}}
 @media (prefers-color-scheme:dark){:root{${dark}}}
 ${classes}`;
+
+/** A table that goes on to the right has a shadow there until its end is seen. */
+export const SCROLL_STYLE = `.scroll{overflow-x:auto;background:linear-gradient(to right,var(--card) 30%,transparent) left/36px 100% no-repeat local,linear-gradient(to left,var(--card) 30%,transparent) right/36px 100% no-repeat local,linear-gradient(to right,var(--shade),transparent) left/14px 100% no-repeat scroll,linear-gradient(to left,var(--shade),transparent) right/14px 100% no-repeat scroll}`;
+
+/** Charts, on the page and in reports. Their text is never scaled; a narrow place has fewer labels. */
+export const CHART_STYLE = `.plot{margin-top:8px;container-type:inline-size}
+.plot svg{display:block;overflow:visible}
+svg text{font-size:12px;fill:var(--soft);font-variant-numeric:tabular-nums}
+svg text.title{font-size:14px;font-weight:600;fill:var(--ink)}
+.grid line{stroke:var(--grid)}
+.line{fill:none;stroke:var(--c);stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round;vector-effect:non-scaling-stroke}
+.line.raw{stroke-width:1;opacity:.3}
+.band{fill:var(--c);opacity:.16}
+.dot{fill:var(--c);opacity:.35}
+.arrow{fill:var(--c);stroke:var(--card);stroke-width:1}
+.mark{fill:var(--c);stroke:var(--card);stroke-width:1.5}
+.hover{fill:var(--c);opacity:0}
+.hover:hover{opacity:1}
+.reference line{stroke:var(--faint);stroke-dasharray:4 4}
+.reference text{fill:var(--soft);paint-order:stroke;stroke:var(--card);stroke-width:4px;stroke-linejoin:round}
+.bars{display:grid;grid-template-columns:fit-content(40%) minmax(0,1fr) max-content;column-gap:12px;align-items:center}
+.bars .name{font-size:13px;text-align:right;overflow-wrap:anywhere}
+.bars .value{font-size:13px;font-weight:600;text-align:right;font-variant-numeric:tabular-nums}
+.bar{fill:var(--c);opacity:.85}
+.whisker{stroke:var(--c);stroke-width:2.4;stroke-linecap:round}
+.bar+.whisker{stroke:var(--ink);stroke-width:1.6}
+.legend{display:flex;flex-wrap:wrap;gap:4px 20px;margin:10px 0 0;padding:0;list-style:none;font-size:.85rem;overflow-wrap:anywhere}
+.legend li{display:inline-flex;align-items:center;gap:8px}
+.legend svg{flex:none}
+@container (max-width:680px){.of-page .dense{display:none}}
+@container (max-width:400px){.of-page .sparse,.of-panel .dense{display:none}}
+@container (max-width:260px){.of-panel .sparse{display:none}}
+@media print{.hover{display:none}}`;
 
 export const STYLE = `
 ${THEME}
@@ -34,7 +67,7 @@ p{margin:.5em 0;max-width:75ch}
 .tiles li{padding:15px 18px}
 .tiles .label{display:block;font-size:.82rem;color:var(--soft)}
 .tiles .figure{display:block;font-size:1.7rem;font-weight:650;letter-spacing:-.02em;font-variant-numeric:tabular-nums}
-.tiles .detail{display:block;font-size:.82rem;color:var(--faint)}
+.tiles .detail{display:block;font-size:.82rem;color:var(--soft)}
 .good{color:var(--good)}.bad{color:var(--bad)}
 section{margin-top:20px;padding:22px 24px}
 section.bare{background:none;border:0;padding:0;margin-top:34px}
@@ -42,36 +75,16 @@ section>p:last-child{margin-bottom:0}
 .caption{color:var(--soft);font-size:.93rem;margin:.25em 0 .4em}
 .panels{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:16px;margin-top:14px}
 .panel{padding:18px 18px 12px;min-width:0}
-.plot{overflow-x:auto;margin-top:8px}
-.plot svg{display:block;width:100%;height:auto}
-.plot.wide svg{min-width:680px}
-svg text{font-size:12px;fill:var(--soft);font-variant-numeric:tabular-nums}
-svg .label{fill:var(--soft);font-size:12.5px}
-svg .name{fill:var(--ink);font-size:13px}
-svg .value{fill:var(--ink);font-size:13px;font-weight:600}
-.grid line{stroke:var(--grid)}
-.line{fill:none;stroke:var(--c);stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}
-.line.raw{stroke-width:1;opacity:.3}
-.band{fill:var(--c);opacity:.14}
-.bar{fill:var(--c);opacity:.85}
-.whisker{stroke:var(--c);stroke-width:2.4;stroke-linecap:round}
-.bar+.whisker{stroke:var(--ink);stroke-width:1.6}
-.mark{fill:var(--c);stroke:var(--card);stroke-width:1.5}
-.hover{fill:var(--c);opacity:0}
-.hover:hover{opacity:1}
-.reference line{stroke:var(--faint);stroke-dasharray:4 4}
-.reference text{fill:var(--soft);paint-order:stroke;stroke:var(--card);stroke-width:4px;stroke-linejoin:round}
-.legend{display:flex;flex-wrap:wrap;gap:4px 20px;margin:10px 0 0;padding:0;list-style:none;font-size:.88rem}
-.legend li{display:inline-flex;align-items:center;gap:8px}
-.scroll{overflow-x:auto}
+${CHART_STYLE}
+${SCROLL_STYLE}
 table{border-collapse:collapse;width:100%;font-size:.93rem;margin-top:10px}
 th,td{padding:8px 14px 8px 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:baseline}
 th{font-weight:600;color:var(--soft);font-size:.85rem}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;padding-right:0;padding-left:22px}
 tbody tr:last-child td{border-bottom:0}
-.interval{color:var(--faint);font-size:.85em;margin-left:.5em}
+.interval{color:var(--soft);font-size:.85em;margin-left:.3em}
 .best{font-weight:700}
-.note,.empty{color:var(--faint);font-size:.86rem}
+.note,.empty{color:var(--soft);font-size:.86rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:5px 22px;margin:12px 0 0;font-size:.93rem}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 .sample{border-top:1px solid var(--line);padding:18px 0 6px;margin-top:16px;break-inside:avoid}
@@ -93,7 +106,7 @@ dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 .reason{color:var(--soft);margin-left:.5em;unicode-bidi:isolate;overflow-wrap:anywhere}
 pre{background:var(--bg);border-radius:8px;padding:14px 16px;overflow-x:auto;font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;margin:12px 0 0}
 summary{cursor:pointer;font-weight:600}
-footer{color:var(--faint);font-size:.84rem;margin-top:36px}
-@media (max-width:560px){main{padding:24px 14px 48px}section{padding:16px}h1{font-size:1.5rem}}
-@media print{body{font-size:11pt}main{max-width:none;padding:0}section,.panel,.tiles li{break-inside:avoid}.plot,.scroll,.answer .text{overflow:visible;max-height:none}.plot.wide svg{min-width:0}.hover{display:none}}
+footer{color:var(--soft);font-size:.84rem;margin-top:36px}
+@media (max-width:560px){main{padding:24px 14px 48px}section{padding:16px}h1{font-size:1.5rem}.interval{display:block;margin:0}}
+@media print{body{font-size:11pt}main{max-width:none;padding:0}section,.panel,.tiles li{break-inside:avoid}.scroll,.answer .text{overflow:visible;max-height:none}}
 `;

@@ -89,6 +89,7 @@ export function labMetrics(answers: readonly Answer[]): Record<string, number> {
   const metrics: Record<string, number> = {};
   const add = (prefix: string, chosen: readonly Answer[]): void => {
     metrics[`${prefix}true_reward`] = mean(chosen.map((answer) => answer.gold));
+    metrics[`${prefix}true_deviation`] = standardDeviation(chosen.map((answer) => answer.gold));
     metrics[`${prefix}proxy_reward`] = mean(chosen.map((answer) => answer.proxy));
     metrics[`${prefix}proxy_deviation`] = standardDeviation(chosen.map((answer) => answer.proxy));
     metrics[`${prefix}kl`] = mean(chosen.map((answer) => answer.logRatio));

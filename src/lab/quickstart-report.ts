@@ -1,8 +1,9 @@
 // The page that the quickstart ends with.
 
 import { stringify } from "yaml";
-import { mean } from "../base/statistics.js";
-import { renderReport, type Section, type Series } from "../dashboard/report.js";
+import { type Interval, mean } from "../base/statistics.js";
+import { type Highlight, renderReport, type Section, type Series } from "../dashboard/report.js";
+import { toneAgainst } from "../dashboard/rules.js";
 import type { MetricsRow } from "../run/metrics.js";
 import type { Answer } from "./evaluate.js";
 import type { PolicyOutcome, QuickstartResult } from "./quickstart.js";
@@ -17,13 +18,17 @@ const title = "Proxy reward and true reward";
 const evaluated = (outcome: PolicyOutcome): MetricsRow[] =>
   outcome.metrics.filter((row) => typeof row["lab/true_reward"] === "number");
 
-/** A curve of `key` over steps or over KL; the proxy in standard deviations from where the run started. */
+/**
+ * A curve of `key` over steps, with its standard error, or over KL; the proxy in standard deviations from where the run
+ * started.
+ */
 function curve(
   outcome: PolicyOutcome,
   key: string,
   over: "step" | "kl",
   color: number,
   name: string,
+  prompts: number,
 ): Series {
   const rows = evaluated(outcome);
   const isProxy = key.includes("proxy_reward");
@@ -34,16 +39,23 @@ function curve(
     color,
     style: isProxy ? "dashed" : "solid",
     markers: true,
-    points: rows.map((row) => ({
-      x: over === "step" ? row.step : Math.max(0, row["lab/kl"] as number),
-      y: isProxy ? ((row[key] as number) - origin) / scale : (row[key] as number),
-    })),
+    directed: over === "kl",
+    points: rows.map((row) => {
+      const y = isProxy ? ((row[key] as number) - origin) / scale : (row[key] as number);
+      if (over === "kl") return { x: Math.max(0, row["lab/kl"] as number), y };
+      const deviation = row[isProxy ? "lab/proxy_deviation" : "lab/true_deviation"];
+      if (typeof deviation !== "number") return { x: row.step, y };
+      const error = deviation / scale / Math.sqrt(prompts);
+      return { x: row.step, y, low: y - error, high: y + error };
+    }),
   };
 }
 
 export function quickstartReport(
   result: Omit<QuickstartResult, "report">,
   recipes: Readonly<Record<string, unknown>>,
+  /** Held-out prompts of the evaluations along the way. */
+  along: number,
 ): string {
   const { plain, touchstone, start } = result;
   const both = [plain, touchstone];
@@ -57,7 +69,7 @@ export function quickstartReport(
         ? { label: "step" }
         : { label: "KL from the start policy, nats (square-root axis)", scale: "sqrt" },
     y: { label: y },
-    series: both.map((outcome, i) => curve(outcome, key, over, i, label(outcome))),
+    series: both.map((outcome, i) => curve(outcome, key, over, i, label(outcome), along)),
   });
   const number = (value: { estimate: number; low: number; high: number }) => ({
     value: value.estimate,
@@ -80,6 +92,7 @@ export function quickstartReport(
     {
       kind: "panels",
       title,
+      caption: `Along the way, on the first ${along} held-out prompts; bands are the standard error over them. The figures above are of the end, on all ${start.answers.length}.`,
       sections: [
         chart("lab/true_reward", "step", "True reward", "true reward"),
         chart("lab/proxy_reward", "step", "Proxy reward", "change, standard deviations at the start"),
@@ -88,6 +101,7 @@ export function quickstartReport(
     {
       kind: "panels",
       title: "The same against distance",
+      caption: "Arrows: the direction of the training.",
       sections: [
         chart("lab/true_reward", "kl", "True reward against KL", "true reward"),
         chart(
@@ -176,13 +190,10 @@ export function quickstartReport(
           ? "Judged by what neither saw, the constrained policy ends ahead of the one that followed a single reward model."
           : "In this run the constrained policy did not end ahead of the one that followed a single reward model.",
       highlights: [
-        { label: "true reward at the start", value: start.trueReward.estimate.toFixed(3) },
-        { label: label(plain), value: plain.trueReward.estimate.toFixed(3), tone: tone(plain, start) },
-        {
-          label: label(touchstone),
-          value: touchstone.trueReward.estimate.toFixed(3),
-          tone: tone(touchstone, start),
-        },
+        tile("true reward at the start", start.trueReward, "neutral"),
+        ...both.map((outcome) =>
+          tile(label(outcome), outcome.trueReward, toneAgainst(outcome.trueReward, start.trueReward)),
+        ),
       ],
     },
     sections,
@@ -190,7 +201,10 @@ export function quickstartReport(
   });
 }
 
-function tone(outcome: PolicyOutcome, start: QuickstartResult["start"]): "good" | "bad" | "neutral" {
-  if (outcome.trueReward.low > start.trueReward.estimate) return "good";
-  return outcome.trueReward.high < start.trueReward.estimate ? "bad" : "neutral";
-}
+/** A true reward of the end, with its interval. */
+const tile = (label: string, { estimate, low, high }: Interval, tone: Highlight["tone"]): Highlight => ({
+  label,
+  value: estimate.toFixed(3),
+  detail: `${low.toFixed(3)} to ${high.toFixed(3)} (95 %)`,
+  tone,
+});

@@ -172,7 +172,7 @@ export async function runQuickstart(options: QuickstartOptions): Promise<Quickst
     ],
   };
   const report = join(out, "report.html");
-  await writeFileAtomic(report, quickstartReport(result, recipes));
+  await writeFileAtomic(report, quickstartReport(result, recipes, families.length * settings.heldout.along));
   return { ...result, report };
 }
 

@@ -2,6 +2,7 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { stat } from "node:fs/promises";
+import { setImmediate } from "node:timers/promises";
 import { type Context, Hono } from "hono";
 import { getCookie, setCookie } from "hono/cookie";
 import { streamSSE } from "hono/streaming";
@@ -9,6 +10,7 @@ import { UserError } from "../base/errors.js";
 import { alarmsIn } from "../monitor/run.js";
 import type { Alarm } from "../monitor/watch.js";
 import { readJsonl } from "../run/metrics.js";
+import { SpreadTally, type StandardErrors } from "../run/spread.js";
 import { metricsTable } from "./metrics-table.js";
 import { parseRolloutQuery } from "./queries.js";
 import { RolloutIndex, type RolloutQuery } from "./rollout-index.js";
@@ -75,6 +77,7 @@ export function uiApp(options: UiOptions): Hono {
     return c.json(metricsTable(await readJsonl(await pathInside(options.root, id, "metrics.jsonl"))));
   });
   app.get("/api/alarms", async (c) => c.json(await runs.alarms(await runs.require(c.req.query("run")))));
+  app.get("/api/spread", async (c) => c.json(await runs.spread(c.req.query("run"))));
   app.get("/api/rubrics", async (c) =>
     c.json(await rubricsOf(options.root, await runs.require(c.req.query("run")))),
   );
@@ -134,6 +137,11 @@ class Runs {
   /** The alarms of runs as their files were: pages ask again and again, and most runs have not changed. */
   private readonly alarmed = new Map<string, { state: string; alarms: Alarm[] }>();
 
+  private readonly spreads = new WeakMap<
+    RolloutIndex,
+    { generation: number; rows: number; tally: SpreadTally }
+  >();
+
   constructor(private readonly root: string) {}
 
   async alarms(run: string): Promise<Alarm[]> {
@@ -147,6 +155,22 @@ class Runs {
     const alarms = alarmsIn(await readJsonl(path), { text, path: "recipe.yaml" });
     this.alarmed.set(run, { state, alarms });
     return alarms;
+  }
+
+  /** How sure the means of the steps are, as far as the rollouts have been read. */
+  async spread(id: string | undefined): Promise<StandardErrors> {
+    const index = await this.index(id);
+    let known = this.spreads.get(index);
+    if (known?.generation !== index.generation)
+      this.spreads.set(index, (known = { generation: index.generation, rows: 0, tally: new SpreadTally() }));
+    const from = known.rows;
+    known.rows = index.count;
+    for (let row = from; row < known.rows; row++) {
+      known.tally.add(index.sample(row));
+      // Others are answered meanwhile.
+      if (row % SPREAD_ROWS === 0) await setImmediate();
+    }
+    return known.tally.errors();
   }
 
   async list(): Promise<RunSummary[]> {
@@ -172,6 +196,9 @@ class Runs {
     return index;
   }
 }
+
+/** Rows whose spread is tallied at a time. */
+const SPREAD_ROWS = 20_000;
 
 /** Characters of a text that a list shows. */
 const EXCERPT = 600;

@@ -3,6 +3,7 @@
 
 import { type FileHandle, open } from "node:fs/promises";
 import type { Rollout } from "../run/metrics.js";
+import type { SpreadSample } from "../run/spread.js";
 
 /** Numbers of a row that can be sorted by and bounded. */
 export const NUMBERS = [
@@ -113,6 +114,20 @@ export class RolloutIndex {
   /** Share of the file that has been seen. */
   get progress(): number {
     return this.size === 0 ? 1 : Math.min(1, this.seen / this.size);
+  }
+
+  /** What the means of a step's metrics are made of, of one row. */
+  sample(row: number): SpreadSample {
+    const number = (name: NumberColumn) => this.numbers.get(name)!.at(row);
+    return {
+      task: this.tasks.list[this.task.at(row)]!,
+      step: number("step"),
+      prompt_id: this.prompt.at(row),
+      reward: number("reward"),
+      calibrated_reward: number("calibrated_reward"),
+      log_ratio: number("log_ratio"),
+      outcome: VERDICTS[this.outcome.at(row)] || undefined,
+    };
   }
 
   /** Reads what is new; returns after `milliseconds` at the latest, and goes on behind the caller's back. */

@@ -1,90 +1,63 @@
 // One chart of the page: drawn by the reports' own component, as wide as it stands, with a range that all charts share, and
 // as a table, CSV, SVG or PNG.
 
-import { useEffect, useRef, useState } from "preact/hooks";
-import { lineChart } from "../../src/dashboard/charts.js";
+import { useState } from "preact/hooks";
+import { chartFile, lineChart } from "../../src/dashboard/charts.js";
 import { format } from "../../src/dashboard/numbers.js";
-import type { LineChartSection, Point, Series } from "../../src/dashboard/sections.js";
+import type { LineChartSection } from "../../src/dashboard/sections.js";
+import { CHART_STYLE } from "../../src/dashboard/style.js";
 import { download } from "./download.js";
 import { Scroll } from "./scroll.js";
-
-/** Points of a curve that are drawn; of more, the lowest and the highest of each part are. */
-const DRAWN = 600;
-
-/** Fewer points with the same outline. */
-export function thin(points: readonly Point[]): readonly Point[] {
-  if (points.length <= DRAWN) return points;
-  const part = points.length / (DRAWN / 2);
-  return Array.from({ length: DRAWN / 2 }, (_, i) => {
-    const some = points.slice(Math.floor(i * part), Math.floor((i + 1) * part));
-    const low = some.reduce((a, b) => (b.y < a.y ? b : a));
-    const high = some.reduce((a, b) => (b.y > a.y ? b : a));
-    return low === high ? [low] : low.x < high.x ? [low, high] : [high, low];
-  }).flat();
-}
-
-/** A range of steps, shared by all charts. */
-export type Range = readonly [low: number, high: number] | undefined;
-
-const within = (range: Range) => (point: Point) => !range || (point.x >= range[0] && point.x <= range[1]);
+import type { Range } from "./series.js";
 
 interface ChartProps {
   chart: LineChartSection;
-  range: Range;
-  onRange(range: Range): void;
+  /** Absent: its x axis is not the steps. */
+  onRange?(range: Range): void;
 }
 
-const MARGIN = { left: 54, right: 14 };
-
-export function Chart({ chart, range, onRange }: ChartProps) {
-  const box = useRef<HTMLDivElement>(null);
-  const [width, setWidth] = useState(0);
-  useEffect(() => {
-    const observer = new ResizeObserver(([entry]) => setWidth(Math.floor(entry!.contentRect.width)));
-    observer.observe(box.current!);
-    return () => observer.disconnect();
-  }, []);
-  const series = chart.series.map((one) => ({
-    ...one,
-    points: thin(one.points.filter(within(range))),
-    raw: one.raw && thin(one.raw.filter(within(range))),
-  }));
-  const shown: LineChartSection = { ...chart, series };
-  const svg = width > 0 ? lineChart(shown, { width, height: 260 }).toString() : "";
+export function Chart({ chart, onRange }: ChartProps) {
+  const svg = lineChart(chart, "panel").toString();
+  // biome-ignore lint/security/noDangerouslySetInnerHtml: made by the reports' template, which escapes all text
+  const drawn = <div dangerouslySetInnerHTML={{ __html: svg }} />;
   return (
     <figure class="chart">
       <figcaption>
-        <h2>{chart.title}</h2>
+        <h2 title={chart.rawName}>{chart.title}</h2>
         {chart.caption && <p class="caption">{chart.caption}</p>}
       </figcaption>
-      <Drag range={range} series={series} width={width} onRange={onRange}>
-        {/* biome-ignore lint/security/noDangerouslySetInnerHtml: made by the reports' template, which escapes all text */}
-        <div ref={box} dangerouslySetInnerHTML={{ __html: svg }} />
-      </Drag>
-      <Exports chart={chart} svg={svg} />
+      {onRange ? (
+        <Drag chart={chart} onRange={onRange}>
+          {drawn}
+        </Drag>
+      ) : (
+        drawn
+      )}
+      <Exports chart={chart} />
     </figure>
   );
 }
 
-interface DragProps extends Pick<ChartProps, "range" | "onRange"> {
-  series: readonly Series[];
-  width: number;
+interface DragProps extends Required<ChartProps> {
   // biome-ignore lint/suspicious/noExplicitAny: preact's children
   children: any;
 }
 
 /** Dragging across a chart chooses a range; a double click takes it back. */
-function Drag({ series, width, onRange, children }: DragProps) {
+function Drag({ chart, onRange, children }: DragProps) {
   const [from, setFrom] = useState<number>();
   const [to, setTo] = useState(0);
-  const xs = series.flatMap(({ points }) => points.map(({ x }) => x));
+  const xs = chart.series.flatMap(({ points }) => [points[0]?.x ?? [], points.at(-1)?.x ?? []].flat());
   const [low, high] = [Math.min(...xs), Math.max(...xs)];
-  const stepAt = (px: number) =>
-    low + ((px - MARGIN.left) / (width - MARGIN.left - MARGIN.right)) * (high - low);
   const at = (event: PointerEvent) =>
     event.clientX - (event.currentTarget as HTMLElement).getBoundingClientRect().left;
-  const end = () => {
+  const end = (event: PointerEvent) => {
     if (from !== undefined && Math.abs(to - from) > 12) {
+      const frame = event.currentTarget as HTMLElement;
+      // The plot's svg is as wide as its x axis.
+      const plot = frame.querySelector("svg[role=img]")!.getBoundingClientRect();
+      const left = plot.left - frame.getBoundingClientRect().left;
+      const stepAt = (px: number) => low + ((px - left) / plot.width) * (high - low);
       const [a, b] = [stepAt(Math.min(from, to)), stepAt(Math.max(from, to))];
       onRange([Math.max(low, Math.floor(a)), Math.min(high, Math.ceil(b))]);
     }
@@ -115,55 +88,63 @@ function Drag({ series, width, onRange, children }: DragProps) {
   );
 }
 
-/** x, then each curve's value at it. */
-function tableOf({ series }: LineChartSection): { x: number; values: (number | undefined)[] }[] {
-  const curves = series.map((one) => new Map((one.raw ?? one.points).map(({ x, y }) => [x, y])));
-  const xs = [...new Set(curves.flatMap((curve) => [...curve.keys()]))].sort((a, b) => a - b);
-  return xs.map((x) => ({ x, values: curves.map((curve) => curve.get(x)) }));
+/** A column of a chart's table. */
+interface ChartColumn {
+  name: string;
+  values: ReadonlyMap<number, number>;
+}
+
+/** Each curve's values over x, with the ends of its intervals where it has any. */
+function columnsOf({ series }: LineChartSection): ChartColumn[] {
+  return series.flatMap(({ name, points, raw = points }) => {
+    const column = (name: string, key: "y" | "low" | "high"): ChartColumn => ({
+      name,
+      values: new Map(raw.flatMap((point) => (point[key] === undefined ? [] : [[point.x, point[key]]]))),
+    });
+    const ends = raw.some(({ low }) => low !== undefined);
+    return [
+      column(name, "y"),
+      ...(ends ? [column(`${name}, from`, "low"), column(`${name}, to`, "high")] : []),
+    ];
+  });
+}
+
+function tableOf(chart: LineChartSection): { columns: ChartColumn[]; xs: number[] } {
+  const columns = columnsOf(chart);
+  const xs = [...new Set(columns.flatMap(({ values }) => [...values.keys()]))].sort((a, b) => a - b);
+  return { columns, xs };
 }
 
 const quoted = (text: string) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-const csvOf = (chart: LineChartSection) =>
-  [
-    [chart.x.label, ...chart.series.map(({ name }) => name)].map(quoted).join(","),
-    ...tableOf(chart).map(({ x, values }) => [x, ...values.map((value) => value ?? "")].join(",")),
+function csvOf(chart: LineChartSection): string {
+  const { columns, xs } = tableOf(chart);
+  return [
+    [chart.x.label, ...columns.map(({ name }) => name)].map(quoted).join(","),
+    ...xs.map((x) => [x, ...columns.map(({ values }) => values.get(x) ?? "")].join(",")),
     "",
   ].join("\n");
+}
 
 const fileName = (chart: LineChartSection, ending: string) =>
   `${(chart.title ?? "chart").toLowerCase().replace(/[^a-z0-9]+/g, "-")}.${ending}`;
 
+/** Pixels that a picture is wide. */
+const WIDTH = 720;
+
 /** The picture alone, with the colours that it has on the page. */
-function standalone(svg: string): string {
-  const element = new DOMParser().parseFromString(svg, "text/html").querySelector(".plot svg")!;
+function picture(chart: LineChartSection): string {
   const style = getComputedStyle(document.documentElement);
-  const names = [
-    "ink",
-    "soft",
-    "faint",
-    "grid",
-    "card",
-    "accent",
-    ...Array.from({ length: 8 }, (_, i) => `c${i}`),
-  ];
+  const names = ["ink", "soft", "faint", "grid", "card", ...Array.from({ length: 8 }, (_, i) => `c${i}`)];
   const variables = names.map((name) => `--${name}:${style.getPropertyValue(`--${name}`)}`).join(";");
-  const rules = [...document.styleSheets]
-    .flatMap((sheet) => [...sheet.cssRules])
-    .map(({ cssText }) => cssText)
-    .filter((rule) => /^(svg|\.(grid|line|band|mark|hover|reference|c\d))/.test(rule));
-  const sheet = document.createElementNS("http://www.w3.org/2000/svg", "style");
-  sheet.textContent = `svg{${variables};background:var(--card);font-family:system-ui,sans-serif}${rules.join("")}`;
-  element.prepend(sheet);
-  const [, , width, height] = element.getAttribute("viewBox")!.split(" ");
-  element.setAttribute("width", width!);
-  element.setAttribute("height", height!);
-  return new XMLSerializer().serializeToString(element);
+  const classes = names.map((name) => `.${name}{--c:var(--${name})}`).join("");
+  const own = `svg{${variables};font-family:system-ui,sans-serif}${classes}${CHART_STYLE}`;
+  return (chartFile(chart, WIDTH, own) ?? "").replace("<svg ", '<svg style="background:var(--card)" ');
 }
 
 async function png(svg: string): Promise<Blob> {
   const image = new Image();
-  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(standalone(svg))}`;
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
   await image.decode();
   const canvas = document.createElement("canvas");
   canvas.width = 2 * image.width;
@@ -172,7 +153,7 @@ async function png(svg: string): Promise<Blob> {
   return await new Promise((resolve) => canvas.toBlob((blob) => resolve(blob!), "image/png"));
 }
 
-function Exports({ chart, svg }: { chart: LineChartSection; svg: string }) {
+function Exports({ chart }: { chart: LineChartSection }) {
   const [isTable, setTable] = useState(false);
   const name = chart.title ?? "chart";
   return (
@@ -195,14 +176,14 @@ function Exports({ chart, svg }: { chart: LineChartSection; svg: string }) {
       <button
         type="button"
         aria-label={`${name} as SVG`}
-        onClick={() => download(fileName(chart, "svg"), standalone(svg), "image/svg+xml")}
+        onClick={() => download(fileName(chart, "svg"), picture(chart), "image/svg+xml")}
       >
         SVG
       </button>
       <button
         type="button"
         aria-label={`${name} as PNG`}
-        onClick={async () => download(fileName(chart, "png"), await png(svg), "image/png")}
+        onClick={async () => download(fileName(chart, "png"), await png(picture(chart)), "image/png")}
       >
         PNG
       </button>
@@ -212,13 +193,14 @@ function Exports({ chart, svg }: { chart: LineChartSection; svg: string }) {
 }
 
 function ChartTable({ chart }: { chart: LineChartSection }) {
+  const { columns, xs } = tableOf(chart);
   return (
     <Scroll class="table-of-chart" label={`${chart.title ?? "chart"}, table`}>
       <table>
         <thead>
           <tr>
             <th scope="col">{chart.x.label}</th>
-            {chart.series.map(({ name }) => (
+            {columns.map(({ name }) => (
               <th scope="col" class="n" key={name}>
                 {name}
               </th>
@@ -226,14 +208,17 @@ function ChartTable({ chart }: { chart: LineChartSection }) {
           </tr>
         </thead>
         <tbody>
-          {tableOf(chart).map(({ x, values }) => (
+          {xs.map((x) => (
             <tr key={x}>
-              <td>{x}</td>
-              {values.map((value, i) => (
-                <td class="n" key={chart.series[i]!.name}>
-                  {value === undefined ? "–" : format(value, chart.y.format)}
-                </td>
-              ))}
+              <td>{Number.isInteger(x) ? x : format(x, chart.x.format)}</td>
+              {columns.map(({ name, values }) => {
+                const value = values.get(x);
+                return (
+                  <td class="n" key={name}>
+                    {value === undefined ? "–" : format(value, chart.y.format)}
+                  </td>
+                );
+              })}
             </tr>
           ))}
         </tbody>

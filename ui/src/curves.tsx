@@ -1,11 +1,13 @@
 // The curves of one run or of several.
 
+import { frontierCharts, metricCharts, SETTINGS } from "../../src/dashboard/metric-charts.js";
+import type { StandardErrors } from "../../src/run/spread.js";
 import { type Alarm, type Following, type RunSummary, useAnswer } from "./api.js";
-import { Chart, type Range } from "./chart.js";
+import { Chart } from "./chart.js";
 import { go, linkTo, linkWith, type Route } from "./route.js";
 import { RunHead } from "./runs.js";
 import { Scroll } from "./scroll.js";
-import { charts, type NamedTable, recipeDifferences } from "./series.js";
+import { curvesOf, type NamedTable, type Range, recipeDifferences, repetitions } from "./series.js";
 
 /** "10-50" as a range of steps. */
 function parseRange(text: string | null): Range {
@@ -21,33 +23,73 @@ export function Curves({ route, following }: { route: Route; following: Followin
     return table ? [{ run, table }] : [];
   });
   if (!following.runs) return <p class="empty">Reading the runs…</p>;
-  if (runs.length < ids.length || ids.length === 0)
+  const [only] = runs;
+  if (!only || runs.length < ids.length)
     return <p class="empty">There is no such run in {following.root}.</p>;
-  const settings = {
-    smoothing: Number(route.params.get("smooth") ?? 0) / 100,
-    logarithmic: route.params.get("log") === "1",
-    bySeed: route.params.get("seeds") === "1",
-  };
-  const range = parseRange(route.params.get("steps"));
-  const { headline, others } = charts(tables, settings);
-  const onRange = (next: Range) => go(linkWith(route, { steps: next && `${next[0]}-${next[1]}` }));
+  if (runs.length === 1) return <OneRun route={route} run={only} tables={tables} />;
   return (
     <>
-      {runs.length === 1 ? <RunHead run={runs[0]!} current="curves" /> : <Compared runs={runs} />}
-      {runs.length === 1 && <Alarms run={runs[0]!} />}
-      <Controls route={route} several={runs.length > 1} range={range} onRange={onRange} />
+      <Compared runs={runs} />
+      <Charts route={route} tables={tables} />
+    </>
+  );
+}
+
+interface OneRunProps {
+  route: Route;
+  run: RunSummary;
+  tables: readonly NamedTable[];
+}
+
+/** A run's alarms, and its curves with how sure they are. */
+function OneRun({ route, run, tables }: OneRunProps) {
+  const { data: errors } = useAnswer<StandardErrors>("spread", { run: run.id }, 10);
+  return (
+    <>
+      <RunHead run={run} current="curves" />
+      <Alarms run={run} />
+      <Charts route={route} tables={tables.map((one) => ({ ...one, errors }))} />
+    </>
+  );
+}
+
+/** The charts of some runs, as the address wants them. */
+function Charts({ route, tables }: { route: Route; tables: readonly NamedTable[] }) {
+  const range = parseRange(route.params.get("steps"));
+  const onRange = (next: Range) => go(linkWith(route, { steps: next && `${next[0]}-${next[1]}` }));
+  const asked = route.params.get("smooth");
+  const smoothing = asked === null ? SETTINGS.smoothing : () => Number(asked) / 100;
+  const groups = route.params.get("seeds") === "1" ? repetitions(tables) : tables.map((one) => [one]);
+  const curves = groups.map((group) => group.map((one) => curvesOf(one, range)));
+  const { headline, others } = metricCharts(curves, {
+    smoothing,
+    logarithmic: route.params.get("log") === "1",
+  });
+  const frontier = frontierCharts(curves.flat());
+  const isOpen = route.params.get("all") === "1";
+  return (
+    <>
+      <Controls route={route} several={tables.length > 1} range={range} onRange={onRange} />
       {tables.length === 0 && <p class="empty">No step has been logged yet.</p>}
       <div class="charts">
         {headline.map((chart) => (
-          <Chart key={chart.title} chart={chart} range={range} onRange={onRange} />
+          <Chart key={chart.title} chart={chart} onRange={onRange} />
+        ))}
+        {frontier.map((chart) => (
+          <Chart key={chart.title} chart={chart} />
         ))}
       </div>
       {others.length > 0 && (
-        <details open={route.params.get("all") === "1"}>
+        <details
+          open={isOpen}
+          onToggle={({ currentTarget: { open } }) =>
+            open !== isOpen && go(linkWith(route, { all: open ? "1" : undefined }), { replace: true })
+          }
+        >
           <summary>Further metrics ({others.length})</summary>
           <div class="charts">
             {others.map((chart) => (
-              <Chart key={chart.title} chart={chart} range={range} onRange={onRange} />
+              <Chart key={chart.title} chart={chart} onRange={onRange} />
             ))}
           </div>
         </details>
@@ -110,9 +152,7 @@ function Controls({ route, several, range, onRange }: ControlsProps) {
           min="0"
           max="20"
           value={route.params.get("smooth") ?? "0"}
-          onChange={(event) =>
-            set("smooth", event.currentTarget.value === "0" ? undefined : event.currentTarget.value)
-          }
+          onInput={(event) => set("smooth", event.currentTarget.value)}
         />
       </label>
       <label>

@@ -2,7 +2,7 @@
 
 import { render } from "preact";
 import type { JSX } from "preact/jsx-runtime";
-import { THEME } from "../../src/dashboard/style.js";
+import { CHART_STYLE, SCROLL_STYLE, THEME } from "../../src/dashboard/style.js";
 import { type RunSummary, useAnswer, useFollowed } from "./api.js";
 import { Curves } from "./curves.js";
 import { Judges } from "./judges.js";
@@ -74,6 +74,6 @@ function App() {
 }
 
 const sheet = document.createElement("style");
-sheet.textContent = THEME;
+sheet.textContent = THEME + CHART_STYLE + SCROLL_STYLE;
 document.head.append(sheet);
 render(<App />, document.getElementById("app")!);

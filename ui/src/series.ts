@@ -1,39 +1,39 @@
-// From metrics to charts: which curves belong together, smoothed as asked, with intervals over seeds.
+// What the page knows of runs, as charts take it.
 
-import { tInterval } from "../../src/base/statistics.js";
-import { isHeadline, lookOf, parseMetric, rank } from "../../src/dashboard/metric-names.js";
-import { MAX_TASKS, smoothed, thinned } from "../../src/dashboard/points.js";
-import type { LineChartSection, Point, Series } from "../../src/dashboard/sections.js";
+import type { RunCurves } from "../../src/dashboard/metric-charts.js";
+import type { Point } from "../../src/dashboard/sections.js";
+import type { StandardErrors } from "../../src/run/spread.js";
 import type { MetricsTable, RunSummary } from "./api.js";
-
-export interface ChartSettings {
-  /** Half the width of the moving average, as a share of the run; 0: none. */
-  smoothing: number;
-  logarithmic: boolean;
-  /** Runs that differ in their seed alone become one curve with an interval. */
-  bySeed: boolean;
-}
 
 export interface NamedTable {
   run: RunSummary;
   table: MetricsTable;
+  /** Of the means over samples. */
+  errors?: StandardErrors;
 }
 
-const pointsOf = ({ steps, values }: MetricsTable, key: string): Point[] =>
-  steps.flatMap((x, i) => {
-    const y = values[key]?.[i];
-    return typeof y === "number" ? [{ x, y }] : [];
-  });
+/** A range of steps, shared by all charts. */
+export type Range = readonly [low: number, high: number] | undefined;
 
-function curve(
-  name: string,
-  points: Point[],
-  color: number,
-  { smoothing, logarithmic }: ChartSettings,
-): Series {
-  const drawn = thinned(logarithmic ? points.filter(({ y }) => y > 0) : points);
-  if (smoothing === 0 || drawn.length < 8) return { name, points: drawn, color };
-  return { name, points: smoothed(drawn, smoothing), raw: drawn, color };
+/** A run's curves within a range of steps. */
+export function curvesOf(
+  { run, table: { steps, values }, errors = {} }: NamedTable,
+  range: Range,
+): RunCurves {
+  const isShown = (x: number) => !range || (x >= range[0] && x <= range[1]);
+  return {
+    name: run.name,
+    keys: Object.keys(values),
+    points: (key) => {
+      const of = errors[key];
+      return steps.flatMap((x, i): Point[] => {
+        const y = values[key]?.[i];
+        if (typeof y !== "number" || !isShown(x)) return [];
+        const error = of?.[x];
+        return [error === undefined ? { x, y } : { x, y, low: y - error, high: y + error }];
+      });
+    },
+  };
 }
 
 /** Recipe keys that a repetition may differ in. */
@@ -47,85 +47,6 @@ export function repetitions(tables: readonly NamedTable[]): NamedTable[][] {
   const groups = new Map<string, NamedTable[]>();
   for (const one of tables) groups.set(kindOf(one.run), [...(groups.get(kindOf(one.run)) ?? []), one]);
   return [...groups.values()];
-}
-
-/** Mean over runs at the steps that all have, with Student's 95 % interval. */
-export function meanOf(curves: readonly Point[][]): Point[] {
-  const maps = curves.map((points) => new Map(points.map(({ x, y }) => [x, y])));
-  return (curves[0] ?? []).flatMap(({ x }) => {
-    const values = maps.flatMap((map) => map.get(x) ?? []);
-    if (values.length < maps.length) return [];
-    const y = values.reduce((sum, value) => sum + value, 0) / values.length;
-    if (values.length < 2) return [{ x, y }];
-    const { low, high } = tInterval(values);
-    return [{ x, y, low, high }];
-  });
-}
-
-function curvesOf(tables: readonly NamedTable[], key: string, settings: ChartSettings): Series[] {
-  const groups = settings.bySeed ? repetitions(tables) : tables.map((one) => [one]);
-  return groups.flatMap((group, color) => {
-    const points = meanOf(group.map(({ table }) => pointsOf(table, key)));
-    const name =
-      group.length === 1 ? group[0]!.run.name : `${group[0]!.run.name} and ${group.length - 1} more seeds`;
-    return points.length > 0 ? [curve(name, points, color, settings)] : [];
-  });
-}
-
-/** Shares have one scale in every chart, so that 92 to 100 % does not look like 0 to 100 %. */
-const bounds = (format: string | undefined) => (format === "percent" ? { min: 0, max: 1 } : {});
-
-/**
- * A chart for each metric: of one run with a curve for each task, of several with a chart for each task and a curve for each
- * run. A task's metric is left out where the run has the one task alone.
- */
-export function charts(
-  tables: readonly NamedTable[],
-  settings: ChartSettings,
-): Record<"headline" | "others", LineChartSection[]> {
-  const keys = [...new Set(tables.flatMap(({ table }) => Object.keys(table.values)))];
-  const named = keys.map((key) => ({ key, ...parseMetric(key) }));
-  const metrics = [...new Set(named.map(({ metric }) => metric))].sort(
-    (a, b) => (isHeadline(a) || isHeadline(b) ? rank(a) - rank(b) : 0) || a.localeCompare(b),
-  );
-  const chartsOf = (metric: string): LineChartSection[] => {
-    const found = named.filter((name) => name.metric === metric);
-    const isOneTask = found.length > 1 && found.filter(({ task }) => task).length === 1;
-    const all = isOneTask ? found.filter(({ task }) => !task) : found;
-    const of = all.slice(0, MAX_TASKS);
-    const { title: called, caption, format } = lookOf(metric);
-    const title = of.length < all.length ? `${called} (${of.length} of ${all.length} tasks)` : called;
-    const make = (name: string, series: Series[]): LineChartSection[] =>
-      series.some(({ points }) => points.length > 0)
-        ? [
-            {
-              kind: "lineChart",
-              title: name,
-              caption,
-              x: { label: "step", whole: true },
-              y: { label: title, format, ...(settings.logarithmic ? { scale: "log" } : bounds(format)) },
-              series,
-            },
-          ]
-        : [];
-    if (tables.length === 1) {
-      const [{ run, table }] = tables as [NamedTable];
-      const curves = of.map(({ key, task }, color) =>
-        curve(task ?? (of.length > 1 ? "all tasks" : run.name), pointsOf(table, key), color, settings),
-      );
-      return make(
-        title,
-        curves.filter(({ points }) => points.length > 0),
-      );
-    }
-    return of.flatMap(({ key, task }) =>
-      make(task ? `${title}: ${task}` : title, curvesOf(tables, key, settings)),
-    );
-  };
-  return {
-    headline: metrics.filter(isHeadline).flatMap(chartsOf),
-    others: metrics.filter((metric) => !isHeadline(metric)).flatMap(chartsOf),
-  };
 }
 
 /** Recipe keys in which runs differ, with each run's value. */

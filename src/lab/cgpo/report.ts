@@ -2,7 +2,16 @@
 
 import { percent } from "../../base/percent.js";
 import type { Cell, LineChartSection, NumberCell, Report, Section } from "../../dashboard/report.js";
-import { cell, chartPoints, claimLines, claimsTable, type Figure } from "../reproduce/figures.js";
+import { toneAgainst } from "../../dashboard/rules.js";
+import {
+  cell,
+  chartPoints,
+  claimLines,
+  claimsTable,
+  type Figure,
+  intervalDetail,
+  rangeOf,
+} from "../reproduce/figures.js";
 import { countVerdicts } from "../reproduce/verdicts.js";
 import { type Analysis, analyse, benchmarks, type Curve, type Results } from "./analysis.js";
 import { type RunName, rewardNames, runNames, type TaskName, taskNames, tasks, titles } from "./protocol.js";
@@ -27,17 +36,17 @@ function runTable(columns: readonly { title: string; cells: readonly Cell[] }[])
 /** Colours stay with the run over all charts; runs without judges are dashed. */
 const colours: readonly RunName[] = ["ppo", "crpg", "crraft", "codpo", "dpo", "ppo_gated", "crpg_unjudged"];
 
-function chart(title: string, y: string, curves: readonly Curve[]): LineChartSection {
+function chart(title: string, y: LineChartSection["y"], curves: readonly Curve[]): LineChartSection {
   return {
     kind: "lineChart",
     title,
     x: { label: "step" },
-    y: { label: y },
+    y,
     series: curves.map(({ run, points }) => ({
       name: titles[run],
       color: colours.indexOf(run),
       style: run === "ppo" || run === "crpg_unjudged" ? "dashed" : run === "dpo" ? "dotted" : "solid",
-      points: chartPoints(points),
+      points: chartPoints(points, y.format),
     })),
   };
 }
@@ -45,13 +54,14 @@ function chart(title: string, y: string, curves: readonly Curve[]): LineChartSec
 const panels = (
   title: string,
   caption: string,
-  y: string,
+  label: string,
   curves: Readonly<Record<TaskName, readonly Curve[]>>,
+  format?: NumberCell["format"],
 ): Section => ({
   kind: "panels",
   title,
   caption,
-  sections: taskNames.map((task) => chart(tasks[task].title, y, curves[task])),
+  sections: taskNames.map((task) => chart(tasks[task].title, { label, format }, curves[task])),
 });
 
 export function cgpoReport(results: Results): { json: unknown; report: Report; summary: string } {
@@ -80,13 +90,8 @@ function highlights({ runs }: Analysis) {
   return (["warmup", "ppo", "crpg", "crraft", "codpo"] as const).map((run) => ({
     label: `${titles[run]}: true reward, mean of tasks`,
     value: runs[run].overall.trueReward.value.toFixed(3),
-    detail: `violations ${percent(runs[run].overall.violationRate.value)}`,
-    tone:
-      run === "warmup"
-        ? ("neutral" as const)
-        : runs[run].overall.trueReward.value > runs.warmup.overall.trueReward.value
-          ? ("good" as const)
-          : ("bad" as const),
+    detail: `${intervalDetail(runs[run].overall.trueReward)}; violations ${percent(runs[run].overall.violationRate.value)}`,
+    tone: toneAgainst(rangeOf(runs[run].overall.trueReward), rangeOf(runs.warmup.overall.trueReward)),
   }));
 }
 
@@ -162,6 +167,7 @@ function sections({ runs, claims, curves }: Analysis, results: Results): Section
       "Share of answers that violate a judge.",
       "violation rate",
       curves.violationRate,
+      "percent",
     ),
     panels("Distance from the warm-up", "Mean log-ratio of the answers.", "nats", curves.kl),
     {

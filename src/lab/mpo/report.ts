@@ -3,10 +3,11 @@
 import { percent } from "../../base/percent.js";
 import { mean } from "../../base/statistics.js";
 import type { Cell, LineChartSection, Report, Section } from "../../dashboard/report.js";
+import { toneAgainst } from "../../dashboard/rules.js";
 import { diffRubrics, renderChange } from "../../mpo/diff.js";
 import { renderItem } from "../../mpo/rubric-text.js";
 import type { Findings } from "../reproduce/experiment.js";
-import { cell, chartPoints, claimLines, claimsTable, rangeOf } from "../reproduce/figures.js";
+import { cell, chartPoints, claimLines, claimsTable, intervalDetail, rangeOf } from "../reproduce/figures.js";
 import { countVerdicts } from "../reproduce/verdicts.js";
 import { type Analysis, analyse, type Curve, type Results, swaps } from "./analysis.js";
 import { definitions, optimizers, pairs, type RunName, runNames, titles } from "./protocol.js";
@@ -29,7 +30,7 @@ function chart(title: string, y: LineChartSection["y"], curves: readonly Curve[]
       name: titles[run],
       color: runNames.indexOf(run),
       style: style(run),
-      points: chartPoints(points),
+      points: chartPoints(points, y.format),
     })),
   };
 }
@@ -93,9 +94,8 @@ function highlights({ start, runs }: Analysis) {
       [fixed, mpo].map((run) => ({
         label: titles[run],
         value: runs[run].trueReward.value.toFixed(3),
-        detail: `by the flawed rubric ${percent(runs[run].proxy.value, 0)}`,
-        tone:
-          rangeOf(runs[run].trueReward).low > start.trueReward.value ? ("good" as const) : ("bad" as const),
+        detail: `${intervalDetail(runs[run].trueReward)}; by the flawed rubric ${percent(runs[run].proxy.value, 0)}`,
+        tone: toneAgainst(rangeOf(runs[run].trueReward), rangeOf(start.trueReward)),
       })),
     ),
   ];

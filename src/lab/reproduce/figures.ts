@@ -2,6 +2,7 @@
 
 import { tInterval } from "../../base/statistics.js";
 import type { NumberCell, Point, Section } from "../../dashboard/report.js";
+import { ofShare } from "../../dashboard/rules.js";
 import type { Range, Verdict } from "./verdicts.js";
 
 /** A mean over seeds; the ends of its 95 % Student interval are absent for a single seed. */
@@ -27,19 +28,31 @@ export interface Claim {
   evidence: string[];
 }
 
-export const cell = (figure: Figure, format?: NumberCell["format"]): NumberCell => ({
-  value: figure.value,
-  ...(format && { format }),
-  ...(figure.interval && { interval: figure.interval }),
-});
+/** The interval as it is shown: of a share, what of it a share can be. */
+const shown = ({ interval }: Figure, format?: NumberCell["format"]) =>
+  interval && format === "percent" ? ofShare(interval) : interval;
 
-/** A curve over steps as a chart draws it. */
-export const chartPoints = (points: readonly { step: number; figure: Figure }[]): Point[] =>
-  points.map(({ step, figure: { value, interval } }) => ({
-    x: step,
-    y: value,
-    ...(interval && { low: interval[0], high: interval[1] }),
-  }));
+/** With format `percent`, a share. */
+export const cell = (figure: Figure, format?: NumberCell["format"]): NumberCell => {
+  const interval = shown(figure, format);
+  return { value: figure.value, ...(format && { format }), ...(interval && { interval }) };
+};
+
+/** A curve over steps as a chart draws it; with format `percent`, of shares. */
+export const chartPoints = (
+  points: readonly { step: number; figure: Figure }[],
+  format?: NumberCell["format"],
+): Point[] =>
+  points.map(({ step, figure }) => {
+    const interval = shown(figure, format);
+    return { x: step, y: figure.value, ...(interval && { low: interval[0], high: interval[1] }) };
+  });
+
+/** A tile's words about a figure's interval. */
+export const intervalDetail = ({ interval }: Figure): string =>
+  interval
+    ? `95 % over seeds: ${interval[0].toFixed(3)} to ${interval[1].toFixed(3)}`
+    : "one seed: no interval";
 
 export const claimsTable = (claims: readonly Claim[], note: string): Section => ({
   kind: "table",

@@ -3,6 +3,7 @@
 import { percent } from "../../base/percent.js";
 import type { Interval } from "../../base/statistics.js";
 import type { Cell, Point, Report, Section, Series } from "../../dashboard/report.js";
+import { ofShare } from "../../dashboard/rules.js";
 import { countVerdicts, toneOf } from "../reproduce/verdicts.js";
 import { goldSelector } from "./best-of-n.js";
 import { type Column, type Curve, columns, type Findings, type PolicyCurve } from "./findings.js";
@@ -21,7 +22,17 @@ const cell = (interval: Interval, format: "number" | "percent" = "number"): Cell
   ...(hasEnds(interval) && { interval: [interval.low, interval.high] as const }),
 });
 
-const percentCell = (interval: Interval): Cell => cell(interval, "percent");
+/** Of a share. */
+function percentCell({ estimate, low, high }: Interval): Cell {
+  const [from, to] = ofShare([low, high]);
+  return cell({ estimate, low: hasEnds({ estimate, low, high }) ? from : low, high: to }, "percent");
+}
+
+/** Of a share. */
+const sharePoint = (x: number, { estimate, low, high }: Interval): Point => {
+  const [from, to] = ofShare([low, high]);
+  return hasEnds({ estimate, low, high }) ? { x, y: estimate, low: from, high: to } : { x, y: estimate };
+};
 
 const point = (x: number, y: Interval): Point => ({
   x,
@@ -106,6 +117,7 @@ function gatesSection({ gates, flippedShare, copiesAreIdentical }: Findings): Se
     kind: "table",
     title: "Gates",
     caption: "What must hold before a comparison of this page is to be believed.",
+    mixed: true,
     columns: ["gate", "measured", "needed", ""],
     rows: [
       ...gates.map(({ gate, value, target, passed }): Cell[] => [
@@ -163,7 +175,7 @@ function pathSections({ paths, deltas }: Findings): Section[] {
       kind: "panels",
       title: "Linear mode connectivity (figure 3)",
       caption:
-        "Accuracy on shifted pairs between two members: weights averaged, rewards averaged, and the chord.",
+        "Accuracy on shifted pairs between two members: weights averaged (with its interval over seeds), rewards averaged, and the chord.",
       sections: suites.map((suite) => {
         const path = paths[suite].ood.points;
         const chord = [path[0]!, path.at(-1)!].map(({ lambda, average }) => ({
@@ -178,7 +190,7 @@ function pathSections({ paths, deltas }: Findings): Section[] {
           series: [
             {
               name: "weights averaged",
-              points: path.map(({ lambda, average }) => ({ x: lambda, y: average.estimate })),
+              points: path.map(({ lambda, average }) => sharePoint(lambda, average)),
             },
             {
               name: "rewards averaged",
@@ -258,7 +270,7 @@ function bestOfNSections({ bestOfN, bestOfNGain, bestOfNWins }: Findings, settin
       color: i,
       markers: true,
       style: key === "gold" ? "solid" : "dashed",
-      points: points.map((at) => ({ x: at.kl, y: key === "gold" ? at.gold.estimate : at.proxy })),
+      points: points.map((at) => (key === "gold" ? point(at.kl, at.gold) : { x: at.kl, y: at.proxy })),
     }));
   const x = { label: "KL, nats (square-root axis)", scale: "sqrt" as const };
   const n = settings.bestOfN.answers;
@@ -316,6 +328,7 @@ function policySections({ policies }: Findings): Section[] {
       name,
       color: i,
       style: key === "gold" ? "solid" : "dashed",
+      directed: over === "kl",
       points: points.map((at) => ({
         ...(key === "gold" && over === "at" ? point(at.at, at.gold) : {}),
         x: Math.max(0, at[over]),
