@@ -234,7 +234,7 @@ export function barChart(chart: BarChartSection, size: ChartSize): Html {
   const values = chart.bars.flatMap(({ value, low = value, high = value }) => [value, low, high]);
   values.push(chart.reference?.x ?? 0);
   const x = makeScale(domainOf(values, chart.x, chart.reference ? 0.05 : 0), [0, STRETCHED], {
-    count: size === "page" ? 8 : 4,
+    count: size === "page" ? 6 : 4,
     round: chart.x.min === undefined && chart.x.max === undefined,
     whole: isWhole(values, chart.x),
   });
@@ -261,7 +261,7 @@ export function barChart(chart: BarChartSection, size: ChartSize): Html {
   const head =
     chart.reference &&
     html`<span></span><svg width="100%" height="18"><g class="reference"><text x="${at(origin)}" y="12" text-anchor="middle">${chart.reference.label}</text></g></svg><span></span>`;
-  const foot = html`<span></span><svg width="100%" height="${BOTTOM}"><g class="ticks">${xTicks(x, chart.x, 0)}</g></svg><span></span>`;
+  const foot = html`<span></span><div class="axis"><svg width="100%" height="${BOTTOM}"><g class="ticks">${xTicks(x, chart.x, 0)}</g></svg></div><span></span>`;
   const description = chart.bars
     .map(({ label, value, low, high }) => {
       const interval =
@@ -271,5 +271,5 @@ export function barChart(chart: BarChartSection, size: ChartSize): Html {
       return `${label}: ${format(value, chart.x.format)}${interval}`;
     })
     .join("; ");
-  return html`<div class="plot of-${size}"><div class="bars" role="img" aria-label="${chart.x.label}. ${description}.">${head}${rows}${foot}</div></div>`;
+  return html`<div class="plot"><div class="bars" role="img" aria-label="${chart.x.label}. ${description}.">${head}${rows}${foot}</div></div>`;
 }

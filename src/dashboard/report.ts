@@ -83,7 +83,7 @@ function renderTable({ title, columns, rows, note, mixed }: TableSection): Html 
 const SYMBOLS = { satisfied: "✓", violated: "✗", failed: "?" } as const;
 
 function renderAnswer({ text, facts = [], verdicts = [], truncated }: SampleAnswer, heading: string): Html {
-  return html`<div class="answer"><h4>${heading}</h4><div class="text">${text}${truncated && " …[cut at the token limit]"}</div>${
+  return html`<div class="answer"><h3>${heading}</h3><div class="text">${text}${truncated && " …[cut at the token limit]"}</div>${
     facts.length > 0 &&
     html`<div class="facts">${facts.map(
       ([key, value]) =>

@@ -46,6 +46,9 @@ svg text.title{font-size:14px;font-weight:600;fill:var(--ink)}
 @container (max-width:680px){.of-page .dense{display:none}}
 @container (max-width:400px){.of-page .sparse,.of-panel .dense{display:none}}
 @container (max-width:260px){.of-panel .sparse{display:none}}
+.axis{container-type:inline-size}
+@container (max-width:360px){.axis .dense{display:none}}
+@container (max-width:150px){.axis .sparse{display:none}}
 @media print{.hover{display:none}}`;
 
 export const STYLE = `
@@ -93,7 +96,7 @@ dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 .task{flex:none;font-size:.75rem;color:var(--soft);border:1px solid var(--line);border-radius:99px;padding:1px 10px}
 .answers{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));gap:14px;margin-top:12px}
 .answer{background:var(--bg);border-radius:8px;padding:12px 14px;min-width:0}
-.answer h4{margin:0 0 6px;font-size:.82rem;color:var(--soft);font-weight:600}
+.answer h3{margin:0 0 6px;font-size:.82rem;color:var(--soft);font-weight:600}
 .text{white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate}
 .answer .text{font-size:.9rem;max-height:22em;overflow-y:auto}
 .facts{display:flex;flex-wrap:wrap;gap:2px 14px;margin-top:8px;font-size:.8rem;color:var(--soft);font-variant-numeric:tabular-nums}
