@@ -8,15 +8,17 @@ import { createReporter } from "./progress.js";
 export interface ContextFlags {
   resume?: boolean;
   quiet?: boolean;
+  /** A panel instead of a line. */
+  watch?: boolean;
   json?: boolean;
 }
 
 /** Runs `work` with progress, unless --quiet or --json is there, and with the signal that Ctrl-C aborts. */
 export async function withContext<T>(
-  { resume = false, quiet = false, json = false }: ContextFlags,
+  { resume = false, quiet = false, watch = false, json = false }: ContextFlags,
   work: (context: RunContext) => Promise<T>,
 ): Promise<T> {
-  const reporter = createReporter({ quiet: quiet || json });
+  const reporter = createReporter({ quiet: quiet || json, watch });
   const signal = interruption();
   const onAbort = () => {
     if (isSaving()) reporter.note("ending the step, then saving; press Ctrl-C again to stop at once");

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { headline } from "../run/headline.js";
-import { createReporter, formatDuration } from "./progress.js";
+import { formatDuration } from "./phase.js";
+import { createReporter } from "./progress.js";
 
 /** A terminal that remembers, and a clock that is turned by hand. */
 function setup(isTTY: boolean, columns = 100) {
@@ -50,9 +51,22 @@ describe("at a terminal", () => {
       expect(text.startsWith("\r\x1b[K")).toBe(true);
       if (!text.endsWith("\n")) expect(text.replace("\r\x1b[K", "").length).toBeLessThan(40);
     }
-    expect(written[1]).toMatch(/━{12}─+$/);
+    expect(written[1]).toBe("\r\x1b[Kreward model 1 of 4 5/10 · 10.0/s");
     expect(written).toContain("\r\x1b[Ksaved\n");
     expect(written.at(-1)).toContain("5/10 · 10.0/s · 0.5s left · loss 0.250 · took 0.5s\n");
+  });
+
+  it("leaves out whole figures where many tasks have long names, and steers nothing", () => {
+    const { written, clock, reporter } = setup(true, 90);
+    reporter.begin("align", 10);
+    clock.now = 500;
+    const tasks = ["a task of quite a long name", "short", "x\x1b[2Jy"];
+    reporter.step(5, Object.fromEntries(tasks.map((task, i) => [`tasks/${task}/reward`, i / 4])));
+    expect(written.at(-1)).toBe(
+      `\r\x1b[Kalign ${"━".repeat(12)}${"─".repeat(12)} 5/10 · 10.0/s · 0.5s left · short reward 0.250`,
+    );
+    reporter.note("x\x1b[2Jy");
+    expect(written).toContain("\r\x1b[Kx·[2Jy\n");
   });
 
   it("draws no more often than eyes can follow", () => {

@@ -1,108 +1,58 @@
-// Progress at the terminal: one line that refreshes where there is a terminal, a line every few seconds where there is
-// none. Both go to stderr, so that stdout is the result's.
+// Progress at the terminal: one line that refreshes where there is a terminal (with --watch a panel, panel.ts), a line every
+// few seconds where there is none. All go to stderr, so that stdout is the result's.
 
 import { type Reporter, silent } from "../run/context.js";
-import { headline } from "../run/headline.js";
 import type { Metrics } from "../run/metrics.js";
+import { PanelReporter } from "./panel.js";
+import { Phase } from "./phase.js";
+import { fitParts, harmless, inOneLine } from "./terminal-text.js";
 
 /** The part of a stream that is needed; `process.stderr` is one. */
 export interface Terminal {
   write(text: string): unknown;
   isTTY?: boolean;
   columns?: number;
+  rows?: number;
 }
 
 export interface ReporterOptions {
   /** Say nothing but warnings: what a run does otherwise than somebody may think is no progress. */
   quiet?: boolean;
+  /** A panel with curves, where there is a terminal. */
+  watch?: boolean;
   terminal?: Terminal;
   /** Milliseconds, for tests. */
   now?: () => number;
+  env?: NodeJS.ProcessEnv;
 }
 
 /** Milliseconds between two refreshes of a terminal's line, and between two lines elsewhere. */
 const REFRESH = 80;
 const LINE = 5000;
-/** Steps over which the rate is measured. */
-const WINDOW = 20;
 const BAR = 24;
+/** Columns of a terminal below which there is no bar. */
+const NARROW = 64;
 
 export function createReporter({
   quiet = false,
+  watch = false,
   terminal = process.stderr,
   now = () => performance.now(),
+  env = process.env,
 }: ReporterOptions = {}): Reporter {
   if (quiet)
     return {
       ...silent,
-      note: (line) => void (isWarning(line) && terminal.write(`${line}\n`)),
+      note: (line) => void (isWarning(line) && terminal.write(`${harmless(line)}\n`)),
     };
-  return terminal.isTTY ? new TerminalReporter(terminal, now) : new LineReporter(terminal, now);
+  const canPaint = terminal.isTTY === true && env.TERM !== "dumb";
+  if (watch && canPaint) return new PanelReporter(terminal, now, { hasColor: !env.NO_COLOR });
+  if (watch) terminal.write("--watch wants a terminal; progress comes in lines\n");
+  return canPaint ? new TerminalReporter(terminal, now) : new LineReporter(terminal, now);
 }
 
 /** Said whether or not progress is wanted. */
 export const isWarning = (line: string): boolean => line.startsWith("warning: ");
-
-/** 75 s as "1m 15s". */
-export function formatDuration(seconds: number): string {
-  const whole = Math.round(seconds);
-  if (seconds < 10) return `${seconds.toFixed(1)}s`;
-  if (whole < 60) return `${whole}s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)}m ${whole % 60}s`;
-  return `${Math.floor(whole / 3600)}h ${Math.floor((whole % 3600) / 60)}m`;
-}
-
-const formatRate = (secondsPerStep: number) =>
-  secondsPerStep >= 1 ? `${secondsPerStep.toFixed(1)} s each` : `${(1 / secondsPerStep).toFixed(1)}/s`;
-
-/** Keeps the time of the latest steps of a phase. */
-class Phase {
-  private readonly times: { done: number; at: number }[];
-  readonly startedAt: number;
-  metrics: Metrics = {};
-
-  constructor(
-    readonly label: string,
-    readonly total: number,
-    readonly startedWith: number,
-    now: number,
-  ) {
-    this.startedAt = now;
-    this.times = [{ done: startedWith, at: now }];
-  }
-
-  get done(): number {
-    return this.times.at(-1)!.done;
-  }
-
-  advance(done: number, at: number, metrics: Metrics | undefined): void {
-    this.times.push({ done, at });
-    if (this.times.length > WINDOW + 1) this.times.shift();
-    if (metrics) this.metrics = metrics;
-  }
-
-  /** Seconds a step, over the latest steps; undefined before the first. */
-  get secondsPerStep(): number | undefined {
-    const first = this.times[0]!;
-    const last = this.times.at(-1)!;
-    return last.done > first.done ? (last.at - first.at) / 1000 / (last.done - first.done) : undefined;
-  }
-
-  /** "42/200 · 3.1 s each · 8m 12s left · reward 1.2" */
-  describe(metricCount: number): string {
-    const rate = this.secondsPerStep;
-    const parts = [`${this.done}/${this.total}`];
-    if (rate !== undefined) {
-      parts.push(formatRate(rate));
-      if (this.done < this.total) parts.push(`${formatDuration(rate * (this.total - this.done))} left`);
-    }
-    return [...parts, ...headline(this.metrics, metricCount)].join(" · ");
-  }
-
-  summary(now: number): string {
-    return `${this.label}: ${this.describe(4)} · took ${formatDuration((now - this.startedAt) / 1000)}`;
-  }
-}
 
 class LineReporter implements Reporter {
   private phase: Phase | undefined;
@@ -114,7 +64,7 @@ class LineReporter implements Reporter {
   ) {}
 
   note(line: string): void {
-    this.terminal.write(`${line}\n`);
+    this.terminal.write(`${harmless(line)}\n`);
   }
 
   begin(label: string, total: number, done = 0): void {
@@ -128,7 +78,7 @@ class LineReporter implements Reporter {
     this.phase?.advance(done, now, metrics);
     if (!this.phase || now - this.lastLine < LINE) return;
     this.lastLine = now;
-    this.note(`${this.phase.label}: ${this.phase.describe(4)}`);
+    this.note(`${this.phase.label}: ${this.phase.parts(4).map(inOneLine).join(" · ")}`);
   }
 
   end(): void {
@@ -147,7 +97,7 @@ class TerminalReporter implements Reporter {
   ) {}
 
   note(line: string): void {
-    this.terminal.write(`\r\x1b[K${line}\n`);
+    this.terminal.write(`\r\x1b[K${harmless(line)}\n`);
     this.draw();
   }
 
@@ -169,12 +119,13 @@ class TerminalReporter implements Reporter {
   }
 
   private draw(): void {
-    if (!this.phase) return;
+    const { phase } = this;
+    if (!phase) return;
     this.lastDraw = this.now();
-    const { label, done, total } = this.phase;
-    const filled = Math.round((BAR * Math.min(done, total)) / Math.max(1, total));
-    const line = `${label} ${"━".repeat(filled)}${"─".repeat(BAR - filled)} ${this.phase.describe(4)}`;
-    // A line that wraps cannot be refreshed, so it is cut instead.
-    this.terminal.write(`\r\x1b[K${[...line].slice(0, (this.terminal.columns ?? 80) - 1).join("")}`);
+    const columns = this.terminal.columns || 80;
+    const [course, ...parts] = phase.parts(4).map(inOneLine);
+    const head = columns < NARROW ? phase.label : `${phase.label} ${phase.bar(BAR)}`;
+    // A line that wraps cannot be refreshed: what does not fit is left out.
+    this.terminal.write(`\r\x1b[K${fitParts([`${head} ${course}`, ...parts], columns - 1)}`);
   }
 }

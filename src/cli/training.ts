@@ -135,6 +135,7 @@ export function trainingCommand<V extends TrainingVerb, Result extends object>(
     .option("--set <key=value>", `any key of the recipe, for example --set ${example}`, repeated)
     .option("--check", "say whether the run would start, and all that is wrong, without writing anything")
     .option("--resume", "continue the run that output_dir holds")
+    .option("--watch", "progress as a panel: curves, the last alarm, a sample; where there is a terminal")
     .option("--quiet", "no progress")
     .option("--json", "the result as one JSON object on stdout; no progress")
     .addHelpText("after", `\nExamples:\n${examples.map((line) => `  $ ${line}`).join("\n")}`);

@@ -1,7 +1,7 @@
 // What surrounds a loop: whether to continue, when to stop, and whom to tell.
 
 import { setMaxListeners } from "node:events";
-import type { Metrics } from "./metrics.js";
+import type { Metrics, Rollout } from "./metrics.js";
 
 /** Receives what a person at the terminal wants to know. Every method may be called often; none may throw. */
 export interface Reporter {
@@ -11,6 +11,8 @@ export interface Reporter {
   begin(label: string, total: number, done?: number): void;
   /** `done` steps of the current phase are complete. */
   step(done: number, metrics?: Metrics): void;
+  /** What the step at hand has sampled. */
+  samplesTaken?(rows: readonly Rollout[]): void;
   /** The current phase is over. */
   end(): void;
 }

@@ -62,7 +62,7 @@ export interface SaveCheckpointOptions {
 export class RunDirectory<State = unknown> {
   readonly metrics: MetricsSink;
   /** Told of what is written. */
-  follower: RunFollower | undefined;
+  readonly followers: RunFollower[] = [];
 
   private constructor(
     readonly dir: string,
@@ -71,9 +71,9 @@ export class RunDirectory<State = unknown> {
     private readonly logs: Record<LogName, JsonlWriter>,
     private readonly lock: Lock,
   ) {
-    this.metrics = new MetricsSink(logs.metrics, logs.timings, (step, metrics) =>
-      this.follower?.metrics(step, metrics),
-    );
+    this.metrics = new MetricsSink(logs.metrics, logs.timings, (step, metrics) => {
+      for (const follower of this.followers) follower.metrics(step, metrics);
+    });
   }
 
   /** Starts a run in an empty or missing directory, or continues the same recipe's run with `resume`. */
@@ -104,7 +104,7 @@ export class RunDirectory<State = unknown> {
 
   logRollouts(rollouts: readonly Rollout[]): void {
     this.logs.rollouts.append(rollouts);
-    this.follower?.rollouts(rollouts);
+    for (const follower of this.followers) follower.rollouts(rollouts);
   }
 
   /** How long the logs are now. */

@@ -19,24 +19,31 @@ const SHOWN = [
   "entropy",
 ];
 
-/** Up to `count` of the metrics that matter most, as "reward 1.2". */
-export function headline(metrics: Metrics, count: number): string[] {
-  const general = (key: string) => key.replace(/^tasks\/[^/]+\//, "");
+const general = (key: string) => key.replace(/^tasks\/[^/]+\//, "");
+
+/** The metrics that matter, the first ones most, by names for a person; those that a mean over the tasks stands for come last. */
+export function mainFigures(metrics: Metrics): { name: string; value: number; isCovered: boolean }[] {
   const place = (key: string) => SHOWN.indexOf(general(key));
-  // A mean over the tasks says it for all of them.
-  const isCovered = (key: string) => general(key) !== key && general(key) in metrics;
-  const shown = Object.entries(metrics)
-    .filter((entry): entry is [string, number] => typeof entry[1] === "number")
-    .filter(([key]) => place(key) >= 0 && !isCovered(key))
+  return Object.entries(metrics)
+    .filter((entry): entry is [string, number] => typeof entry[1] === "number" && place(entry[0]) >= 0)
     .sort(([a], [b]) => place(a) - place(b))
-    .slice(0, count)
-    .map(([key, value]) => {
-      const name = key
+    .map(([key, value]) => ({
+      name: key
         .replace(/^tasks\/([^/]+)\//, "$1 ")
         .replace("constraints/", "")
-        .replace("_rate", "");
-      return `${name} ${value.toPrecision(3)}`;
-    });
+        .replace("_rate", ""),
+      value,
+      isCovered: general(key) !== key && general(key) in metrics,
+    }))
+    .sort((a, b) => Number(a.isCovered) - Number(b.isCovered));
+}
+
+/** Up to `count` of the metrics that matter most, as "reward 1.2". */
+export function headline(metrics: Metrics, count: number): string[] {
+  const shown = mainFigures(metrics)
+    .filter(({ isCovered }) => !isCovered)
+    .slice(0, count)
+    .map(({ name, value }) => `${name} ${value.toPrecision(3)}`);
   return [...shown, ...droppedIn(metrics)];
 }
 

@@ -80,12 +80,11 @@ async function runSteps(
     if (context.resume && (await isFinished(run.dir))) {
       context.reporter.note(`${outputDir} is finished already`);
     } else {
-      run.follower = await loop.follow?.(run.dir);
+      run.followers.push(...(await followersOf(run.dir, loop, context)));
       await runToEnd({ run, loop, context, done: 0 });
       await saveFinal(run.dir, (dir) => loop.final.save(dir));
     }
-    await run.follower?.end("finished");
-    run.follower = undefined;
+    for (const follower of run.followers.splice(0)) await follower.end("finished");
     const log = run.path("metrics.jsonl");
     const last = (await readMetrics(log)).at(-1);
     if (last === undefined)
@@ -93,12 +92,23 @@ async function runSteps(
     return { model: final, last };
   } catch (error) {
     const { how } = await writeEnding(run.dir, error);
-    await run.follower?.end(how);
+    for (const follower of run.followers) await follower.end(how);
     throw error;
   } finally {
     context.reporter.end();
     await run.close();
   }
+}
+
+/** Who sees what is written: whom the loop names, and the person at the terminal. */
+async function followersOf(dir: string, loop: Loop, { reporter }: RunContext): Promise<RunFollower[]> {
+  const named = await loop.follow?.(dir);
+  const shown = reporter.samplesTaken && {
+    rollouts: reporter.samplesTaken.bind(reporter),
+    metrics: () => {},
+    end: async () => {},
+  };
+  return [named, shown].filter((follower) => follower !== undefined);
 }
 
 /** A loop on its way. */
