@@ -70,7 +70,8 @@ export async function serveHttp(
   });
   const server = createServer(
     {
-      requestTimeout: 1000 * requestSeconds,
+      // Behind the dialects' own word for it (textOf), for whoever is slow before there is a path.
+      requestTimeout: 1000 * (requestSeconds + 5),
       headersTimeout: 1000 * Math.min(30, requestSeconds),
       connectionsCheckingInterval: 1000,
       keepAliveTimeout: 65_000,
@@ -201,7 +202,7 @@ async function answer(
   try {
     const refusal = route.isOpen ? undefined : guard.refuse(incoming);
     if (refusal) throw refusal;
-    const body = route.body ? await bodyOf(context, route, options.maxBodyBytes ?? 2 ** 24) : undefined;
+    const body = route.body ? await bodyOf(context, route, options) : undefined;
     const call = callOf(context, dialect, { service, body, address: guard.addressOf(incoming) });
     const reply = await route.handle(call);
     response = reply instanceof Response ? reply : toResponse(reply);
@@ -236,18 +237,27 @@ function problemOf(error: unknown, { onError }: HttpOptions): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof RunEndingError) return new Problem("unavailable", error.message);
   if (error instanceof UserError) return new Problem("invalid", error.message);
-  if ((error as Error)?.name === "AbortError") return new Problem("unavailable", "the client has gone");
+  if ((error as Error)?.name === "AbortError") return hasGone();
   onError?.(error);
   return new Problem("internal", `the server has failed: ${errorMessage(error)}`);
 }
 
+const hasGone = () => new Problem("unavailable", "the client has gone");
+
 /** The body, checked. Nothing of it is kept beyond the limit. */
-async function bodyOf({ req }: Context<Env>, route: Route, limit: number): Promise<unknown> {
+async function bodyOf(
+  { req }: Context<Env>,
+  route: Route,
+  { maxBodyBytes = 2 ** 24, requestSeconds = 60 }: HttpOptions,
+): Promise<unknown> {
   const type = req.header("content-type") ?? "";
   // Pages of other origins may post plain text and forms without being asked; JSON they may not.
   if (!/^application\/(?:[\w.-]+\+)?json\b/i.test(type))
     throw new Problem("wrong_type", `the body must be JSON (content-type: application/json), not "${type}"`);
-  const text = await textOf(req.raw, limit);
+  const late = new Problem("slow", `the body did not come within ${requestSeconds} s`);
+  const text = await inTime(requestSeconds, late, textOf(req.raw, maxBodyBytes)).catch((error: unknown) => {
+    throw (error as NodeJS.ErrnoException)?.code === "ECONNRESET" ? hasGone() : error;
+  });
   let value: unknown;
   try {
     value = text.trim() === "" ? {} : JSON.parse(text);
@@ -258,6 +268,19 @@ async function bodyOf({ req }: Context<Env>, route: Route, limit: number): Promi
   if (parsed.success) return parsed.data;
   const { path } = parsed.error.issues[0]!;
   throw new Problem("invalid", mistakeIn(parsed.error), path.length > 0 ? { param: path.join(".") } : {});
+}
+
+/** What the work gives, or `late`. The work is not stopped: its connection closes behind the answer. */
+async function inTime<T>(seconds: number, late: Problem, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const end = new Promise<never>((_, reject) => {
+    timer = setTimeout(reject, 1000 * seconds, late);
+  });
+  try {
+    return await Promise.race([work, end]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function textOf(request: Request, limit: number): Promise<string> {

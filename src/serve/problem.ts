@@ -8,6 +8,8 @@ export type ProblemKind =
   | "conflict"
   | "gone"
   | "too_large"
+  /** The request did not come in time. */
+  | "slow"
   | "wrong_type"
   /** The queue is full. */
   | "busy"
@@ -24,6 +26,7 @@ export const statusOf: Record<ProblemKind, number> = {
   conflict: 409,
   gone: 410,
   too_large: 413,
+  slow: 408,
   wrong_type: 415,
   busy: 429,
   unavailable: 503,

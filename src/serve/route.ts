@@ -68,7 +68,8 @@ export function problemReply(dialect: Dialect, problem: Problem): Response {
   const headers = {
     ...(retryAfterSeconds !== undefined && { "retry-after": String(retryAfterSeconds) }),
     ...(problem.kind === "unauthorised" && { "www-authenticate": "Bearer" }),
-    ...(problem.kind === "too_large" && { connection: "close" }),
+    // Whatever is still on its way is read by nobody.
+    ...(["too_large", "slow"].includes(problem.kind) && { connection: "close" }),
     ...reply.headers,
   };
   return toResponse({ status: statusOf[problem.kind], ...reply, headers });
