@@ -2,6 +2,7 @@
 // whenever it is asked for more.
 
 import { once } from "node:events";
+import { Worker } from "node:worker_threads";
 import type { ParquetNews } from "./parquet.js";
 import { parquetBatches } from "./parquet-rows.js";
 
@@ -11,6 +12,14 @@ const send = (news: ParquetNews) =>
   });
 
 process.on("disconnect", () => process.exit());
+// A decoder that loops hears of nothing: a thread ends this process where the one that asked is gone, killed say.
+const guard = `
+const { workerData: asker } = require("node:worker_threads");
+setInterval(() => {
+  try { if (process.ppid === asker && process.kill(asker, 0)) return; } catch {}
+  process.kill(process.pid, "SIGKILL");
+}, 500);`;
+new Worker(guard, { eval: true, workerData: process.ppid }).unref();
 // A decoder of the library may fail where nobody waits for it.
 process.on("unhandledRejection", (error) => {
   void send({ problem: (error as Error).message }).then(() => process.exit());
