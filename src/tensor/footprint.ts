@@ -23,6 +23,8 @@ const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b
 
 /** Operators whose output is their first input's memory. */
 const aliases = new Set(["reshape", "withGradient"]);
+/** Operators whose output has no known shape where their input has none. */
+const spreads = new Set(["cast", "mul", "concat", "bitAnd", "shiftLeft"]);
 /** Operators that may write over an input of the same size that nothing reads any more. */
 const inPlace = new Set(["add", "sub", "mul", "div", "negate", "exp", "log", "sqrt", "tanh", "sigmoid"]);
 
@@ -55,16 +57,24 @@ export class SimulatedArena {
       for (const value of readsOf(node)) reads.set(value, (reads.get(value) ?? 0) + 1);
     // Outputs are written into the caller's memory at once.
     const given = new Set(Object.values(outputs).map(root));
+    // Where a shape is computed, ONNX Runtime writes nothing in place that follows.
+    const shapeless = new Set<Value>();
     const bytes = (value: Value): number => elementBytes[value.dtype] * product(sizes.get(value)!);
     for (const node of order) {
       for (const [i, dims] of numericDims(node, sizes, extents).entries()) sizes.set(node.outputs[i]!, dims);
+      const isComputed = node.op === "reshape" && node.inputs[1]!.node.op === "where";
+      if (isComputed || (spreads.has(node.op) && node.inputs.some((value) => shapeless.has(value))))
+        for (const value of node.outputs) shapeless.add(value);
       if (aliases.has(node.op) || node.op === "input" || node.op === "constant") continue;
       const read = [...readsOf(node)];
       for (const value of read) reads.set(value, reads.get(value)! - 1);
       const dying = read.filter((value) => this.held.has(value) && reads.get(value) === 0);
       const made = node.outputs.filter((value) => !given.has(value));
       const reused =
-        inPlace.has(node.op) && made.length === 1 && dying.find((value) => bytes(value) === bytes(made[0]!));
+        inPlace.has(node.op) &&
+        !node.outputs.some((value) => shapeless.has(value)) &&
+        made.length === 1 &&
+        dying.find((value) => bytes(value) === bytes(made[0]!));
       if (reused) {
         this.held.set(made[0]!, this.held.get(reused)!);
         this.held.delete(reused);
