@@ -1,9 +1,9 @@
-// The benchmarks' command line: `npm run bench -- engine | judges | sandbox | average | reward | align | service | ui |
-// monitor [--json file]`. Tables go to stdout as results come in.
+// The benchmarks' command line: `npm run bench -- engine | judges | sandbox | average | reward | align | serve |
+// service | ui | monitor [--json file]`. Tables go to stdout as results come in.
 
 import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
-import { Command, Option } from "commander";
+import { Argument, Command, Option } from "commander";
 import { writeFileAtomic } from "../src/base/atomic.js";
 import { UserError } from "../src/base/errors.js";
 import { didYouMean } from "../src/base/suggest.js";
@@ -133,6 +133,41 @@ async function engine(flags: EngineFlags): Promise<void> {
     throw new UserError(
       "the two sides did not compute the same thing in the cells marked above; their ratios mean nothing",
     );
+}
+
+const serveBenches = ["verdicts", "latency", "reward", "soak"] as const;
+
+type ServeFlags = Record<
+  "seconds" | "batch" | "connections" | "rate" | "shape" | "rows" | "concurrency" | "requests" | "failing",
+  string
+> & { json?: string };
+
+async function serve(what: string, { json, ...flags }: ServeFlags): Promise<void> {
+  const { benchLatency, benchScoring, benchSoak, benchVerdicts } = await import("./serve.js");
+  const count = (key: keyof typeof flags) => wholeNumber(flags[key], `--${key}`, 1);
+  const seconds = realNumber(flags.seconds, "--seconds");
+  const concurrency = count("concurrency");
+  const work: Record<(typeof serveBenches)[number], () => Promise<object>> = {
+    verdicts: () => benchVerdicts({ seconds, batch: count("batch"), connections: count("connections") }),
+    latency: () => benchLatency({ seconds, rate: count("rate") }),
+    reward: () => benchScoring({ shape: flags.shape, rows: count("rows"), concurrency }),
+    soak: () =>
+      benchSoak(
+        { requests: count("requests"), concurrency, share: realNumber(flags.failing, "--failing") },
+        ({ requests, rss_mb }) =>
+          print(`  ${requests} requests, ${rss_mb === null ? "?" : whole(rss_mb)} MB`),
+      ),
+  };
+  const results: Record<string, object> = {};
+  for (const name of serveBenches) {
+    if (what !== "all" && what !== name) continue;
+    print(name);
+    const result = await work[name]();
+    results[name] = result;
+    for (const [key, value] of Object.entries(result))
+      if (typeof value === "number") print(`  ${key} ${Number(value.toPrecision(5))}`);
+    await save(json, { benchmark: "serve", date: new Date().toISOString(), machine: machine(), results });
+  }
 }
 
 interface ServiceFlags {
@@ -456,6 +491,21 @@ function createBench(): Command {
     .option("--threads <n>", "CPU threads", String(availableParallelism()))
     .option("--repeat <n>", "repetitions", "5")
     .action(align);
+  bench
+    .command("serve")
+    .description("touchstone serve under load, client included (after npm run build)")
+    .addArgument(new Argument("[what]", "what to measure").choices([...serveBenches, "all"]).default("all"))
+    .option("--json <file>", "where to write the results")
+    .option("--seconds <s>", "of verdicts and latency", "20")
+    .option("--batch <n>", "verdicts: samples of a request", "64")
+    .option("--connections <n>", "verdicts: requests at a time", "4")
+    .option("--rate <n>", "latency: requests a second", "500")
+    .option("--shape <name>", "reward: shape of the model", "small")
+    .option("--rows <n>", "reward: texts", "2000")
+    .option("--concurrency <n>", "reward and soak: requests at a time", "64")
+    .option("--requests <n>", "soak: requests", "200000")
+    .option("--failing <share>", "soak: share of the judge's calls that fail", "0.3")
+    .action(serve);
   bench
     .command("service")
     .description("steps of align on a simulated service: seconds, requests under way, the loop's own part")
