@@ -13,6 +13,7 @@ import { openWorkshop } from "../support/workshop.js";
 const here = import.meta.dirname;
 const python = process.env.CLIENTS_PYTHON ?? join(here, ".venv/bin/python");
 const gymPython = process.env.CLIENTS_GYM_PYTHON ?? join(here, ".gym/bin/python");
+const verlPython = process.env.CLIENTS_VERL_PYTHON ?? join(here, ".verl/bin/python");
 const token = "clients-token";
 
 /** Scripts by name, and the interpreter of each. */
@@ -25,6 +26,7 @@ const clients: Record<string, string> = {
   openenv: python,
   ors: python,
   nemo_gym: gymPython,
+  verl: verlPython,
   trl_grpo: python,
 };
 
