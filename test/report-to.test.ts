@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { parseRecipe } from "../src/recipe/recipe.js";
 import { runCli } from "./support/cli.js";
 import { readEventFile } from "./support/event-file.js";
+import { readOfflineRun } from "./support/offline-run.js";
 import { expectSameBytes } from "./support/same-bytes.js";
 import { smallRuns } from "./support/small-runs.js";
 import { openWorkshop, type Workshop } from "./support/workshop.js";
@@ -44,7 +45,7 @@ it("an alignment that is killed and resumed shows each step once, and computes w
   const plain = await runCli(["align", recipe, "--quiet"]);
   expect(plain).toMatchObject({ code: 0, stderr: "" });
   await rename(dir, `${dir}-plain`);
-  const argv = ["align", recipe, "--quiet", "--report-to", "tensorboard"];
+  const argv = ["align", recipe, "--quiet", "--report-to", "[tensorboard, wandb]"];
   const resume = [...argv, "--resume"];
   for (const [i, kill] of ["append metrics.jsonl #3", "rename checkpoints/latest"].entries())
     expect(await runCli(i > 0 ? resume : argv, { env: { TOUCHSTONE_TEST_KILL: kill } }), kill).toMatchObject({
@@ -64,8 +65,13 @@ it("an alignment that is killed and resumed shows each step once, and computes w
       name,
     ).toEqual([1, 2, 3, 4, 5, 6]);
 
+  const offline = readOfflineRun(join(dir, "wandb"));
+  expect(offline.history).toEqual(await figuresIn(dir));
+  expect(offline.exitCode).toBe(0);
+
   // The event files apart, and the key in recipe.yaml, it is the same directory.
   await rename(join(dir, "tensorboard"), shop.path("events"));
+  await rename(join(dir, "wandb"), shop.path("offline"));
   expect(await readFile(join(dir, "recipe.yaml"), "utf8")).toContain("report_to:");
   cpSync(join(`${dir}-plain`, "recipe.yaml"), join(dir, "recipe.yaml"));
   await expectSameBytes(dir, `${dir}-plain`);
@@ -110,8 +116,15 @@ it("is written as other trainers write it, and says what is wrong with it", () =
   expect(parse("[tensorboard]")).toEqual([{ kind: "tensorboard" }]);
   expect(parse("{ kind: tensorboard }")).toEqual([{ kind: "tensorboard" }]);
   expect(parse("none")).toEqual([]);
+  expect(parse("tensorboard, wandb")).toEqual([{ kind: "tensorboard" }, { kind: "wandb" }]);
+  expect(
+    parse("[{ kind: mlflow, tracking_uri: 'http://x', run_name: a }, { kind: wandb, project: p }]"),
+  ).toEqual([
+    { kind: "mlflow", trackingUri: "http://x", runName: "a" },
+    { kind: "wandb", project: "p" },
+  ]);
   expect(() => parse("[tensorbord]")).toThrow(
-    /^r\.yaml:4: report_to\[0\]\S* must be one of tensorboard.*, not "tensorbord" \(did you mean "tensorboard"\?\)$/,
+    /^r\.yaml:4: report_to\[0\]\S* must be one of tensorboard, mlflow, wandb, not "tensorbord" \(did you mean "tensorboard"\?\)$/,
   );
   expect(() => parse("tensorboard, tensorboard")).toThrow("names tensorboard twice");
   expect(() => parse("3")).toThrow(/report_to/);

@@ -72,7 +72,7 @@ const RECIPE_FLAGS: readonly RecipeFlag[] = [
   { flags: "--save-steps <n>", description: "steps between checkpoints", key: "save_steps" },
   {
     flags: "--report-to <tools>",
-    description: "where the figures go besides the run's files: tensorboard, mlflow",
+    description: "where the figures go besides the run's files: tensorboard, mlflow, wandb",
     key: "report_to",
   },
 ];

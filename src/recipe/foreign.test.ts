@@ -90,7 +90,7 @@ frobnicate: 1
     "trl.yaml:9: load_in_4bit has no equivalent",
     "trl.yaml:10: flash_attention has no equivalent",
     "trl.yaml:11: val_set_size is eval_split of touchstone reward",
-    "trl.yaml:12: wandb_project is no key here: figures go to metrics.jsonl, and to the tools that report_to names",
+    "trl.yaml:12: wandb_project is report_to: wandb, or report_to: [{ kind: wandb, project: ..., entity: ..., run_name: ... }]",
     'trl.yaml:13: learning_rte is not a known key (did you mean "learning_rate"?)',
     "trl.yaml:14: frobnicate is not a known key, and has no equivalent",
   ])

@@ -24,10 +24,14 @@ export const FOREIGN_HINTS: Record<string, string> = {
     "logging_dir",
     "logging_strategy",
     "logging_first_step",
+  ]),
+  ...say("is report_to: wandb, or report_to: [{ kind: wandb, project: ..., entity: ..., run_name: ... }]", [
     "use_wandb",
     "wandb_project",
     "wandb_entity",
     "wandb_name",
+  ]),
+  ...say("has no equivalent: report_to: wandb writes the figures of a run, which wandb sync uploads", [
     "wandb_run_id",
     "wandb_watch",
     "wandb_log_model",

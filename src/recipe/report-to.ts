@@ -16,6 +16,16 @@ const tracker = choice("kind", [
     /** Absent: the name of output_dir. */
     run_name: text("the name of the run").optional(),
   }),
+  /** An offline run of Weights & Biases in `wandb/` of the run, for `wandb sync`. */
+  strictSection({
+    kind: z.literal("wandb"),
+    /** Absent: WANDB_PROJECT, else touchstone. */
+    project: text("the name of a project").optional(),
+    /** Absent: WANDB_ENTITY, else whoever uploads the run. */
+    entity: text("the name of a user or team").optional(),
+    /** Absent: the name of output_dir. */
+    run_name: text("the name of the run").optional(),
+  }),
 ]);
 
 /** One tool or several, by name or with their settings: `tensorboard, mlflow` as other trainers write it is a list, too. */

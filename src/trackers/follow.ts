@@ -9,6 +9,7 @@ import type { RunFollower } from "../run/follower.js";
 import { requireMlflow, trackMlflow } from "./mlflow.js";
 import { figuresOf, SampleChoice, stepsOfRun, type TrackedStep, type Tracker } from "./steps.js";
 import { trackEvents } from "./tensorboard.js";
+import { trackWandb } from "./wandb.js";
 
 interface TrackedRun {
   dir: string;
@@ -24,6 +25,7 @@ const OPEN: {
   tensorboard: (_, { dir }) => trackEvents(join(dir, "tensorboard"), stepsOfRun(dir)),
   mlflow: (settings, { dir, reporter }) =>
     trackMlflow(settings, { dir, steps: stepsOfRun(dir), note: (line) => reporter.note(line), isLive: true }),
+  wandb: (settings, { dir }) => trackWandb(settings, { dir, steps: stepsOfRun(dir) }),
 };
 
 /** Throws a UserError where one of the tools cannot be had, before a run begins; returns what is worth knowing of them. */

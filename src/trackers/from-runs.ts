@@ -13,6 +13,7 @@ import { sendToMlflow } from "./mlflow.js";
 import type { MlflowSettings } from "./mlflow-client.js";
 import { stepsOfRun } from "./steps.js";
 import { writeEvents } from "./tensorboard.js";
+import { trackWandb } from "./wandb.js";
 
 /** The run directories that these stand for, each with something to show. */
 async function runsToShow(given: readonly string[]): Promise<string[]> {
@@ -68,4 +69,20 @@ export async function runsToMlflow(
     sent.push({ run: dir, id: await sendToMlflow(settings, options, await howEnded(dir)) });
   }
   return sent;
+}
+
+/** Writes each run as an offline run, in place of the one it had: into `wandb/` of its directory, or into `out`. Returns the files. */
+export async function runsToWandb(given: readonly string[], out?: string): Promise<string[]> {
+  const files: string[] = [];
+  for (const dir of await runsToShow(given)) {
+    const target = out === undefined ? undefined : join(out, basename(resolve(dir)));
+    const tracker = await trackWandb(await settingsIn(dir, "wandb"), {
+      dir: resolve(dir),
+      steps: stepsOfRun(dir),
+      ...(target !== undefined && { target }),
+    });
+    await tracker.end(await howEnded(dir));
+    files.push(tracker.file);
+  }
+  return files;
 }

@@ -4,14 +4,12 @@
 
 import { readFile } from "node:fs/promises";
 import { userInfo } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { writeFileAtomic } from "../base/atomic.js";
 import { UserError } from "../base/errors.js";
 import { HttpError } from "../base/http.js";
-import { redact } from "../base/secrets.js";
 import { VERSION } from "../base/version.js";
-import { parseYaml } from "../base/yaml.js";
-import { isRunDirectory } from "../run/directory.js";
+import { recipeOf, runNameOf } from "./identity.js";
 import {
   METRICS_PER_CALL,
   MlflowClient,
@@ -120,20 +118,13 @@ async function openRun(
   }
   const name = settings.experiment ?? process.env.MLFLOW_EXPERIMENT_NAME ?? "touchstone";
   const id = await client.createRun(await client.experiment(name), {
-    name: await nameOf(dir, settings),
+    name: (await runNameOf(dir, settings.runName)).name,
     tags: tagsOf(dir),
     startSeconds: Date.now() / 1000,
   });
   const now: Known = { tracking_uri: client.address, run_id: id };
   await writeFileAtomic(file, `${JSON.stringify(now)}\n`);
   return { id, lastSteps: new Map(), params: new Set() };
-}
-
-/** The given name, or the directory's; of a stage or one of several reward models with its own behind it. */
-async function nameOf(dir: string, { runName }: MlflowSettings): Promise<string> {
-  const [own, parent] = [basename(dir), dirname(dir)];
-  const isPart = /^member-\d+$/.test(own) || (await isRunDirectory(parent));
-  return isPart ? `${runName ?? basename(parent)}/${own}` : (runName ?? own);
 }
 
 function tagsOf(dir: string): Record<string, string> {
@@ -151,24 +142,18 @@ function tagsOf(dir: string): Record<string, string> {
   return tags;
 }
 
-/** Keys that say where a run goes, not what it is. */
-const NO_PARAMS = new Set(["output_dir", "report_to"]);
-
 /** The recipe of a run as MLflow's flat parameters: `tasks.chat.optimizer.kl_max`. */
 async function paramsOf(dir: string): Promise<[string, string][]> {
-  const file = join(dir, "recipe.yaml");
-  const recipe = parseYaml(await readFile(file, "utf8"), file);
   const params = new Map<string, string>();
   const add = (value: unknown, path: readonly string[]): void => {
-    if (path.length === 1 && NO_PARAMS.has(path[0]!)) return;
     if (typeof value !== "object" || value === null) {
-      params.set(mlflowName(path.join(".")), redact(String(value)));
+      params.set(mlflowName(path.join(".")), String(value));
       return;
     }
     const isNamed = Array.isArray(value) && value.every((item) => typeof item?.name === "string");
     for (const [key, entry] of Object.entries(value)) add(entry, [...path, isNamed ? entry.name : key]);
   };
-  add(recipe, []);
+  for (const [key, value] of await recipeOf(dir)) add(value, [key]);
   return [...params];
 }
 

@@ -3,7 +3,7 @@
 // written are scalars (`simple_value`) and texts (a string tensor of the plugin "text"), nothing else.
 
 import { closeSync, openSync, writeSync } from "node:fs";
-import { readdir, rm } from "node:fs/promises";
+import { readdir, rm, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../base/atomic.js";
 import { crc32c } from "../base/crc32c.js";
@@ -62,12 +62,18 @@ export function stepEvent({ seconds, step, figures, samples }: TrackedStep): Buf
   return event(seconds, step, bytes(5, ...scalars, ...texts));
 }
 
-const NAME = /^events\.out\.tfevents\.\d+\.touchstone$/;
+const NAME = /^events\.out\.tfevents\.(\d+)\.touchstone$/;
 
-/** Writes the one event file of a run into `target`, in place of the one that it had. */
+/**
+ * Writes the event file of a run into `target`, behind the one that it had. That one is emptied rather than removed: a
+ * TensorBoard that has it open goes on to the next file only from one that is there. What was emptied before goes.
+ */
 export async function writeEvents(target: string, steps: AsyncIterable<TrackedStep>): Promise<string> {
-  const now = Date.now() / 1000;
-  const file = join(target, `events.out.tfevents.${Math.floor(now)}.touchstone`);
+  const earlier = (await readdir(target).catch((): string[] => [])).filter((name) => NAME.test(name));
+  const now = Math.floor(Date.now() / 1000);
+  // Files are read in the order of these numbers.
+  const number = Math.max(now, ...earlier.map((name) => Number(NAME.exec(name)![1]) + 1));
+  const file = join(target, `events.out.tfevents.${number}.touchstone`);
   await writeFileAtomic(file, async (handle) => {
     let isEmpty = true;
     for await (const step of steps) {
@@ -77,8 +83,9 @@ export async function writeEvents(target: string, steps: AsyncIterable<TrackedSt
     }
     if (isEmpty) await handle.write(eventsHead(now));
   });
-  for (const name of await readdir(target))
-    if (NAME.test(name) && join(target, name) !== file) await rm(join(target, name));
+  for (const path of earlier.map((name) => join(target, name)))
+    if ((await stat(path)).size === 0) await rm(path);
+    else await truncate(path);
   return file;
 }
 

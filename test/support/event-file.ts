@@ -1,6 +1,6 @@
 // Reads TensorBoard's event files, apart from what writes them.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { bytesOf, crc32cBitwise, inside, masked, readMessage, textOf, wholeOf } from "./protobuf-reader.js";
 
@@ -26,9 +26,11 @@ function* records(content: Buffer): Generator<Buffer> {
   }
 }
 
-/** The one event file of a directory. */
+/** The one event file of a directory, and at the most one that was emptied before it. */
 export function readEventFile(dir: string): EventFile {
-  const names = readdirSync(dir);
+  const all = readdirSync(dir).sort();
+  const names = all.filter((name) => statSync(join(dir, name)).size > 0);
+  if (all.length > 2 || names[0] !== all.at(-1)) throw new Error(`${dir} has ${all.join(", ")}`);
   if (names.length !== 1) throw new Error(`${dir} has ${names.join(", ")}`);
   const found: EventFile = { version: "", starts: [], scalars: {}, texts: {} };
   for (const record of records(readFileSync(join(dir, names[0]!)))) {

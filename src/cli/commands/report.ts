@@ -1,4 +1,4 @@
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { writeFileAtomic } from "../../base/atomic.js";
 import { printResult } from "../context.js";
@@ -12,7 +12,7 @@ interface ReportFlags {
   trackingUri?: string;
   experiment?: string;
   json?: boolean;
-  to: "html" | "tensorboard" | "mlflow";
+  to: "html" | "tensorboard" | "mlflow" | "wandb";
 }
 
 const HTML_ONLY = ["title", "evaluation", "samples"] as const;
@@ -43,6 +43,11 @@ const FORMS: Record<ReportFlags["to"], (runs: string[], flags: ReportFlags) => P
       const files = await eventsFromRuns(runs, out);
       return [{ events: files }, files];
     },
+    wandb: async (runs, { out }) => {
+      const { runsToWandb } = await import("../../trackers/from-runs.js");
+      const files = await runsToWandb(runs, out);
+      return [{ wandb: files }, files.map((file) => `upload it: wandb sync ${dirname(file)}`)];
+    },
     mlflow: async (runs, { trackingUri, experiment }) => {
       const { runsToMlflow } = await import("../../trackers/from-runs.js");
       const changes = { ...(trackingUri && { trackingUri }), ...(experiment && { experiment }) };
@@ -58,7 +63,7 @@ export const reportCommand = () =>
     )
     .description(
       "Writes one HTML file with the curves, win rates, samples and recipes of run directories. It needs no network " +
-        "and runs no script, so it can be mailed and archived. Or, with --to, shows the runs in TensorBoard or MLflow.",
+        "and runs no script, so it can be mailed and archived. Or, with --to, shows the runs in TensorBoard, MLflow or Weights & Biases.",
     )
     .argument("<run...>", "run directories")
     .option(
@@ -68,9 +73,9 @@ export const reportCommand = () =>
     .addOption(
       new Option(
         "--to <form>",
-        "a page, event files for TensorBoard (-o: their directory), or an MLflow server",
+        "a page, event files for TensorBoard or offline runs for wandb (-o: their directory), or an MLflow server",
       )
-        .choices(["html", "tensorboard", "mlflow"])
+        .choices(["html", "tensorboard", "mlflow", "wandb"])
         .default("html"),
     )
     .option("--title <text>", "the title of the page")
