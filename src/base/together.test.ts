@@ -23,6 +23,19 @@ test("a part that fails stops those that look at the signal, and all are waited 
   expect(ended.sort()).toEqual(["finished", "stopped"]);
 });
 
+test("what a part consists of is waited for, too", async () => {
+  const ended: string[] = [];
+  const slow = async () => {
+    await setTimeout(20);
+    ended.push("slow");
+  };
+  const broken = async () => {
+    throw new Error("broke");
+  };
+  await expect(together((_, also) => [Promise.all([also(slow()), also(broken())])])).rejects.toThrow("broke");
+  expect(ended).toEqual(["slow"]);
+});
+
 test("a signal from outside reaches the parts", async () => {
   const reason = new Error("enough");
   await expect(

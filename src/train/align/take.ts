@@ -69,18 +69,19 @@ export async function takeSideBySide(task: SampledTask, asked: Asked, context: S
   const { rows, prompts } = asked;
   const judging = new BatchJudging(task.judges, context.signal);
   const [drawn, newBaselines, results, ofBaselines, scores, , logprobs, referenceLogprobs] = await together(
-    (signal) => {
-      const each = rows.map((_, i) => draw(task, asked, [i, i + 1], context, signal));
+    (signal, also) => {
+      const each = rows.map((_, i) => also(draw(task, asked, [i, i + 1], context, signal)));
       const fresh = task.calibrates
         ? takeBaselines(task, rows, prompts, { ...context, signal })
         : Promise.resolve([]);
-      const judgements = each.map(async (one) => {
+      const judge = async (one: Promise<Drawn>) => {
         const inputs = judgeInputs({ ...(await one), rows }, codec);
         return timed(clock.judge, 0, () => judging.judge(inputs));
-      });
+      };
+      const judgements = each.map((one) => also(judge(one)));
       const whole = Promise.all(each).then(joined);
       const score = async (one: Promise<Drawn>) => scoresOf(task, asked, await one, context);
-      const scored = task.reward.scoresApart ? each.map(score) : [score(whole)];
+      const scored = task.reward.scoresApart ? each.map((one) => also(score(one))) : [score(whole)];
       const scoring = Promise.all(scored).then(joinedScores);
       const ofFresh = async () => {
         const taken = await fresh;
@@ -91,14 +92,14 @@ export async function takeSideBySide(task: SampledTask, asked: Asked, context: S
         await Promise.all([fresh, scoring]);
         if (task.calibrates) await timed(clock.reward, 0, () => scoreBaselines(task, rows, prompts, context));
       };
-      const lots = lotsOf(rows.length, task.limits.generations).map(async ([from, to]) => {
+      const pass = async ([from, to]: readonly [number, number]) => {
         const { sequences } = joined(await Promise.all(each.slice(from, to)));
         return Promise.all([
-          logprobsNow(sequences, context, signal),
-          referenceLogprobsOf(sequences, context, signal),
+          also(logprobsNow(sequences, context, signal)),
+          also(referenceLogprobsOf(sequences, context, signal)),
         ]);
-      });
-      const passes = Promise.all(lots);
+      };
+      const passes = Promise.all(lotsOf(rows.length, task.limits.generations).map((lot) => also(pass(lot))));
       return [
         whole,
         fresh,
