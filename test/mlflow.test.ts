@@ -164,10 +164,10 @@ it("says what is wrong with an address, a user and an experiment", async () => {
 });
 
 it("sends who it is as MLflow's own client does", async () => {
-  const ask = async (env: Record<string, string>, address = server.url) => {
+  const ask = async (env: Record<string, string>, ...address: [undefined?]) => {
     Object.assign(process.env, env);
     server.asked.length = 0;
-    await new MlflowClient({ trackingUri: address }).check();
+    await new MlflowClient(address.length > 0 ? {} : { trackingUri: server.url }).check();
     for (const name of Object.keys(env)) delete process.env[name];
     return server.asked[0]!.authorization;
   };
@@ -177,7 +177,10 @@ it("sends who it is as MLflow's own client does", async () => {
   const user = { MLFLOW_TRACKING_USERNAME: "ada", MLFLOW_TRACKING_PASSWORD: "secret-word" };
   expect(await ask({ ...user, MLFLOW_TRACKING_TOKEN: "a-token-of-mine" })).toBe(basic("ada:secret-word"));
   const address = server.url.replace("//", "//bob:pass%20word@");
-  expect(await ask({}, address)).toBe(basic("bob:pass word"));
+  expect(await ask({ MLFLOW_TRACKING_URI: address }, undefined)).toBe(basic("bob:pass word"));
+  expect(() => new MlflowClient({ trackingUri: address })).toThrow(
+    /^report_to: mlflow: tracking_uri has a password in it/,
+  );
 });
 
 it("a server that goes away costs nothing but the sending, which is made up for", async () => {
@@ -238,7 +241,10 @@ it("a reply that is lost doubles nothing", async () => {
 it("keeps to the limits: 1000 metrics and 100 parameters a call, and names that it takes", async () => {
   const dir = writeFakeRun(root, "large", { steps: 2 });
   const keys = Array.from({ length: 230 }, (_, i) => `  key_${i}: ${i === 7 ? "x".repeat(9000) : i}`);
-  writeFileSync(join(dir, "recipe.yaml"), `llm:\n${keys.join("\n")}\n`);
+  writeFileSync(
+    join(dir, "recipe.yaml"),
+    `monitor: { webhook: http://hook.example/secret, window: 5 }\nllm:\n${keys.join("\n")}\n`,
+  );
   const figures = Object.fromEntries(Array.from({ length: 1500 }, (_, i) => [`m${i}`, i]));
   writeFileSync(
     join(dir, "metrics.jsonl"),
@@ -262,7 +268,8 @@ it("keeps to the limits: 1000 metrics and 100 parameters a call, and names that 
   expect([code, err]).toEqual([0, ""]);
   const [sent] = server.runs as [FakeRun];
   expect(sent.metrics.length).toBe(2 * 1503);
-  expect(sent.params.size).toBe(230);
+  expect(sent.params.size).toBe(231);
+  expect(sent.params.get("monitor.window")).toBe("5");
   expect(sent.params.get("llm.key_7")).toBe(`${"x".repeat(497)}...`);
   expect(mlflowName("tasks/chat/reward")).toBe("tasks/chat/reward");
   const odd = ["a%b", "a&b", "../x", "/x", "x/", "", "..", "y".repeat(300), `${"y".repeat(300)}z`].map(

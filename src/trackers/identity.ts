@@ -15,12 +15,18 @@ export async function runNameOf(dir: string, given?: string): Promise<{ name: st
   return { name: `${group}/${own}`, group };
 }
 
-/** Keys that say where a run goes, not what it is. */
-const NO_PART = new Set(["output_dir", "report_to"]);
+/** Keys that say where a run goes, not what it is; who knows a webhook's address may post to it. */
+const NO_PART = new Set(["output_dir", "report_to", "webhook"]);
 
 /** The recipe of a run as it was resolved, in snake_case, without the keys that say where it goes. */
 export async function recipeOf(dir: string): Promise<[key: string, value: unknown][]> {
   const file = join(dir, "recipe.yaml");
-  const recipe = parseYaml(redact(await readText(file)), file);
-  return Object.entries(recipe ?? {}).filter(([key]) => !NO_PART.has(key));
+  return Object.entries(without(parseYaml(redact(await readText(file)), file) ?? {}) as object);
+}
+
+function without(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(without);
+  if (typeof value !== "object" || value === null) return value;
+  const kept = Object.entries(value).filter(([key]) => !NO_PART.has(key));
+  return Object.fromEntries(kept.map(([key, entry]) => [key, without(entry)]));
 }

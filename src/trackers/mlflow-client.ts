@@ -50,6 +50,10 @@ function addressOf({ trackingUri }: MlflowSettings): URL {
     throw new UserError(
       `report_to: mlflow: the tracking server must be an http or https address, not ${JSON.stringify(given)}`,
     );
+  if (trackingUri !== undefined && url.password !== "")
+    throw new UserError(
+      "report_to: mlflow: tracking_uri has a password in it, and recipes are kept with their runs; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead",
+    );
   return url;
 }
 

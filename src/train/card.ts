@@ -209,7 +209,7 @@ function resultsOf(rows: readonly MetricsRow[]): string[] {
 }
 
 /** Keys whose values say where something runs. */
-const unshown = /^(?:base_url|url|webhook|command|api_key_env|output_dir|lock)$/;
+const unshown = /^(?:base_url|url|webhook|command|api_key_env|output_dir|lock|report_to)$/;
 
 /** A recipe without what is nobody else's business. */
 function shown(value: unknown): unknown {
