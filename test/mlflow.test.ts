@@ -97,10 +97,13 @@ it("an alignment that is killed and resumed is one MLflow run with each figure o
   expect([tracked.name, tracked.status]).toEqual(["first", "FINISHED"]);
   expect(tracked.ended).toBeGreaterThan(1e12);
   const exact = new Set(wantedOf(dir, ["metrics.jsonl"]));
-  // Wall-clock figures of a step that was repeated are those of its first time.
   expect(foundIn(tracked).filter((line) => exact.has(line))).toEqual([...exact].sort());
-  const places = (lines: string[]) => lines.map((line) => line.split(" ").slice(0, 2).join(" ")).sort();
-  expect(places(foundIn(tracked))).toEqual(places(wantedOf(dir)));
+  // Wall-clock figures of a step that was repeated are those of its first time, and which there are depends on what was cached.
+  const places = foundIn(tracked).map((line) => line.split(" ").slice(0, 2).join(" "));
+  expect(new Set(places).size).toBe(places.length);
+  const timed = (lines: string[]) =>
+    lines.filter((line) => / step_time/.test(line)).map((line) => parseInt(line, 10));
+  expect(timed(foundIn(tracked))).toEqual(timed(wantedOf(dir)));
 
   expect(tracked.params.get("tasks.sums.optimizer.name")).toBe("crpg");
   expect(tracked.params.get("learning_rate")).toBe("0.02");
