@@ -234,13 +234,23 @@ async function service({ json, ...flags }: ServiceFlags): Promise<void> {
 
 interface MonitorFlags {
   json?: string;
+  measure: string[];
+  every: string;
   metric: string;
   window: string;
   threshold: string;
 }
 
-async function monitor(runs: string[], { json, metric, window, threshold }: MonitorFlags): Promise<void> {
+async function monitor(
+  runs: string[],
+  { json, measure, every, metric, window, threshold }: MonitorFlags,
+): Promise<void> {
   const { monitoredRun, signalRecords } = await import("./monitor.js");
+  if (measure.length > 0) {
+    const { measureRuns } = await import("./measures.js");
+    const models = measure.map((text) => [text.split("=")[0]!, text.split("=")[1]!.split(",")] as const);
+    await measureRuns(runs, Object.fromEntries(models), wholeNumber(every, "--every", 1));
+  }
   const options = {
     window: wholeNumber(window, "--window", 2),
     threshold: realNumber(threshold, "--threshold"),
@@ -530,6 +540,13 @@ function createBench(): Command {
     )
     .argument("<run...>", "run directories of `touchstone reproduce`")
     .option("--json <file>", "where to write the results")
+    .option(
+      "--measure <NAME=dir,...>",
+      "score rollouts afterwards with these models, as a measure of the task would have (repeatable)",
+      (value: string, before: string[]) => [...before, value],
+      [] as string[],
+    )
+    .option("--every <steps>", "steps between two measurements", "5")
     .option("--metric <name>", "the true reward in metrics.jsonl", "lab/true_reward")
     .option("--window <steps>", "as of touchstone monitor", "10")
     .option("--threshold <se>", "as of touchstone monitor", "4")

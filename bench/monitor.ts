@@ -1,6 +1,7 @@
 // How early the monitor's signals come, and how often in vain, on runs whose true reward is known (`lab/true_reward` in their
 // metrics, which no training saw): for each signal the steps from its first alarm to the loss of 5 % of the true reward.
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Interval, tInterval } from "../src/base/statistics.js";
 import { Watch, type WatchOptions } from "../src/monitor/watch.js";
@@ -41,12 +42,23 @@ export function lossOf(
   return { best };
 }
 
+/** What ./measures.ts has added to a run. */
+async function measuredOf(run: string): Promise<MetricsRow[]> {
+  const file = join(run, "measured.jsonl");
+  return existsSync(file) ? readMetrics(file) : [];
+}
+
+function withMeasures(rows: readonly MetricsRow[], measured: readonly MetricsRow[]): MetricsRow[] {
+  const byStep = new Map(measured.map((row) => [row.step, row]));
+  return rows.map((row) => ({ ...row, ...byStep.get(row.step) }));
+}
+
 export async function monitoredRun(
   run: string,
   metric: string,
   options: WatchOptions,
 ): Promise<MonitoredRun | undefined> {
-  const rows = await readMetrics(join(run, "metrics.jsonl"));
+  const rows = withMeasures(await readMetrics(join(run, "metrics.jsonl")), await measuredOf(run));
   const loss = lossOf(rows, metric);
   if (!loss) return undefined;
   const watch = new Watch(options);
