@@ -245,7 +245,8 @@ async function monitor(
   runs: string[],
   { json, measure, every, metric, window, threshold }: MonitorFlags,
 ): Promise<void> {
-  const { monitoredRun, signalRecords } = await import("./monitor.js");
+  const { MONITOR_SIGNALS } = await import("../src/recipe/align.js");
+  const { monitoredRuns, signalRecords } = await import("./monitor.js");
   if (measure.length > 0) {
     const { measureRuns } = await import("./measures.js");
     const models = measure.map((text) => [text.split("=")[0]!, text.split("=")[1]!.split(",")] as const);
@@ -254,10 +255,9 @@ async function monitor(
   const options = {
     window: wholeNumber(window, "--window", 2),
     threshold: realNumber(threshold, "--threshold"),
+    signals: MONITOR_SIGNALS,
   };
-  const found = (await Promise.all(runs.map((run) => monitoredRun(run, metric, options)))).flatMap(
-    (one) => one ?? [],
-  );
+  const found = (await Promise.all(runs.map((run) => monitoredRuns(run, metric, options)))).flat();
   const lost = found.filter((one) => one.lost !== undefined).length;
   console.log(`${found.length} runs with ${metric}, ${lost} of which lost 5 % of it`);
   const widths = [-12, 14, 26, 22];
@@ -547,7 +547,7 @@ function createBench(): Command {
       [] as string[],
     )
     .option("--every <steps>", "steps between two measurements", "5")
-    .option("--metric <name>", "the true reward in metrics.jsonl", "lab/true_reward")
+    .option("--metric <name>", "the true reward in metrics.jsonl; * for each task", "lab/true_reward")
     .option("--window <steps>", "as of touchstone monitor", "10")
     .option("--threshold <se>", "as of touchstone monitor", "4")
     .action(monitor);

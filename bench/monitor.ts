@@ -53,21 +53,38 @@ function withMeasures(rows: readonly MetricsRow[], measured: readonly MetricsRow
   return rows.map((row) => ({ ...row, ...byStep.get(row.step) }));
 }
 
-export async function monitoredRun(
+/** What became of a run; with a `*` for the task in the metric's name, of each task of the run that has one. */
+export async function monitoredRuns(
   run: string,
   metric: string,
   options: WatchOptions,
-): Promise<MonitoredRun | undefined> {
+): Promise<MonitoredRun[]> {
   const rows = withMeasures(await readMetrics(join(run, "metrics.jsonl")), await measuredOf(run));
-  const loss = lossOf(rows, metric);
-  if (!loss) return undefined;
   const watch = new Watch(options);
-  const alarms = Object.fromEntries(
-    MONITOR_SIGNALS.map((name) => [name, [] as number[]]),
-  ) as MonitoredRun["alarms"];
-  for (const { step, ...metrics } of rows)
-    for (const alarm of watch.observe(step, metrics)) alarms[alarm.signal].push(alarm.step);
-  return { run, steps: rows.at(-1)!.step, ...loss, alarms };
+  const alarms = rows.flatMap(({ step, ...metrics }) => watch.observe(step, metrics));
+  const [before, after] = metric.split("*");
+  const names = new Set(rows.flatMap((row) => Object.keys(row)));
+  const found = [...names].filter((name) =>
+    after === undefined ? name === metric : name.startsWith(before!) && name.endsWith(after),
+  );
+  return found.flatMap((name) => {
+    const task = after === undefined ? undefined : name.slice(before!.length, name.length - after.length);
+    const loss = lossOf(rows, name);
+    if (!loss) return [];
+    const of = alarms.filter((alarm) => task === undefined || alarm.task === task);
+    const steps = MONITOR_SIGNALS.map((signal) => [
+      signal,
+      of.filter((alarm) => alarm.signal === signal).map(({ step }) => step),
+    ]);
+    return [
+      {
+        run: task === undefined ? run : `${run} ${task}`,
+        steps: rows.at(-1)!.step,
+        ...loss,
+        alarms: Object.fromEntries(steps) as MonitoredRun["alarms"],
+      },
+    ];
+  });
 }
 
 export interface SignalRecord {

@@ -123,8 +123,11 @@ describe("the watch", () => {
     ["failures", "dropped_rate", (t: number) => 0.002 * t],
   ] as const)("%s watches %s", (signal, metric, value) => {
     const metrics = (t: number) => ({ [key("rewards/mean")]: 0.01 * t, [key(metric)]: value(t) });
-    const [first] = alarmsOf(metrics, 100);
+    const [first] = alarmsOf(metrics, 100, { signals: MONITOR_SIGNALS });
     expect(first).toMatchObject({ task: "chat", signal, metric });
+    // Those of which nothing came in the lab are watched where they are named.
+    const isDefault = !["members", "judges"].includes(signal);
+    expect(alarmsOf(metrics, 100).length > 0).toBe(isDefault);
     expect(alarmsOf(metrics, 100, { signals: MONITOR_SIGNALS.filter((name) => name !== signal) })).toEqual(
       [],
     );

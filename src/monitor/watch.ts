@@ -2,7 +2,7 @@
 // them, and says what moved, since when and by how much. Nothing but those numbers enters, so that a finished run raises
 // the alarms that it raised while it ran.
 
-import { MONITOR_SIGNALS, type MonitorSignal } from "../recipe/align.js";
+import { DEFAULT_SIGNALS, type MonitorSignal } from "../recipe/align.js";
 import type { Metrics } from "../run/metrics.js";
 import { type Change, Drift, type DriftOptions, Smoothed } from "./drift.js";
 import { SIGNALS } from "./signals.js";
@@ -74,7 +74,7 @@ export class Watch {
   private readonly speeds = new Map<string, Speed>();
   private readonly rewards = new Map<string, RewardPath>();
 
-  constructor({ window = 10, threshold = 4, signals = MONITOR_SIGNALS }: WatchOptions = {}) {
+  constructor({ window = 10, threshold = 4, signals = DEFAULT_SIGNALS }: WatchOptions = {}) {
     this.options = { window, threshold };
     this.signals = signals;
   }

@@ -87,11 +87,16 @@ export const MONITOR_SIGNALS = [
 
 export type MonitorSignal = (typeof MONITOR_SIGNALS)[number];
 
+/** Those that are watched unless others are named: disagreement of members and of judges warned of nothing (docs/monitor.md). */
+export const DEFAULT_SIGNALS: readonly MonitorSignal[] = MONITOR_SIGNALS.filter(
+  (name) => name !== "members" && name !== "judges",
+);
+
 /** The alarm for reward hacking: `false`, `true`, or how it watches and what it does. */
 const monitor = z.preprocess(
   (value) => (value === true ? {} : value === false ? { signals: [] } : value),
   section({
-    /** Absent: all of them. */
+    /** Absent: DEFAULT_SIGNALS. */
     signals: z
       .array(oneOf(...MONITOR_SIGNALS), {
         error: ({ input }) => `must be a list of signals, not ${show(input)}`,
