@@ -136,6 +136,19 @@ describe.skipIf(!executablePath)("the live page", { timeout: 60_000 }, () => {
     await page.locator("ins").first().waitFor();
   });
 
+  it("colours the tokens of a sample by their log-ratio, with the figures as a table", async () => {
+    await open("#/rollouts?run=first&row=1");
+    const tokens = page.getByRole("article").locator(".tokens span");
+    await tokens.nth(2).waitFor();
+    const colours = await tokens.evaluateAll((all: any[]) =>
+      all.map((one) => (globalThis as any).getComputedStyle(one).backgroundColor),
+    );
+    expect(new Set(colours).size).toBe(3);
+    expect(await tokens.nth(1).getAttribute("title")).toBe("−2.50");
+    await page.getByText("tokens as a table").click();
+    await page.getByRole("cell", { name: "−2.50" }).waitFor();
+  });
+
   it("shows what a model wrote as text", async () => {
     await open("#/rollouts?run=first&text=script");
     await page.getByRole("button", { name: "<script>alert(2)" }).first().click();
@@ -147,6 +160,7 @@ describe.skipIf(!executablePath)("the live page", { timeout: 60_000 }, () => {
     await open("#/judges?run=first");
     await page.getByRole("heading", { name: "polite" }).waitFor();
     await page.getByText("40× the server said 500").waitFor();
+    await page.getByText("mean latency 750 ms").waitFor();
   });
 
   it.each(["light", "dark"] as const)(
@@ -158,6 +172,7 @@ describe.skipIf(!executablePath)("the live page", { timeout: 60_000 }, () => {
         ["#/run?run=first", "Further metrics"],
         ["#/run?run=first&run=second", "2 runs"],
         ["#/rollouts?run=first&row=3", "a person"],
+        ["#/rollouts?run=first&row=1", "likelier under the policy"],
         ["#/judges?run=first", "polite"],
         ["#/rubric?run=first", "No task"],
         ["#/recipe?run=first", "kl_max"],

@@ -215,6 +215,19 @@ describe("rollouts", () => {
     );
   });
 
+  it("spread: standard errors of the steps' means over their prompts", async () => {
+    const spread = await json("/api/spread?run=done");
+    expect(Object.keys(spread["tasks/chat/reward"])).toHaveLength(40);
+    // Chat has the prompts p0 and p2, of two samples each, and a sample's columns are those of the index.
+    const { rows } = await json("/api/rollouts?run=done&task=chat&step_from=1&step_to=1");
+    expect(rows[0].token_texts).toBeUndefined();
+    const means = ["p0", "p2"].map((id) => {
+      const of = rows.filter((row: any) => row.prompt_id === id).map((row: any) => row.reward);
+      return of.reduce((sum: number, x: number) => sum + x, 0) / of.length;
+    });
+    expect(spread["tasks/chat/rewards/mean"][1]).toBeCloseTo(Math.abs(means[0]! - means[1]!) / 2, 3);
+  });
+
   it("judges: counts, reasons of one kind together, and what two judges say differently", async () => {
     const { judges, disagreements } = await json("/api/judges?run=done");
     expect(judges).toMatchObject([
@@ -223,6 +236,11 @@ describe("rollouts", () => {
     ]);
     expect(judges[0].reasons.violated).toEqual([{ reason: expect.stringContaining("words"), count: 120 }]);
     expect(judges[1].reasons.failed[0].reason).toBe("the server said 500");
+    expect([judges[0].expense, judges[1].expense]).toEqual([
+      {},
+      { latency: 0.75, calls: 120, prompt_tokens: 28_000 },
+    ]);
+    expect((await json("/api/judges?run=done&task=math")).judges[1].expense).toEqual({});
     expect(disagreements).toEqual([{ judges: ["brief", "polite"], both: 280, differ: 120 }]);
   });
 });

@@ -157,9 +157,11 @@ function plot(chart: LineChartSection, size: ChartSize): Plot | undefined {
     count,
     whole: isWhole(xs, chart.x),
   });
-  const y = makeScale(domainOf(ys, chart.y, 0.03), [base, top], {
+  // Rounding to whole ticks gives the curves air enough.
+  const isRounded = chart.y.min === undefined && chart.y.max === undefined;
+  const y = makeScale(domainOf(ys, chart.y, isRounded ? 0 : 0.03), [base, top], {
     kind: chart.y.scale,
-    round: chart.y.min === undefined && chart.y.max === undefined,
+    round: isRounded,
     whole: isWhole(
       all.map((point) => point.y),
       chart.y,

@@ -137,6 +137,7 @@ const NAMED: readonly [RegExp, (name: string) => MetricLook][] = [
     /^judges\/(.+)\/failed_rate$/,
     (name) => ({ title: `Judge that failed: ${name}`, ...share, quantity: "failures" }),
   ],
+  [/^judges\/(.+)\/latency$/, (name) => ({ title: `Latency of judge ${name}, seconds` })],
   [/^rewards\/(.+)\/mean$/, (name) => ({ title: `Reward ${name}, mean`, ...reward })],
   [/^rewards\/(.+)\/std$/, (name) => ({ title: `Reward ${name}, standard deviation`, ...reward })],
   [

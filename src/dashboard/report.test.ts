@@ -127,6 +127,7 @@ describe("scales and numbers", () => {
   it("have round ticks", () => {
     expect(makeScale([0, 0.83], [0, 1], { round: true }).ticks).toEqual([0, 0.2, 0.4, 0.6, 0.8, 1]);
     expect(makeScale([0, 30], [0, 1], { kind: "sqrt" }).ticks).toEqual([0, 1, 4, 9, 16, 25]);
+    expect(makeScale([0, 2.3], [0, 1], { kind: "sqrt" }).ticks).toEqual([0, 0.06, 0.3, 0.6, 1, 2]);
     expect(makeScale([1, 64], [0, 1], { kind: "log" }).ticks).toEqual([1, 2, 4, 8, 16, 32, 64]);
     expect(makeScale([3, 3], [0, 1]).at(3)).toBe(0.5);
   });

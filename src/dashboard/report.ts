@@ -27,7 +27,7 @@ function renderSummary({ headline, highlights = [] }: Summary): Html {
     highlights.length > 0 &&
     html`<ul class="tiles">${highlights.map(
       ({ label, value, detail, tone = "neutral" }) =>
-        html`<li><span class="label">${label}</span><span class="figure ${tone}">${value}</span>${
+        html`<li><span class="label">${label}</span><span class="figure ${/\d/.test(value) ? "" : "word "}${tone}">${value}</span>${
           detail && html`<span class="detail">${detail}</span>`
         }</li>`,
     )}</ul>`
@@ -52,9 +52,9 @@ function renderNumber(cell: NumberCell, plain: string | undefined): Html {
   }`;
 }
 
-function renderCell(cell: Cell, plain: string | undefined): Html {
+function renderCell(cell: Cell, isNumeric: boolean, plain: string | undefined): Html {
   if (cell === null) return html`<td class="n">–</td>`;
-  if (typeof cell === "string") return html`<td>${cell}</td>`;
+  if (typeof cell === "string") return html`<td${isNumeric && html` class="n"`}>${cell}</td>`;
   return html`<td class="n">${renderNumber(typeof cell === "number" ? { value: cell } : cell, plain)}</td>`;
 }
 
@@ -70,13 +70,16 @@ function plainTexts(column: readonly Cell[]): Map<number, string> {
   return new Map(finite.map(({ row }, i) => [row, texts[i]!]));
 }
 
+/** Beyond so many columns intervals stand below their figures. */
+const MANY = 4;
+
 function renderTable({ title, columns, rows, note, mixed }: TableSection): Html {
   const numeric = columns.map((_, i) => rows.some((row) => isNumeric(row[i])));
   const plain = columns.map((_, i) => (mixed ? new Map() : plainTexts(rows.map((row) => row[i] ?? null))));
-  return html`<div class="scroll" role="region" tabindex="0" aria-label="${title ?? "table"}"><table><thead><tr>${columns.map(
+  return html`<div class="scroll" role="region" tabindex="0" aria-label="${title ?? "table"}"><table class="${columns.length > MANY && "stacked"}"><thead><tr>${columns.map(
     (column, i) => html`<th scope="col" class="${numeric[i] ? "n" : ""}">${column}</th>`,
   )}</tr></thead><tbody>${rows.map(
-    (row, r) => html`<tr>${row.map((cell, i) => renderCell(cell, plain[i]?.get(r)))}</tr>`,
+    (row, r) => html`<tr>${row.map((cell, i) => renderCell(cell, numeric[i]!, plain[i]?.get(r)))}</tr>`,
   )}</tbody></table></div>${note && html`<p class="note">${note}</p>`}`;
 }
 

@@ -7,7 +7,7 @@ import { UserError } from "../base/errors.js";
 import { isRunDirectory, runDirectories } from "../run/directory.js";
 import { type Rollout, readMetrics, readRollouts } from "../run/metrics.js";
 import { frontierCharts, metricCharts, SETTINGS } from "./metric-charts.js";
-import { isHeadline, lookOf, rank } from "./metric-names.js";
+import { isHeadline, lookOf, parseMetric, rank, worthShowing } from "./metric-names.js";
 import { renderReport } from "./report.js";
 import { curvesOf, highlights, type RunMetrics } from "./run-charts.js";
 import type { Cell, LineChartSection, SampleAnswer, Section } from "./sections.js";
@@ -78,19 +78,25 @@ function newestByPrompt(rollouts: readonly Rollout[]): Map<string, Rollout> {
 /** Where several runs ended: the last value of what a reader looks for first, and the settings that reward models draw. */
 function endSection(runs: readonly Run[]): Section | undefined {
   if (runs.length < 2) return undefined;
-  const keys = [...new Set(runs.flatMap(({ rows }) => rows.flatMap((row) => Object.keys(row))))]
-    .filter((key) => isHeadline(key))
-    .sort((a, b) => rank(a) - rank(b))
+  const all = [...new Set(runs.flatMap(({ rows }) => rows.flatMap((row) => Object.keys(row))))];
+  const keys = worthShowing(all)
+    .filter((key) => isHeadline(parseMetric(key).metric))
+    .sort((a, b) => rank(parseMetric(a).metric) - rank(parseMetric(b).metric))
     .slice(0, MAX_COLUMNS);
   if (keys.length === 0) return undefined;
+  const tasks = new Set(all.flatMap((key) => parseMetric(key).task ?? []));
+  const titled = (key: string) => {
+    const { task, metric } = parseMetric(key);
+    return lookOf(metric).title + (task !== undefined && tasks.size > 1 ? `: ${task}` : "");
+  };
   const last = ({ rows }: Run, key: string): Cell => {
     const value = rows.findLast((row) => typeof row[key] === "number")?.[key];
-    return typeof value === "number" ? { value, format: lookOf(key).format } : null;
+    return typeof value === "number" ? { value, format: lookOf(parseMetric(key).metric).format } : null;
   };
   return {
     kind: "table",
     title: "Where they ended",
-    columns: ["", "steps", "peak learning rate", ...keys.map((key) => lookOf(key).title)],
+    columns: ["", "steps", "peak learning rate", ...keys.map(titled)],
     rows: runs.map((run) => [
       run.name,
       run.rows.at(-1)?.step ?? 0,

@@ -26,6 +26,10 @@ function roundTicks(low: number, high: number, count: number, step = roundStep(h
   return ticks;
 }
 
+/** The square of a whole number as it is, of a fraction with one significant digit. */
+const roundSquare = (root: number): number =>
+  Number((root * root).toPrecision(Number.isInteger(root) ? 6 : 1));
+
 const forward: Record<ScaleKind, (value: number) => number> = {
   linear: (value) => value,
   sqrt: (value) => Math.sqrt(Math.max(0, value)),
@@ -36,9 +40,9 @@ function ticksFor(kind: ScaleKind, low: number, high: number, count: number, ste
   if (kind === "linear") return roundTicks(low, high, count, step);
   // Ticks that are evenly spaced where the scale puts them: squares, or powers of two.
   if (kind === "sqrt")
-    return roundTicks(Math.sqrt(low), Math.sqrt(high), count + 2).map((root) =>
-      Number((root * root).toPrecision(6)),
-    );
+    return [
+      ...new Set(roundTicks(Math.sqrt(low), Math.sqrt(high), count + 2).map((root) => roundSquare(root))),
+    ].filter((tick) => tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9));
   const first = Math.ceil(Math.log2(low) - 1e-9);
   const last = Math.floor(Math.log2(high) + 1e-9);
   const every = Math.max(1, Math.ceil((last - first) / (count + 2)));

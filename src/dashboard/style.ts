@@ -70,6 +70,7 @@ p{margin:.5em 0;max-width:75ch}
 .tiles li{padding:15px 18px}
 .tiles .label{display:block;font-size:.82rem;color:var(--soft)}
 .tiles .figure{display:block;font-size:1.7rem;font-weight:650;letter-spacing:-.02em;font-variant-numeric:tabular-nums}
+.tiles .word{font-size:1.15rem;letter-spacing:0;line-height:1.9}
 .tiles .detail{display:block;font-size:.82rem;color:var(--soft)}
 .good{color:var(--good)}.bad{color:var(--bad)}
 section{margin-top:20px;padding:22px 24px}
@@ -83,9 +84,13 @@ ${SCROLL_STYLE}
 table{border-collapse:collapse;width:100%;font-size:.93rem;margin-top:10px}
 th,td{padding:8px 14px 8px 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:baseline}
 th{font-weight:600;color:var(--soft);font-size:.85rem}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;padding-right:0;padding-left:22px}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;padding-right:0;padding-left:22px}
+td.n{white-space:nowrap}
 tbody tr:last-child td{border-bottom:0}
+td.n+td:not(.n),th.n+th:not(.n){padding-left:22px}
+td:first-child:not(.n){min-width:9em}
 .interval{color:var(--soft);font-size:.85em;margin-left:.3em}
+.stacked .interval{display:block;margin:0}
 .best{font-weight:700}
 .note,.empty{color:var(--soft);font-size:.86rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:5px 22px;margin:12px 0 0;font-size:.93rem}

@@ -125,3 +125,18 @@ test("an answer that is no verdict is a failure, an abort is an abort", async ()
 test("two judges of the same name are a mistake", () => {
   expect(() => createMixture([member(scripted("a")), member(scripted("a"))])).toThrow(UserError);
 });
+
+test("what a judge's model was asked is counted batch by batch", async () => {
+  let calls = 5;
+  const usage = () => ({ calls, promptTokens: 10 * calls, completionTokens: calls, cost: calls / 4 });
+  const judge = fake("slow", () => (calls++, satisfied("yes")), { kind: "llm", usage });
+  const mixture = createMixture([member(judge)]);
+  const { metrics } = await judgeBatch(mixture, [sample("a"), sample("b")]);
+  expect(metrics).toMatchObject({
+    "judges/slow/calls": 2,
+    "judges/slow/prompt_tokens": 20,
+    "judges/slow/completion_tokens": 2,
+    "judges/slow/cost": 0.5,
+  });
+  expect((await judgeBatch(mixture, [sample("c")])).metrics["judges/slow/calls"]).toBe(1);
+});

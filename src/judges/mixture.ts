@@ -5,7 +5,7 @@ import { setImmediate } from "node:timers/promises";
 import { FailureRateError, UserError } from "../base/errors.js";
 import { limiter } from "../base/requests.js";
 import { VerdictCache } from "./cache.js";
-import type { Judge, JudgeInput, Verdict } from "./verdict.js";
+import type { Judge, JudgeInput, JudgeUsage, Verdict } from "./verdict.js";
 
 /**
  * What a failed verdict does to its sample: `drop` leaves it undecided, `violate` counts it as a violation, `stop`
@@ -47,8 +47,9 @@ export interface BatchJudgement {
    * `constraints/satisfied_rate` (of the decided samples), `constraints/dropped_rate` (undecided, of all samples),
    * and for every judge that ran `constraints/<judge>/violation_rate` (of its decided verdicts),
    * `judges/<judge>/failed_rate` (of the samples that it applies to) and `judges/<judge>/latency` (seconds, mean over the
-   * samples that it was asked about); for costly judges `judges/<judge>/cache_hits`, the verdicts that were known. A rate
-   * of no verdicts is undefined.
+   * samples that it was asked about); for costly judges `judges/<judge>/cache_hits`, the verdicts that were known, and for
+   * language models `judges/<judge>/calls`, `prompt_tokens`, `completion_tokens` and `cost`. A rate of no verdicts is
+   * undefined.
    */
   metrics: Record<string, number | undefined>;
 }
@@ -95,6 +96,8 @@ const emptyTally = (): Tally => ({
 /** Judges a batch whose samples may come one after the other. */
 export class BatchJudging {
   private readonly tallies: Map<string, Tally>;
+  /** What the judges had used before. */
+  private readonly usedBefore: Map<string, JudgeUsage | undefined>;
   private readonly ruleTurns: ReturnType<typeof limiter>;
   private readonly turns: Map<string, ReturnType<typeof limiter>>;
 
@@ -104,6 +107,7 @@ export class BatchJudging {
   ) {
     const { members, concurrency } = mixture;
     this.tallies = new Map(members.map(({ judge }) => [judge.name, emptyTally()]));
+    this.usedBefore = new Map(members.map(({ judge }) => [judge.name, judge.usage?.()]));
     this.ruleTurns = limiter(concurrency);
     this.turns = new Map(
       members.map(({ judge }) => [judge.name, limiter(Math.max(concurrency, judge.concurrency ?? 0))]),
@@ -119,7 +123,12 @@ export class BatchJudging {
   end(results: SampleJudgement[]): BatchJudgement {
     const { members } = this.mixture;
     stopOnFailures(members, this.tallies);
-    return { results, metrics: batchMetrics(results, members, this.tallies) };
+    const metrics = batchMetrics(results, members, this.tallies);
+    for (const { judge } of members) {
+      const used = judge.usage?.();
+      if (used) Object.assign(metrics, usageMetrics(judge.name, used, this.usedBefore.get(judge.name)!));
+    }
+    return { results, metrics };
   }
 
   private async judgeSample(input: JudgeInput): Promise<SampleJudgement> {
@@ -155,6 +164,14 @@ export class BatchJudging {
     else if (verdict.verdict === "failed") found.isUndecided = true;
   }
 }
+
+/** Counts of this process: a resumed run has forgotten what it knew, so they stand with the latencies in timings.jsonl. */
+const usageMetrics = (name: string, now: JudgeUsage, before: JudgeUsage): Record<string, number> => ({
+  [`judges/${name}/calls`]: now.calls - before.calls,
+  [`judges/${name}/prompt_tokens`]: now.promptTokens - before.promptTokens,
+  [`judges/${name}/completion_tokens`]: now.completionTokens - before.completionTokens,
+  [`judges/${name}/cost`]: now.cost - before.cost,
+});
 
 /** What is known of a sample so far. */
 interface Found {

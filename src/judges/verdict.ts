@@ -45,6 +45,17 @@ export interface Judge {
   /** A judge that does not apply to a prompt is neutral. */
   applies(metadata: JudgeInput["metadata"]): boolean;
   judge(input: JudgeInput, signal?: AbortSignal): Promise<Verdict> | Verdict;
+  /** What its model was asked so far, and what that cost. */
+  usage?(): JudgeUsage;
+}
+
+/** Totals since a judge was made. */
+export interface JudgeUsage {
+  calls: number;
+  promptTokens: number;
+  completionTokens: number;
+  /** In the currency of the prices that the recipe names. */
+  cost: number;
 }
 
 const verdictOf =

@@ -182,7 +182,7 @@ export class StreamDecoder {
   private shown = 0;
 
   constructor(
-    private readonly tokenizer: Tokenizer,
+    private readonly tokenizer: { decode(ids: number[], options?: DecodeOptions): string },
     private readonly options: DecodeOptions = {},
   ) {}
 

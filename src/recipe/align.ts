@@ -221,6 +221,8 @@ const alignmentFields = {
   learning_rate: number({ min: 0 }).optional(),
   /** The norm of every task's gradient in the metrics; with several tasks it costs a copy of the gradient each. */
   log_task_grad_norm: boolean().default(false),
+  /** What rollouts.jsonl holds beside the samples: of so many samples of each task and step, every token's log-ratio. */
+  rollouts: section({ tokens: integer({ min: 0 }).default(0) }).optional(),
   /** Endpoints that judges and rubrics name. */
   llm: z.record(z.string(), llmEndpoint, { error: "must map names to endpoints" }).default({}),
   serve: served.optional(),

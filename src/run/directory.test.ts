@@ -215,13 +215,17 @@ describe("metrics", () => {
       loss: 2,
       step_time: 0.5,
       "judges/math/latency": 0.1,
+      "tasks/chat/judges/safety/cost": 0.2,
+      "rubric/cost": 0.3,
       "time/sample": 3,
       "generate/tokens_per_second": 4,
       lifetime: 7,
     });
     await run.close();
-    expect(await readJsonl(join(dir, "metrics.jsonl"))).toEqual([{ step: 1, lifetime: 7, loss: 2 }]);
-    expect(Object.keys((await readJsonl(join(dir, "timings.jsonl")))[0]!)).toHaveLength(5);
+    expect(await readJsonl(join(dir, "metrics.jsonl"))).toEqual([
+      { step: 1, lifetime: 7, loss: 2, "rubric/cost": 0.3 },
+    ]);
+    expect(Object.keys((await readJsonl(join(dir, "timings.jsonl")))[0]!)).toHaveLength(6);
   });
 });
 

@@ -119,7 +119,9 @@ function stepOf(line: string): number {
 
 /** Metrics of this process, not of the training, which a resumed run does not repeat: they go to timings.jsonl. */
 const isTiming = (key: string) =>
-  /(^|[/_])(time|seconds|latency|per_second|mb|cache_hits)$|^time\//.test(key);
+  /(^|[/_])(time|seconds|latency|per_second|mb|cache_hits)$|^time\/|(^|\/)judges\/.+\/(calls|prompt_tokens|completion_tokens|cost)$/.test(
+    key,
+  );
 
 /** One line: `step` first, then the keys in alphabetical order. A number that is not finite is an error. */
 export function metricsLine(step: number, metrics: Metrics): string {

@@ -9,7 +9,7 @@ import { streamSSE } from "hono/streaming";
 import { UserError } from "../base/errors.js";
 import { alarmsIn } from "../monitor/run.js";
 import type { Alarm } from "../monitor/watch.js";
-import { readJsonl } from "../run/metrics.js";
+import { type MetricsRow, type Rollout, readJsonl } from "../run/metrics.js";
 import { SpreadTally, type StandardErrors } from "../run/spread.js";
 import { metricsTable } from "./metrics-table.js";
 import { parseRolloutQuery } from "./queries.js";
@@ -157,6 +157,10 @@ class Runs {
     return alarms;
   }
 
+  async timings(id: string | undefined): Promise<MetricsRow[]> {
+    return await readJsonl(await pathInside(this.root, await this.require(id), "timings.jsonl"));
+  }
+
   /** How sure the means of the steps are, as far as the rollouts have been read. */
   async spread(id: string | undefined): Promise<StandardErrors> {
     const index = await this.index(id);
@@ -204,6 +208,11 @@ const SPREAD_ROWS = 20_000;
 const EXCERPT = 600;
 const excerpt = (text: unknown): string => String(text ?? "").slice(0, EXCERPT);
 
+/** A row of a list: what is long of it is shown when it is opened. */
+function listed({ token_texts, token_log_ratios, token_values, ...row }: Rollout): Rollout {
+  return { ...row, prompt: excerpt(row.prompt), response: excerpt(row.response) };
+}
+
 async function rolloutPage(runs: Runs, given: Record<string, string>): Promise<object> {
   const { run, query, search, from, limit } = parseRolloutQuery(given);
   const index = await runs.index(run);
@@ -213,7 +222,7 @@ async function rolloutPage(runs: Runs, given: Record<string, string>): Promise<o
     : { found: [...rows.slice(from, from + limit)], next: Math.min(rows.length, from + limit) };
   const read = await index.read(found);
   return {
-    rows: read.map((row) => ({ ...row, prompt: excerpt(row.prompt), response: excerpt(row.response) })),
+    rows: read.map(listed),
     /** Rows that the columns' filters leave; a search looks among these. */
     matching: rows.length,
     next: next < rows.length ? next : null,
@@ -241,8 +250,44 @@ async function promptPage(runs: Runs, { run, prompt }: Record<string, string>): 
 /** Rows that are read for the most frequent reasons of a judge. */
 const OF_REASONS = 500;
 
+/** Figures of a judge that a run writes at every step. */
+const PER_STEP = ["latency", "cache_hits", "calls", "prompt_tokens", "completion_tokens", "cost"] as const;
+type JudgeExpense = Partial<Record<(typeof PER_STEP)[number], number>>;
+
+/**
+ * What judges took, from timings.jsonl: the mean latency of the steps, seconds, and the sums of what else is counted. A run
+ * that was resumed counts what it asked again.
+ */
+function expensesOf(rows: readonly MetricsRow[], task: string | undefined): Map<string, JudgeExpense> {
+  const found = new Map<string, Map<string, number[]>>();
+  for (const row of rows)
+    for (const [key, value] of Object.entries(row)) {
+      const [, of, judge, figure] = /^tasks\/([^/]+)\/judges\/(.+)\/([a-z_]+)$/.exec(key) ?? [];
+      if (typeof value !== "number" || !judge || !figure || (task && of !== task)) continue;
+      const figures = found.get(judge) ?? new Map<string, number[]>();
+      const values = figures.get(figure);
+      if (values) values.push(value);
+      else figures.set(figure, [value]);
+      found.set(judge, figures);
+    }
+  const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
+  return new Map(
+    [...found].map(([judge, figures]) => [
+      judge,
+      Object.fromEntries(
+        PER_STEP.flatMap((figure) => {
+          const values = figures.get(figure);
+          if (!values) return [];
+          return [[figure, figure === "latency" ? sum(values) / values.length : sum(values)]];
+        }),
+      ),
+    ]),
+  );
+}
+
 async function judgePage(runs: Runs, { run, task }: Record<string, string>): Promise<object> {
   const index = await runs.index(run);
+  const expenses = expensesOf(await runs.timings(run), task);
   const query: RolloutQuery = task ? { task } : {};
   const all = index.select(query).slice();
   const counts = index.counts(all);
@@ -254,7 +299,7 @@ async function judgePage(runs: Runs, { run, task }: Record<string, string>): Pro
       const said = (await index.read(rows)).map(({ verdicts }) => String(verdicts[judge]?.reason ?? ""));
       reasons[verdict] = mostFrequent(said);
     }
-    judges.push({ judge, ...counts[judge], reasons });
+    judges.push({ judge, ...counts[judge], reasons, expense: expenses.get(judge) ?? {} });
   }
   return {
     judges,

@@ -24,6 +24,10 @@ export const fakeRollout = (step: number, i: number, random: RandomStream) => ({
   log_ratio: random.uniform() - 0.5,
   outcome: i % 3 === 0 ? "violated" : i === 7 ? "failed" : "satisfied",
   advantage: random.uniform() - 0.5,
+  ...(i === 1 && {
+    token_texts: ["Answer", " 1", ` of step ${step}`],
+    token_log_ratios: [0.5, -2.5, 0],
+  }),
   verdicts: {
     brief: { verdict: i % 3 === 0 ? "violated" : "satisfied", reason: `it has ${5 + i} words` },
     polite: { verdict: i === 7 ? "failed" : "satisfied", reason: i === 7 ? "the server said 500" : "it is" },
@@ -55,7 +59,18 @@ export function writeFakeRun(root: string, name: string, options: FakeRun = {}):
   }
   const jsonl = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
   writeFileSync(join(dir, "metrics.jsonl"), jsonl(metrics));
-  writeFileSync(join(dir, "timings.jsonl"), jsonl(metrics.map(({ step }) => ({ step, step_time: 2 }))));
+  writeFileSync(
+    join(dir, "timings.jsonl"),
+    jsonl(
+      metrics.map(({ step }) => ({
+        step,
+        step_time: 2,
+        "tasks/chat/judges/polite/latency": step % 2 === 0 ? 0.5 : 1,
+        "tasks/chat/judges/polite/calls": 3,
+        "tasks/chat/judges/polite/prompt_tokens": 700,
+      })),
+    ),
+  );
   writeFileSync(join(dir, "rollouts.jsonl"), jsonl(rollouts));
   if (finished) mkdirSync(join(dir, "final"));
   return dir;

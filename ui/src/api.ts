@@ -29,6 +29,10 @@ export interface JudgeFigures {
   violated: number;
   failed: number;
   reasons: Record<"violated" | "failed", { reason: string; count: number }[]>;
+  /** The mean latency in seconds, and sums over the run; of a judge that is no language model the first alone. */
+  expense: Partial<
+    Record<"latency" | "cache_hits" | "calls" | "prompt_tokens" | "completion_tokens" | "cost", number>
+  >;
 }
 
 export interface JudgePage {

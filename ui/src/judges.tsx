@@ -1,6 +1,6 @@
 // What judges said: rates, reasons, and on what two of them disagree.
 
-import { formatPercent } from "../../src/dashboard/numbers.js";
+import { formatNumber, formatPercent } from "../../src/dashboard/numbers.js";
 import { type JudgeFigures, type JudgePage, type RunSummary, useAnswer } from "./api.js";
 import { go, linkTo, linkWith, type Route } from "./route.js";
 import { RunHead } from "./runs.js";
@@ -43,6 +43,34 @@ export function Judges({ route, run }: { route: Route; run: RunSummary }) {
   );
 }
 
+const seconds = (value: number) =>
+  value < 1 ? `${formatNumber(1000 * value)} ms` : `${formatNumber(value)} s`;
+
+/** How long a judge took, and what its model was asked. */
+function Expense({ expense }: Pick<JudgeFigures, "expense">) {
+  const { latency, cache_hits: hits, calls, prompt_tokens: prompt, completion_tokens: reply, cost } = expense;
+  const facts: [string, string | undefined][] = [
+    ["mean latency", latency === undefined ? undefined : seconds(latency)],
+    ["verdicts that were known", hits?.toLocaleString("en")],
+    ["requests", calls?.toLocaleString("en")],
+    ["prompt tokens", prompt?.toLocaleString("en")],
+    ["reply tokens", reply?.toLocaleString("en")],
+    ["cost", cost ? formatNumber(cost) : undefined],
+  ];
+  return (
+    <div class="facts">
+      {facts.map(
+        ([name, value]) =>
+          value !== undefined && (
+            <span key={name}>
+              {name} <b>{value}</b>
+            </span>
+          ),
+      )}
+    </div>
+  );
+}
+
 function JudgePanel({ run, task, figures }: { run: RunSummary; task: string; figures: JudgeFigures }) {
   const { judge, satisfied, violated, failed, reasons } = figures;
   const decided = satisfied + violated;
@@ -61,6 +89,7 @@ function JudgePanel({ run, task, figures }: { run: RunSummary; task: string; fig
         </span>{" "}
         violated {share(violated, decided)} of what it decided; failed on {share(failed, decided + failed)}
       </p>
+      <Expense expense={figures.expense} />
       {(["violated", "failed"] as const).map(
         (verdict) =>
           reasons[verdict].length > 0 && (

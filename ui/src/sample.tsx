@@ -4,6 +4,7 @@ import { formatNumber } from "../../src/dashboard/numbers.js";
 import type { Row } from "./api.js";
 import type { MarkStore } from "./marks.js";
 import { linkTo } from "./route.js";
+import { Tokens, tokensOf } from "./tokens.js";
 
 const SYMBOLS = { satisfied: "✓", violated: "✗", failed: "?" } as const;
 
@@ -28,6 +29,8 @@ const PLACED = new Set([
   "outcome",
   "verdicts",
   "dropped",
+  "token_texts",
+  "token_log_ratios",
 ]);
 
 const show = (value: unknown): string =>
@@ -94,7 +97,10 @@ const shownStructure = (value: unknown): string =>
 /** What a rollout holds beside plain figures: rubric items with their points, parts of a reward. */
 function Structures({ row }: { row: Row }) {
   const rest = Object.entries(row).filter(
-    ([key, value]) => !PLACED.has(key) && typeof value === "object" && value !== null,
+    ([key, value]) =>
+      (!PLACED.has(key) || (key === "token_log_ratios" && !tokensOf(row))) &&
+      typeof value === "object" &&
+      value !== null,
   );
   return rest.map(([key, value]) => (
     <details key={key} open>
@@ -111,6 +117,7 @@ interface SampleProps {
 }
 
 export function Sample({ row, run, marks }: SampleProps) {
+  const tokens = tokensOf(row);
   const key = `${row.task}\n${row.prompt_id ?? row.prompt}`;
   return (
     <article class="sample">
@@ -122,7 +129,7 @@ export function Sample({ row, run, marks }: SampleProps) {
       <h2>Prompt</h2>
       <div class="text">{row.prompt}</div>
       <h2>Response</h2>
-      <div class="text">{row.response}</div>
+      {tokens ? <Tokens tokens={tokens} /> : <div class="text">{row.response}</div>}
       <Facts row={row} />
       <Verdicts row={row} />
       <Structures row={row} />

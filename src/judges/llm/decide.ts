@@ -1,8 +1,7 @@
 // How a judge model decides between its two labels: P(violated) > P(satisfied) from the probabilities of the label tokens
 // (CGPO, arXiv:2409.20370, appendix B.2), or the label that the model writes. How it is asked is llm/labels.ts.
 
-import type { ChatModel } from "../../llm/models.js";
-import type { Message } from "../../llm/types.js";
+import type { ChatClient, Message } from "../../llm/types.js";
 import type { Labels } from "./template.js";
 
 export interface Question {
@@ -25,7 +24,7 @@ export interface Decision {
 
 /** Throws when the model gives no answer, or neither label. */
 export async function decide(
-  { client, model }: ChatModel,
+  { client, model }: { client: ChatClient; model: string },
   { messages, labels: { satisfied, violated }, answerTokens, minLabelShare }: Question,
   signal?: AbortSignal,
 ): Promise<Decision> {

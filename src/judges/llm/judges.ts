@@ -79,6 +79,7 @@ function llmJudge<Extra extends Record<string, z.ZodType>>(
       );
       const variables = variablesOf(options);
       const judgeModel = await openModel(pickModel(options), context);
+      const client = judgeModel.client.meter();
       return {
         version: [
           readingVersion,
@@ -93,12 +94,13 @@ function llmJudge<Extra extends Record<string, z.ZodType>>(
           const messages = render(template, input, variables);
           const { labels, answerTokens } = template;
           const decision = await decide(
-            judgeModel,
+            { client, model: judgeModel.model },
             { messages, labels, answerTokens, minLabelShare },
             signal,
           );
           return asVerdict(decision, labels, model);
         },
+        usage: () => client.usage(),
       };
     },
   });

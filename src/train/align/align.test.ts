@@ -67,6 +67,23 @@ describe("runAlignRecipe", () => {
     expect(Math.abs(number(both[0], "grad_norm") - number(alone[0], "grad_norm"))).toBeGreaterThan(1e-4);
   });
 
+  it("logs the tokens of as many samples of a step as asked for, and changes nothing else", async () => {
+    const plain = await align([task("writing")]);
+    const logged = await align([task("writing")], { rollouts: { tokens: 2 } });
+    expect(logged.metrics).toEqual(plain.metrics);
+    const columns = ["token_texts", "token_log_ratios"];
+    const withTokens = logged.rollouts.filter((row) => columns.every((column) => column in row));
+    expect(withTokens.map(({ step }) => step)).toEqual([1, 1, 2, 2]);
+    for (const row of withTokens) {
+      const [texts, ratios] = columns.map((column) => row[column] as unknown[]);
+      expect([texts!.length, ratios!.length]).toEqual([row.tokens, row.tokens]);
+      expect(texts!.join("")).toBe(row.response);
+      expect((ratios as number[]).reduce((sum, x) => sum + x, 0)).toBeCloseTo(row.log_ratio!, 4);
+    }
+    const stripped = logged.rollouts.map(({ token_texts, token_log_ratios, ...row }) => row);
+    expect(stripped).toEqual(plain.rollouts);
+  });
+
   it("does not depend on how its batches are cut", async () => {
     const whole = await align([task("writing")]);
     const pieces = await align([task("writing")], { engine: { max_batch_tokens: 64 } });

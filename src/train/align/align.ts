@@ -49,6 +49,8 @@ export interface AlignSettings extends Partial<TrainerSettings> {
   seed?: number;
   /** The norm of every task's gradient in the metrics. */
   logTaskGradNorm?: boolean;
+  /** Samples of each task and step whose tokens are logged with their log-ratios. Default: none. */
+  rollouts?: { tokens: number } | undefined;
   /** The alarm for reward hacking; without signals it is off. Default: every signal, said and nothing else. */
   monitor?: Partial<MonitorRecipe>;
   /** Tools that see the figures besides the run's own files. Default: none. */
@@ -110,7 +112,15 @@ export async function runAlign(
         if (before) run.metrics.log(0, before);
       }
       const clock = newClock();
-      const context: StepContext = { policy, reference, critic, codec, clock, signal: options.signal };
+      const context: StepContext = {
+        policy,
+        reference,
+        critic,
+        codec,
+        clock,
+        loggedTokens: settings.rollouts?.tokens,
+        signal: options.signal,
+      };
 
       // Algorithm 2, lines 3 to 9: the rollouts of every task, at the same weights.
       const begun = await beginAll(tasks, step + 1, context);

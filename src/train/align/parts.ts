@@ -168,6 +168,8 @@ export interface StepContext {
   critic?: Critic;
   codec: Codec;
   clock: Clock;
+  /** Samples of each task and step whose tokens go to rollouts.jsonl. */
+  loggedTokens?: number;
   signal?: AbortSignal;
 }
 

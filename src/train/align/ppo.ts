@@ -7,6 +7,7 @@ import { ppo, ppoAdvantages } from "../../objectives/index.js";
 import { timed } from "../../run/clock.js";
 import type { PpoObjective, SampledTask, SampleLearning, StepContext, TaskRollouts } from "./parts.js";
 import { accumulate, logprobsNow, tokensOf } from "./passes.js";
+import { rounded } from "./rollout.js";
 
 type PpoOptions = PpoObjective["critic"];
 
@@ -69,9 +70,6 @@ export async function learnByPpo(
     })),
   };
 }
-
-/** Six significant digits. */
-const rounded = (x: number): number => Number(x.toPrecision(6));
 
 /** The samples of every update: each epoch has all of them once, in an order of its own. */
 export function miniBatches(

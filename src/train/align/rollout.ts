@@ -11,6 +11,7 @@ import type { Completion, Sequence } from "../../engine/contract.js";
 import type { BatchJudgement, SampleJudgement } from "../../judges/mixture.js";
 
 import type { Verdict } from "../../judges/verdict.js";
+import { StreamDecoder } from "../../model/tokenizer.js";
 import {
   type Outcome,
   outcomeOf,
@@ -21,6 +22,7 @@ import {
 import type { Metrics, Rollout } from "../../run/metrics.js";
 import type { Scores } from "../rewards/source.js";
 
+import type { Codec } from "../text.js";
 import { payFor } from "./baselines.js";
 import { spreadsIn } from "./measures.js";
 import type { Baseline, SampledTask, StepContext, TaskRollouts } from "./parts.js";
@@ -244,6 +246,22 @@ export function rolloutRows(
       ...scores.notes[i],
     };
   });
+}
+
+/** Six significant digits. */
+export const rounded = (x: number): number => Number(x.toPrecision(6));
+
+/** A sample token by token: the text that each completes ("" within a character), and log(pi_w / pi_ref) of it. */
+export function tokenColumns(
+  { completions, batch }: TaskRollouts,
+  i: number,
+  codec: Codec,
+): { token_texts: string[]; token_log_ratios: number[] } {
+  const decoder = new StreamDecoder(codec);
+  return {
+    token_texts: Array.from(completions[i]!.tokens, (id) => decoder.push(id)),
+    token_log_ratios: Array.from(batch.logprobs[i]!, (x, t) => rounded(x - batch.referenceLogprobs[i]![t]!)),
+  };
 }
 
 function asked({ verdicts }: SampleJudgement): Rollout["verdicts"] {

@@ -12,7 +12,7 @@ import { preferenceTask } from "./dpo.js";
 import { learnFrom, whyNothing } from "./learn.js";
 import { measureSamples } from "./measures.js";
 import type { RunningTask, SampledTask, SamplingTask, TaskParts } from "./parts.js";
-import { rollOut, rolloutRows } from "./rollout.js";
+import { rollOut, rolloutRows, tokenColumns } from "./rollout.js";
 
 /** A task at its beginning. `seed` is the run's, `window` the tokens that its models read. */
 export const startTask = (parts: TaskParts, seed: number, codec: Codec, window: number): RunningTask =>
@@ -81,7 +81,11 @@ function samplingTask(parts: SamplingTask, seed: number): RunningTask {
               step,
               rollouts,
               findings(),
-              rollouts.responses.map((_, i) => ({ ...columns?.[i], ...measured.columns[i] })),
+              rollouts.responses.map((_, i) => ({
+                ...columns?.[i],
+                ...measured.columns[i],
+                ...(i < (context.loggedTokens ?? 0) && tokenColumns(rollouts, i, context.codec)),
+              })),
             ),
           };
         },
