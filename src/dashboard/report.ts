@@ -77,7 +77,8 @@ function renderTable({ title, columns, rows, note, mixed }: TableSection): Html 
   const numeric = columns.map((_, i) => rows.some((row) => isNumeric(row[i])));
   const plain = columns.map((_, i) => (mixed ? new Map() : plainTexts(rows.map((row) => row[i] ?? null))));
   return html`<div class="scroll" role="region" tabindex="0" aria-label="${title ?? "table"}"><table class="${columns.length > MANY && "stacked"}"><thead><tr>${columns.map(
-    (column, i) => html`<th scope="col" class="${numeric[i] ? "n" : ""}">${column}</th>`,
+    (column, i) =>
+      column === "" ? html`<td></td>` : html`<th scope="col" class="${numeric[i] ? "n" : ""}">${column}</th>`,
   )}</tr></thead><tbody>${rows.map(
     (row, r) => html`<tr>${row.map((cell, i) => renderCell(cell, numeric[i]!, plain[i]?.get(r)))}</tr>`,
   )}</tbody></table></div>${note && html`<p class="note">${note}</p>`}`;

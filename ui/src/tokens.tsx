@@ -26,12 +26,12 @@ function colour(logRatio: number): string {
     : `color-mix(in srgb, var(--c${logRatio > 0 ? 0 : 1}) ${part}%, transparent)`;
 }
 
-const shown = (logRatio: number) => `${logRatio > 0 ? "+" : ""}${formatEstimate(logRatio, [-1, 1])}`;
+const shown = (logRatio: number) => `${logRatio > 0 ? "+" : ""}${formatEstimate(logRatio, [-0.1, 0.1])}`;
 
 export function Tokens({ tokens }: { tokens: readonly Token[] }) {
   return (
     <>
-      <p class="caption">
+      <p>
         Background: log-ratio of each token to the reference, nats;{" "}
         <span style={{ background: colour(FULL) }}>likelier under the policy</span>,{" "}
         <span style={{ background: colour(-FULL) }}>less likely</span>, full from {FULL} on. Point at a token

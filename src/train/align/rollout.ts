@@ -251,15 +251,22 @@ export function rolloutRows(
 /** Six significant digits. */
 export const rounded = (x: number): number => Number(x.toPrecision(6));
 
-/** A sample token by token: the text that each completes ("" within a character), and log(pi_w / pi_ref) of it. */
+/**
+ * A sample token by token: the text that each completes ("" within a character), and log(pi_w / pi_ref) of it. Bytes that
+ * the end left without their character are the last token's.
+ */
 export function tokenColumns(
-  { completions, batch }: TaskRollouts,
+  { completions, responses, batch }: TaskRollouts,
   i: number,
   codec: Codec,
 ): { token_texts: string[]; token_log_ratios: number[] } {
   const decoder = new StreamDecoder(codec);
+  const texts = Array.from(completions[i]!.tokens, (id) => decoder.push(id));
+  const shown = texts.join("");
+  if (texts.length > 0 && responses[i]!.startsWith(shown))
+    texts[texts.length - 1] += responses[i]!.slice(shown.length);
   return {
-    token_texts: Array.from(completions[i]!.tokens, (id) => decoder.push(id)),
+    token_texts: texts,
     token_log_ratios: Array.from(batch.logprobs[i]!, (x, t) => rounded(x - batch.referenceLogprobs[i]![t]!)),
   };
 }
