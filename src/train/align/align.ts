@@ -78,7 +78,7 @@ export async function runAlign(
   options: AlignOptions,
 ): Promise<AlignResult> {
   const { policy, reference, codec } = parts;
-  const { seed = 0, outputDir, steps } = settings;
+  const { seed = 0, outputDir, steps, rollouts: logged } = settings;
   const trainer = { ...trainerDefaults, ...settings };
   const critic = parts.critic && new Critic(parts.critic.model, parts.critic.learningRate);
   const window = Math.min(policy.limits.maxTokens, reference.limits.maxTokens);
@@ -118,7 +118,7 @@ export async function runAlign(
         critic,
         codec,
         clock,
-        loggedTokens: settings.rollouts?.tokens,
+        logged,
         signal: options.signal,
       };
 

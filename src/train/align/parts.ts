@@ -168,8 +168,8 @@ export interface StepContext {
   critic?: Critic;
   codec: Codec;
   clock: Clock;
-  /** Samples of each task and step whose tokens go to rollouts.jsonl. */
-  loggedTokens?: number;
+  /** What goes to rollouts.jsonl beside the samples: the tokens of so many of each task and step. */
+  logged?: { tokens: number } | undefined;
   signal?: AbortSignal;
 }
 

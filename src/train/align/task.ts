@@ -84,7 +84,7 @@ function samplingTask(parts: SamplingTask, seed: number): RunningTask {
               rollouts.responses.map((_, i) => ({
                 ...columns?.[i],
                 ...measured.columns[i],
-                ...(i < (context.loggedTokens ?? 0) && tokenColumns(rollouts, i, context.codec)),
+                ...(i < (context.logged?.tokens ?? 0) && tokenColumns(rollouts, i, context.codec)),
               })),
             ),
           };
