@@ -133,15 +133,8 @@ export async function runAlign(
         },
       });
 
-      const metrics: Record<string, number | string | undefined> = {};
-      const rollouts: Rollout[] = [];
-      for (const { task, step: taskStep, updates } of begun) {
-        const end = await taskStep.finish();
-        for (const [key, value] of Object.entries({ ...meanMetrics(updates), ...end.metrics }))
-          metrics[`tasks/${task.name}/${key}`] = value;
-        run.logRollouts(end.rollouts);
-        rollouts.push(...end.rollouts);
-      }
+      const { metrics, rollouts } = await finishAll(begun);
+      run.logRollouts(rollouts);
       alarms ??= await Alarms.begin(settings.monitor ?? {}, outputDir, options.reporter);
       alarms.observe(step + 1, metrics, rollouts);
       const observed = await observe(step + 1);
@@ -155,6 +148,21 @@ export async function runAlign(
   const empty = whatLearnedNothing(await readMetrics(join(outputDir, "metrics.jsonl")), steps, options);
   for (const line of empty) options.reporter.note(line);
   return { model, remarks: [...remarks, ...empty] };
+}
+
+/** What the step made of every task, in their order. */
+async function finishAll(
+  begun: Awaited<ReturnType<typeof beginAll>>,
+): Promise<{ metrics: Record<string, number | string | undefined>; rollouts: Rollout[] }> {
+  const metrics: Record<string, number | string | undefined> = {};
+  const rollouts: Rollout[] = [];
+  for (const { task, step, updates } of begun) {
+    const end = await step.finish();
+    for (const [key, value] of Object.entries({ ...meanMetrics(updates), ...end.metrics }))
+      metrics[`tasks/${task.name}/${key}`] = value;
+    rollouts.push(...end.rollouts);
+  }
+  return { metrics, rollouts };
 }
 
 /** Names the steps in which no sample entered a gradient, with the most frequent cause; a run of nothing else is an error. */
