@@ -1,11 +1,15 @@
 // Jobs of the same moment, done together: what arrives while others are worked on waits and becomes the next batch.
 
+import { setTimeout as sleep } from "node:timers/promises";
 import type { limiter } from "./requests.js";
 
 export interface GatheringOptions {
   /** Most jobs of one call. */
   most?: number;
 }
+
+/** Without a new job in this time, a batch begins with what is there. */
+const pauseMs = 1;
 
 interface Waiting<Job, Result> {
   job: Job;
@@ -21,10 +25,17 @@ export function gathering<Job, Result>(
 ): (job: Job) => Promise<Result> {
   const waiting: Waiting<Job, Result>[] = [];
   let isScheduled = false;
+  /** Jobs of the last call: they come back together, within the time that their replies take to be read. */
+  let before = 1;
   const work = async () => {
     // Requests of the same moment shall meet.
     await new Promise((resolve) => setImmediate(resolve));
+    for (let seen = 0; before > 1 && waiting.length > seen && waiting.length < Math.min(before, most); ) {
+      seen = waiting.length;
+      await sleep(pauseMs);
+    }
     const batch = waiting.splice(0, most);
+    before = batch.length;
     isScheduled = false;
     if (waiting.length > 0) schedule();
     try {
