@@ -552,6 +552,24 @@ function createBench(): Command {
     .option("--threshold <se>", "as of touchstone monitor", "4")
     .action(monitor);
   bench
+    .command("followed")
+    .description("what an alignment loses while a page of touchstone ui is open on it (after npm run build)")
+    .argument("<recipe>", "of touchstone align")
+    .option("--steps <n>", "of each run", "20")
+    .option("--rounds <n>", "pairs of runs", "4")
+    .option("--report-to <tool>", "instead of the page: a tool of report_to")
+    .action(
+      async (
+        recipe: string,
+        { steps, rounds, reportTo }: { steps: string; rounds: string; reportTo?: string },
+      ) =>
+        (await import("./followed.js")).benchFollowed(recipe, {
+          steps: wholeNumber(steps, "--steps", 2),
+          rounds: wholeNumber(rounds, "--rounds", 1),
+          reportTo,
+        }),
+    );
+  bench
     .command("ui")
     .description("the live page's server over a rollouts.jsonl of many rows")
     .argument("[rows]", "rows of the file (2 kB each)", "1000000")
