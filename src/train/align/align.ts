@@ -15,7 +15,7 @@ import {
 } from "../../recipe/recipe.js";
 import { addClock, describeRates, newClock, rates, timed } from "../../run/clock.js";
 import type { RunContext } from "../../run/context.js";
-import { nameRows, runLoop } from "../../run/loop.js";
+import { nameRows, type RunLogs, runLoop } from "../../run/loop.js";
 import { type Metrics, type MetricsRow, type Rollout, readMetrics } from "../../run/metrics.js";
 import { learningRateAt, warmupRemarks } from "../../run/schedule.js";
 import { following } from "../../trackers/follow.js";
@@ -133,8 +133,7 @@ export async function runAlign(
         },
       });
 
-      const { metrics, rollouts } = await finishAll(begun);
-      run.logRollouts(rollouts);
+      const { metrics, rollouts } = await finishAll(begun, run);
       alarms ??= await Alarms.begin(settings.monitor ?? {}, outputDir, options.reporter);
       alarms.observe(step + 1, metrics, rollouts);
       const observed = await observe(step + 1);
@@ -150,9 +149,10 @@ export async function runAlign(
   return { model, remarks: [...remarks, ...empty] };
 }
 
-/** What the step made of every task, in their order. */
+/** What the step made of every task, in their order; rollouts are logged as their task is done. */
 async function finishAll(
   begun: Awaited<ReturnType<typeof beginAll>>,
+  run: Pick<RunLogs, "logRollouts">,
 ): Promise<{ metrics: Record<string, number | string | undefined>; rollouts: Rollout[] }> {
   const metrics: Record<string, number | string | undefined> = {};
   const rollouts: Rollout[] = [];
@@ -160,6 +160,7 @@ async function finishAll(
     const end = await step.finish();
     for (const [key, value] of Object.entries({ ...meanMetrics(updates), ...end.metrics }))
       metrics[`tasks/${task.name}/${key}`] = value;
+    run.logRollouts(end.rollouts);
     rollouts.push(...end.rollouts);
   }
   return { metrics, rollouts };
