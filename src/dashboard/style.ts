@@ -16,7 +16,7 @@ export const THEME = `:root{color-scheme:light dark;${light}}
 ${classes}`;
 
 /** A table that goes on to the right has a shadow there until its end is seen. */
-export const SCROLL_STYLE = `.scroll{overflow-x:auto;background:linear-gradient(to right,var(--card) 30%,transparent) left/36px 100% no-repeat local,linear-gradient(to left,var(--card) 30%,transparent) right/36px 100% no-repeat local,linear-gradient(to right,var(--shade),transparent) left/14px 100% no-repeat scroll,linear-gradient(to left,var(--shade),transparent) right/14px 100% no-repeat scroll}`;
+export const SCROLL_STYLE = `.scroll{overflow-x:auto;background:linear-gradient(to right,var(--ground,var(--card)) 30%,transparent) left/36px 100% no-repeat local,linear-gradient(to left,var(--ground,var(--card)) 30%,transparent) right/36px 100% no-repeat local,linear-gradient(to right,var(--shade),transparent) left/14px 100% no-repeat scroll,linear-gradient(to left,var(--shade),transparent) right/14px 100% no-repeat scroll}`;
 
 /** Charts, on the page and in reports. Their text is never scaled; a narrow place has fewer labels. */
 export const CHART_STYLE = `.plot{margin-top:8px;container-type:inline-size}

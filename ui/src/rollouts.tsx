@@ -225,7 +225,7 @@ interface TableProps {
 
 function Table({ rows, open, marks, onOpen }: TableProps) {
   return (
-    <Scroll label="samples">
+    <Scroll class="on-page" label="samples">
       <table class="rows">
         <thead>
           <tr>
