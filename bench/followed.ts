@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { tInterval } from "../src/base/statistics.js";
 import { readMetrics } from "../src/run/metrics.js";
@@ -43,17 +44,20 @@ async function followedBy(root: string, run: string): Promise<{ server: ChildPro
   const url = new URL((JSON.parse(line.toString()) as { url: string }).url);
   const headers = { authorization: `Bearer ${url.searchParams.get("token")}` };
   const ended = new AbortController();
+  let heard = 0;
   const { signal } = ended;
   const ask = (path: string) => fetch(new URL(path, url), { headers, signal }).then((reply) => reply.text());
   void (async () => {
+    while (!(await ask("/api/runs")).includes(JSON.stringify(run))) await sleep(100);
     const events = await fetch(new URL(`/api/events?run=${run}`, url), { headers, signal });
     for await (const part of events.body as unknown as AsyncIterable<Uint8Array>)
-      if (Buffer.from(part).includes("event: metrics"))
+      if (Buffer.from(part).includes("event: metrics") && ++heard)
         await Promise.all([ask(`/api/alarms?run=${run}`), ask(`/api/spread?run=${run}`)]).catch(() => {});
   })().catch(() => {});
   return {
     server,
     stop: () => {
+      if (heard === 0) throw new Error("the page heard of no step");
       ended.abort();
       server.kill();
     },
