@@ -14,7 +14,6 @@ import { dir, type Target } from "./scratch.js";
 /** Of the decoder, before it counts as hanging. */
 const PATIENCE = 1;
 
-let hangs = 0;
 let child: ChildProcess | undefined;
 
 function start(): ChildProcess {
@@ -64,10 +63,7 @@ export const parquet: Target = {
     if (said && "problem" in said) return;
     const rows: DataRow[] = [];
     if (said) rows.push(...said.rows.map((values, i) => ({ id: label, file: label, row: i + 1, values })));
-    else {
-      if (process.env.FUZZ_KEEP) writeFileSync(join(process.env.FUZZ_KEEP, `${hangs++}.parquet`), input);
-      for await (const row of readRows({ path, label, id: label })) rows.push(row);
-    }
+    else for await (const row of readRows({ path, label, id: label })) rows.push(row);
     if (rows[0] && recognise(rows[0], undefined, {})) detectFormat(rows, {});
   },
 };
