@@ -1,4 +1,4 @@
-// The benchmarks' command line: `npm run bench -- engine | judges | sandbox | average | reward | align | serve |
+// The benchmarks' command line: `npm run bench -- engine | step | judges | sandbox | average | reward | align | serve |
 // service | ui | monitor [--json file]`. Tables go to stdout as results come in.
 
 import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
@@ -15,6 +15,7 @@ import type { CellResult } from "./engine.js";
 import type { JudgeResult } from "./judges.js";
 import type { SandboxResult } from "./sandbox.js";
 import type { ServiceStep } from "./service.js";
+import type { StepResult, StepSide } from "./step.js";
 import { generateBatches, shapes, type Work, works } from "./workload.js";
 
 interface EngineFlags {
@@ -133,6 +134,67 @@ async function engine(flags: EngineFlags): Promise<void> {
     throw new UserError(
       "the two sides did not compute the same thing in the cells marked above; their ratios mean nothing",
     );
+}
+
+interface StepFlags {
+  json?: string;
+  shapes: string;
+  methods: string;
+  trainings: string;
+  lengths: string;
+  threads: string;
+  repeat: string;
+  busy: boolean;
+  python: string;
+  peer: boolean;
+  checkpoints: string;
+}
+
+const stepWidths = [-12, -6, -10, -5, 7, 7, 18, 7, 7, 7, 8, 8];
+
+function stepRows(result: StepResult): string {
+  const { shape, lengths, method, training, ours, trl, ratio, ratio_min, ratio_max, busy_ratio } = result;
+  const decimals = (value: number | null | undefined, digits = 2) => value?.toFixed(digits) ?? "-";
+  const cells = [
+    ...[shape, lengths, method, training],
+    ...[decimals(ours.seconds), decimals(trl?.seconds)],
+    ratio === null ? "-" : `${decimals(ratio)} (${decimals(ratio_min)}-${decimals(ratio_max)})`,
+    ...[decimals(ours.busy_seconds), decimals(trl?.busy_seconds), decimals(busy_ratio)],
+    ...[whole(ours.peak_mb), whole(trl?.peak_mb ?? null)],
+  ];
+  const phases = (name: string, side: StepSide): string =>
+    `    ${name}: ${Object.entries(side.phases)
+      .map(([phase, seconds]) => `${phase} ${seconds.toFixed(2)}`)
+      .join(", ")}; processor ${side.cpu_seconds.toFixed(2)}`;
+  return [row(cells, stepWidths), phases("ours", ours), ...(trl ? [phases("TRL", trl)] : [])].join("\n");
+}
+
+async function step(flags: StepFlags): Promise<void> {
+  const { benchStep, hasTrl, stepLengths, stepMethods, stepTrainings } = await import("./step.js");
+  const options = {
+    shapes: listOf(flags.shapes, "--shapes", Object.keys(shapes)),
+    methods: listOf(flags.methods, "--methods", stepMethods),
+    trainings: listOf(flags.trainings, "--trainings", stepTrainings),
+    lengths: listOf(flags.lengths, "--lengths", stepLengths),
+    threads: wholeNumber(flags.threads, "--threads", 1),
+    repeat: wholeNumber(flags.repeat, "--repeat", 1),
+    busy: flags.busy,
+    python: flags.peer && hasTrl(flags.python) ? flags.python : undefined,
+    checkpoints: flags.checkpoints,
+  };
+  if (flags.peer && options.python === undefined)
+    print(`TRL's side is skipped: ${flags.python} has no trl (name a Python that has it with --python).`);
+  const columns = ["shape", "length", "method", "train", "ours s", "TRL s", "ratio", "busy", "TRL", "ratio"];
+  print(row([...columns, "ours MB", "TRL MB"], stepWidths));
+  const results: StepResult[] = [];
+  await benchStep(options, async (result, versions) => {
+    results.push(result);
+    const { threads, repeat } = options;
+    const settings = { threads, repeat, dtype: "float32" };
+    const head = { benchmark: "step", date: new Date().toISOString(), machine: machine(), settings };
+    await save(flags.json, { ...head, peer: versions, results });
+    print(stepRows(result));
+  });
 }
 
 const serveBenches = ["verdicts", "latency", "reward", "soak"] as const;
@@ -457,6 +519,25 @@ function createBench(): Command {
     .option("--repeat <n>", "repetitions of one cell at most", "5")
     .option("--checkpoints <dir>", "where the models are kept", join(tmpdir(), "touchstone-bench"))
     .action(engine);
+  bench
+    .command("step")
+    .description("one alignment step against TRL's, on the same weights, prompts and reward model")
+    .option("--json <file>", "where to write the results")
+    .option("--shapes <list>", `of ${Object.keys(shapes).join(", ")}`, "nano,small,smollm2-135m")
+    .option("--methods <list>", "of grpo, online_dpo", "grpo,online_dpo")
+    .option("--trainings <list>", "of full, lora", "full,lora")
+    .option(
+      "--lengths <list>",
+      "of short (32 + 64 tokens), long (256 + 128, 8 samples a prompt)",
+      "short,long",
+    )
+    .option("--threads <n>", "of both sides", String(availableParallelism()))
+    .option("--repeat <n>", "steps of each side", "5")
+    .option("--busy", "measure beside a busy neighbour too", false)
+    .option("--python <path>", "a Python with trl", process.env.TOUCHSTONE_BENCH_PYTHON ?? "python3")
+    .option("--no-peer", "measure our side only")
+    .option("--checkpoints <dir>", "where models are kept", join(tmpdir(), "touchstone-bench"))
+    .action(step);
   bench
     .command("judges")
     .description("verdicts a second of the rule judges, programs a second of the sandbox")

@@ -34,7 +34,7 @@ def corpus():
                 yield f"{s.capitalize()} {v} {o}. What is {i * 7 + j} plus {k * 3}? It is {i * 7 + j + k * 3}.\n"
 
 
-def make_tokenizer():
+def make_tokenizer(vocabulary):
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -45,6 +45,8 @@ def make_tokenizer():
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus(), trainer)
+    # Every token id that the model can sample has a text, which reads back as the same token.
+    tokenizer.add_tokens([f"<t{i}>" for i in range(tokenizer.get_vocab_size(), vocabulary)])
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=SPECIAL_TOKENS[0],
@@ -71,7 +73,7 @@ def main():
     else:
         model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.save_pretrained(args.out)
-    make_tokenizer().save_pretrained(args.out)
+    make_tokenizer(config.vocab_size).save_pretrained(args.out)
     print(f"{type(model).__name__}, {model.num_parameters():,} parameters, in {args.out}")
 
 

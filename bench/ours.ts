@@ -2,7 +2,7 @@
 // `generate`, `score` and `memory` are those of peer.py, with the same fields and answers; `average` and `copy` are the
 // two sides of the averaging benchmark.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { Completion } from "../src/engine/contract.js";
@@ -10,6 +10,7 @@ import { LocalLanguageModel, LocalScalarModel } from "../src/engine/local/index.
 import { readDecoderConfig } from "../src/model/config.js";
 import { averageCheckpoints } from "../src/reward/average.js";
 import { setThreads } from "../src/tensor/runtime.js";
+import { memoryFigures } from "./memory.js";
 
 /** What PyTorch's side uses, too. */
 const weightDecay = 0.01;
@@ -146,18 +147,6 @@ async function copy({ files, out }: { files: string[]; out: string }) {
   await to.sync();
   await to.close();
   return { seconds: seconds(start) };
-}
-
-function kilobytes(field: string): number | null {
-  if (process.platform !== "linux") return null;
-  const line = new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(readFileSync("/proc/self/status", "utf8"));
-  return line ? Number(line[1]) : null;
-}
-
-/** VmHWM is the peak since the last reset; elsewhere than on Linux there is only the peak since the start. */
-function memoryFigures() {
-  const peak = kilobytes("VmHWM") ?? process.resourceUsage().maxRSS;
-  return { peakMb: peak / 1024, rssMb: process.memoryUsage.rss() / 2 ** 20 };
 }
 
 const verbs = { load, train, train_lora: train, logprobs, generate, score, memory, average, copy };

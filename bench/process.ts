@@ -17,6 +17,9 @@ export interface Answer {
   scores?: number[];
   completions?: number[][];
   versions?: Record<string, string>;
+  /** Of `bench -- step`: processor time, and seconds by phase. */
+  cpuSeconds?: number;
+  phases?: Record<string, number>;
 }
 
 const stderrKept = 2000;
@@ -44,13 +47,26 @@ export class BenchProcess {
 
   /** The local engine of this repository. */
   static ours(): BenchProcess {
-    const file = fileURLToPath(new URL("./ours.ts", import.meta.url));
-    return BenchProcess.start("touchstone", process.execPath, ["--import", import.meta.resolve("tsx"), file]);
+    return BenchProcess.script("touchstone", "./ours.ts");
   }
 
   /** PyTorch and transformers. */
   static peer(python: string): BenchProcess {
     return BenchProcess.start("peer", python, [fileURLToPath(new URL("./peer.py", import.meta.url))]);
+  }
+
+  /** Our side, or TRL's, of `bench -- step`. */
+  static oursStep(): BenchProcess {
+    return BenchProcess.script("touchstone", "./step-ours.ts");
+  }
+
+  static trl(python: string): BenchProcess {
+    return BenchProcess.start("trl", python, [fileURLToPath(new URL("./trl_step.py", import.meta.url))]);
+  }
+
+  private static script(name: string, file: string): BenchProcess {
+    const path = fileURLToPath(new URL(file, import.meta.url));
+    return BenchProcess.start(name, process.execPath, ["--import", import.meta.resolve("tsx"), path]);
   }
 
   private static start(name: string, command: string, args: readonly string[]): BenchProcess {
