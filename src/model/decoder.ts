@@ -31,6 +31,17 @@ import {
   transpose,
   withGradient,
 } from "../tensor/ops.js";
+import {
+  attention,
+  capped,
+  capSlope,
+  maskName,
+  type SharedInputs,
+  sharedAttention,
+  sharedInputs,
+  splitKeys,
+  tailMaskName,
+} from "./attention.js";
 import { type Activation, attentionProjections, type DecoderConfig, parameterSpecs } from "./config.js";
 import { fetch, product, type Storage, storageOf, tableRows, type Weight, weightInput } from "./stored.js";
 
@@ -239,68 +250,6 @@ function embed(context: Context, tokens: Value): Value {
   return times(rows, context.config.scales.embedding);
 }
 
-/** c tanh(x / c), and its slope 1 - (y / c)^2 at y. */
-const capped = (x: Value, cap: number | null): Value =>
-  cap === null ? x : scale(tanh(scale(x, 1 / cap)), cap);
-const capSlope = (y: Value, cap: number): Value => {
-  const t = scale(y, 1 / cap);
-  return sub(scalar(1), mul(t, t));
-};
-
-/** [B, T, kvHeads * headDim] -> [B, kvHeads, T, headDim]. */
-export function splitKeys(x: Value, { kvHeads, headDim }: DecoderConfig): Value {
-  const [b, t] = x.dims as [string, string];
-  return transpose(reshape(x, [b, t, kvHeads, headDim]), [0, 2, 1, 3]);
-}
-
-/**
- * [B, T, heads * headDim] -> [B, kvHeads, groups * T, headDim]: the query heads that share a key head are stacked
- * along the rows, so that keys and values are never repeated.
- */
-function splitQueries(x: Value, { heads, kvHeads, headDim }: DecoderConfig): Value {
-  const [b, t] = x.dims as [string, string];
-  const groups = heads / kvHeads;
-  const grouped = transpose(reshape(x, [b, t, kvHeads, groups, headDim]), [0, 2, 3, 1, 4]);
-  return reshape(grouped, [b, kvHeads, "groups*T", headDim]);
-}
-
-function joinQueries(x: Value, like: Value, { heads, kvHeads, headDim }: DecoderConfig): Value {
-  const [b, t] = like.dims as [string, string];
-  const grouped = reshape(x, [b, kvHeads, heads / kvHeads, t, headDim]);
-  return reshape(transpose(grouped, [0, 3, 1, 2, 4]), [b, t, heads * headDim]);
-}
-
-/**
- * softmax(cap(scale q k^T) + mask) v. query [B, T, heads*headDim]; key, value [B, kvHeads, T, headDim];
- * mask [groups*T, T], 0 where visible. The derivative is written out, so that the row sum of the softmax rule runs
- * over headDim instead of T.
- */
-function attention(query: Value, key: Value, value: Value, mask: Value, config: DecoderConfig): Value {
-  const alpha = config.scales.attention;
-  const cap = config.softcaps.attention;
-  const q = splitQueries(query, config);
-  const scores = capped(matmul(q, key, { transB: true, alpha }), cap);
-  const p = softmax(add(scores, mask));
-  const rows = matmul(p, value);
-  const output = joinQueries(rows, query, config);
-  return withGradient(output, [query, key, value], (dy) => {
-    const d = splitQueries(dy, config);
-    const delta = reduceSum(mul(d, rows), [3], true);
-    const dp = mul(p, sub(matmul(d, value, { transB: true }), delta));
-    const ds = cap === null ? dp : mul(dp, capSlope(scores, cap));
-    return [
-      joinQueries(matmul(ds, key, { alpha }), query, config),
-      matmul(ds, q, { transA: true, alpha }),
-      matmul(p, d, { transA: true }),
-    ];
-  });
-}
-
-/** The name of the mask input of a layer: one input for each distinct window. */
-export function maskName(window: number | null): string {
-  return window === null ? "mask" : `mask_${window}`;
-}
-
 export interface Trunk {
   /** After the last norm, [B, T, hidden]. */
   hidden: Value;
@@ -316,35 +265,54 @@ export function dropoutSites({ layers }: DecoderConfig): number {
 
 export const dropoutInput = (site: number): string => `dropout_${site}`;
 
+export interface TrunkOptions {
+  dropout?: boolean;
+  /** Sequences with beginnings that they share, as `SharedInputs` says. */
+  shared?: boolean;
+}
+
 /**
  * The trunk over right-padded sequences. Inputs: `tokens` int32 [B, T]; `positions` int64 [1] (the first position);
  * `cos`, `sin` [positions, headDim/2]; a mask for each distinct window, [groups*T, T]. Padding needs no mask: with
  * causal attention no real token sees what follows it, and padded positions receive no gradient. With `dropout` also a
  * mask for each site, [B, T, hidden]: what the embedding, and what every attention and feed-forward block adds to the
  * residual stream, is multiplied by it (T5's and PaLM's dropout, which WARM draws from; not on attention weights).
+ * With `shared` all tokens stand in one row, [1, T], and `positions` is int64 [1, T].
  */
 export function trunk(
   config: DecoderConfig,
   weights: Weights,
   lora?: LoraShape,
-  { dropout = false }: { dropout?: boolean } = {},
+  { dropout = false, shared = false }: TrunkOptions = {},
 ): Trunk {
   const context: Context = {
     config,
     multiply: linear,
     weights,
     lora,
-    positions: input("positions", "int64", [1]),
+    positions: input("positions", "int64", shared ? [1, "T"] : [1]),
     ropes: rotaryTableInputs(config),
   };
-  const masks = new Map(
-    [...new Set(config.slidingWindow)].map((window) => [
-      window,
-      input(maskName(window), "float32", ["groups*T", "T"]),
-    ]),
-  );
   const drop: Drop = (y, site) =>
     dropout ? mul(y, input(dropoutInput(site), "float32", ["B", "T", config.hiddenSize])) : y;
+  const { attend, keys, values } = shared ? attendingShared(config) : attending(config);
+  let x = drop(embed(context, input("tokens", "int32", [shared ? 1 : "B", "T"])), 0);
+  for (let i = 0; i < config.layers; i++) x = block(context, x, i, attend, drop);
+  return { hidden: norm(context, x, "model.norm"), keys, values };
+}
+
+/** One mask for each distinct window. */
+const masksOf = ({ slidingWindow }: DecoderConfig, mask: (window: number | null) => Value) =>
+  new Map([...new Set(slidingWindow)].map((window) => [window, mask(window)]));
+
+interface Attending {
+  attend: Attend;
+  keys: Value[];
+  values: Value[];
+}
+
+function attending(config: DecoderConfig): Attending {
+  const masks = masksOf(config, (window) => input(maskName(window), "float32", ["groups*T", "T"]));
   const keys: Value[] = [];
   const values: Value[] = [];
   const attend: Attend = (query, key, value, i) => {
@@ -354,9 +322,24 @@ export function trunk(
     values.push(v);
     return attention(query, k, v, masks.get(config.slidingWindow[i]!)!, config);
   };
-  let x = drop(embed(context, input("tokens", "int32", ["B", "T"])), 0);
-  for (let i = 0; i < config.layers; i++) x = block(context, x, i, attend, drop);
-  return { hidden: norm(context, x, "model.norm"), keys, values };
+  return { attend, keys, values };
+}
+
+/** The keys and values of these are no beginning of a cache. */
+function attendingShared(config: DecoderConfig): Attending {
+  const at = Object.fromEntries(
+    Object.entries(sharedInputs).map(([name, make]) => [name, make()]),
+  ) as unknown as SharedInputs;
+  const masks = masksOf(config, (window) => input(maskName(window), "float32", ["groups*P", "P"]));
+  const tailMasks = masksOf(config, (window) =>
+    input(tailMaskName(window), "float32", ["R", 1, "groups*C", "L"]),
+  );
+  const attend: Attend = (query, key, value, i) => {
+    const window = config.slidingWindow[i]!;
+    const inputs = { ...at, mask: masks.get(window)!, tailMask: tailMasks.get(window)! };
+    return sharedAttention(query, key, value, inputs, config);
+  };
+  return { attend, keys: [], values: [] };
 }
 
 export interface BodyInputs {

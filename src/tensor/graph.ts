@@ -52,6 +52,9 @@ export function scalar(value: number): Value {
   return constant("float32", Float32Array.of(value), []);
 }
 
+/** One row of zeros. */
+export const zeroRow = (width: number): Value => constant("float32", new Float32Array(width), [1, width]);
+
 export function integers(...values: number[]): Value {
   return constant("int64", BigInt64Array.from(values, BigInt), [values.length]);
 }

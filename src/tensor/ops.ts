@@ -3,7 +3,7 @@
 // one gradient per input (undefined where none flows).
 
 import type { Emission, Node, Type, Value } from "./graph.js";
-import { constant, describe, integers, makeNode, scalar } from "./graph.js";
+import { constant, describe, integers, makeNode, scalar, zeroRow } from "./graph.js";
 import type { Dim, DType, OnnxAttribute } from "./onnx.js";
 import { elementType } from "./onnx.js";
 
@@ -178,6 +178,10 @@ export function reshape(a: Value, dims: readonly Dim[]): Value {
   return single("reshape", [a, integers(...target)], { dtype: a.dtype, dims });
 }
 
+/** Gives `a` the extents that `extents` (int64) holds at run time. Not differentiated. */
+export const reshapeTo = (a: Value, extents: Value, dims: readonly Dim[]): Value =>
+  single("reshape", [a, extents], { dtype: a.dtype, dims });
+
 /** Gives `a` the shape that `reference` has at run time. */
 function reshapeLike(a: Value, reference: Value): Value {
   const shape = single("shape", [reference], { dtype: "int64", dims: [reference.dims.length] });
@@ -221,6 +225,15 @@ export function split(a: Value, parts: number): Value[] {
     dims: [`${a.dims[0]}/${parts}.${i}`, ...a.dims.slice(1)],
   }));
   return [...makeNode("split", [a], { parts }, types).outputs];
+}
+
+/** Splits an axis into two pieces whose sizes `sizes` (int64 [2]) holds at run time. Not differentiated. */
+export function splitAt(a: Value, axis: number, sizes: Value, extents: readonly [Dim, Dim]): Value[] {
+  const types = extents.map((extent) => ({
+    dtype: a.dtype,
+    dims: a.dims.map((d, i) => (i === axis ? extent : d)),
+  }));
+  return [...makeNode("splitAt", [a, sizes], { axis }, types).outputs];
 }
 
 /** Splits the last axis into pieces of the given sizes, which add up to it. */
@@ -488,8 +501,7 @@ export const ops: Record<string, Op> = {
   selectRows: {
     emit: () => ({ op: "Gather", arity: 2, attributes: { axis: int(0) } }),
     gradient: ({ inputs: [x, indices, inverse] }, [dy]) => {
-      const zeroRow = constant("float32", new Float32Array(x!.dims[1] as number), [1, x!.dims[1] as number]);
-      const padded = concat([dy!, zeroRow], 0, `${indices!.dims[0]}+1`);
+      const padded = concat([dy!, zeroRow(x!.dims[1] as number)], 0, `${indices!.dims[0]}+1`);
       return [single("gather", [padded, inverse!], f32(x!.dims))];
     },
   },
@@ -510,6 +522,9 @@ export const ops: Record<string, Op> = {
       const parts = dys.map((dy, i) => dy ?? broadcastWith(scalar(0), outputs[i]!));
       return [concat(parts, last, a!.dims[last]!)];
     },
+  },
+  splitAt: {
+    emit: ({ attributes }) => ({ op: "Split", attributes: { axis: int(attributes.axis as number) } }),
   },
   where: { emit: plain("Where") },
   slice: { emit: plain("Slice") },

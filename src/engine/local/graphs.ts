@@ -12,6 +12,7 @@ import {
   samplingOutputs,
   scalarHead,
   scoredRows,
+  type TrunkOptions,
   tokenLogprobs,
   trunk,
   type Weights,
@@ -52,9 +53,8 @@ export const gradientInput = (parameter: string): string => `accumulated:${param
  */
 const columns = { rows: 4, hiddenSize: 512 };
 
-/** What a pass has beside its numbers: masks of dropout, or (language models) how sure the model is. */
-export interface PassOptions {
-  dropout?: boolean;
+/** What a pass has beside its numbers: masks of dropout, shared beginnings, or (language models) how sure the model is. */
+export interface PassOptions extends TrunkOptions {
   statistics?: boolean;
 }
 
@@ -82,9 +82,9 @@ export class Graphs {
    * Output `result` [N, 1]: log-probabilities of `targets` at `rows`, or scalar values at `rows`; with `statistics` [N, 3], as
    * of `backward`.
    */
-  forward(chunks: number, { dropout = false, statistics = false }: PassOptions = {}): Outputs {
+  forward(chunks: number, { statistics = false, ...passed }: PassOptions = {}): Outputs {
     const { weights, head } = this.build();
-    const hidden = scoredRows(trunk(this.config, weights, this.lora, { dropout }).hidden);
+    const hidden = scoredRows(trunk(this.config, weights, this.lora, passed).hidden);
     if (this.config.head === "scalar") return { result: scalarHead(hidden, head) };
     const targets = input("targets", "int32", ["N", 1]);
     const options = { statistics, ...this.logitShape };
@@ -92,17 +92,17 @@ export class Graphs {
   }
 
   /** Output `result` [N, 3]: log pi of `targets` at `rows`, log pi of the most likely tokens, and these. */
-  mostLikely(chunks: number): Outputs {
+  mostLikely(chunks: number, passed: TrunkOptions = {}): Outputs {
     const { weights, head } = this.build();
-    const hidden = scoredRows(trunk(this.config, weights, this.lora).hidden);
+    const hidden = scoredRows(trunk(this.config, weights, this.lora, passed).hidden);
     const targets = input("targets", "int32", ["N", 1]);
     return { result: mostLikelyTokens(hidden, head, targets, chunks, this.logitShape) };
   }
 
   /** Output `result` [N, hidden]: what the head sees at `rows`. */
-  features(): Outputs {
+  features(passed: TrunkOptions = {}): Outputs {
     const { weights } = this.build();
-    return { result: scoredRows(trunk(this.config, weights, this.lora).hidden) };
+    return { result: scoredRows(trunk(this.config, weights, this.lora, passed).hidden) };
   }
 
   /**
@@ -112,10 +112,10 @@ export class Graphs {
   backward(
     chunks: number,
     accumulate: boolean,
-    { dropout = false, statistics = false }: PassOptions = {},
+    { statistics = false, ...passed }: PassOptions = {},
   ): BackwardGraph {
     const { weights, head } = this.build();
-    const hidden = scoredRows(trunk(this.config, weights, this.lora, { dropout }).hidden);
+    const hidden = scoredRows(trunk(this.config, weights, this.lora, passed).hidden);
     const g = input("g", "float32", ["N", 1]);
     const parameters = this.trainable.map((name) => weights.get(name) as Value);
     let result: Value;

@@ -5,8 +5,9 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../../base/errors.js";
 import { makeDirectory } from "../../base/files.js";
+import { maskName } from "../../model/attention.js";
 import type { DecoderConfig } from "../../model/config.js";
-import { dropoutInput, dropoutSites, maskName, rotaryInputs } from "../../model/decoder.js";
+import { dropoutInput, dropoutSites, rotaryInputs } from "../../model/decoder.js";
 import { readJson } from "../../model/json.js";
 import { rotaryTables, shortSequence } from "../../model/rope.js";
 import { SafetensorsReader, writeSafetensors } from "../../model/safetensors.js";
@@ -18,9 +19,11 @@ import { noGradient } from "../no-gradient.js";
 import { bucketByLength, logitChunks, padTokens, type TokenBudget, tokenBudgetFor } from "./batches.js";
 import { dropoutMask, type MaskShape } from "./dropout.js";
 import { gradientInput, gradientOutput, type RowOutput } from "./graphs.js";
+import { cutGroups, type Group, groupByBeginning, layOut } from "./groups.js";
 import { type Optimizer, optimizers } from "./optimizer.js";
 import { besideWeight, type Parameter, type Parameters, sizeOf } from "./parameters.js";
 import type { Programs } from "./programs.js";
+import { bindLayout } from "./shared.js";
 import { bindTableRows } from "./table-gradient.js";
 
 /** One sequence and the positions whose result is wanted: the hidden state at `rows[i]` predicts `targets[i]`. */
@@ -32,6 +35,13 @@ interface Job {
 
 interface ForwardOptions extends Stoppable {
   dropout?: Dropout;
+}
+
+/** Jobs of one pass, by their places among all. */
+interface Batch {
+  indices: readonly number[];
+  /** The same with the beginnings that they share. Absent: they stand one below the other, padded. */
+  groups?: readonly Group[];
 }
 
 export class LocalModel {
@@ -72,8 +82,8 @@ export class LocalModel {
     return binding;
   }
 
-  /** Binds the rotary tables of sequences of up to `positions` tokens. */
-  bindRotary(binding: Binding, positions: number): void {
+  /** Binds the rotary tables of sequences of up to `positions` tokens; ONNX Runtime wants as many rows as a row has tokens. */
+  bindRotary(binding: Binding, positions: number, tokens = positions): void {
     const long = positions > shortSequence(this.config.ropes);
     const { memory } = this;
     this.config.ropes.forEach((rope, i) => {
@@ -81,8 +91,8 @@ export class LocalModel {
       if (!binding.takes(names.cos)) return;
       const key = `${i} ${long}`;
       let tables = this.rotary.get(key);
-      if (!tables || tables.positions < positions) {
-        const size = 2 ** Math.ceil(Math.log2(Math.max(positions, 64)));
+      if (!tables || tables.positions < Math.max(positions, tokens)) {
+        const size = 2 ** Math.ceil(Math.log2(Math.max(positions, tokens, 64)));
         const { cos, sin } = rotaryTables(rope, size, long);
         const dims = [size, rope.dims / 2];
         tables?.cos.dispose();
@@ -147,6 +157,15 @@ export class LocalModel {
     return { tokens, width, n };
   }
 
+  /** Binds sequences of groups with what they share once. Returns their tokens in one row. */
+  private bindGroups(binding: Binding, jobs: readonly Job[], groups: readonly Group[]): Int32Array {
+    const layout = layOut(groups, jobs);
+    bindLayout(binding, layout, jobs, this.config);
+    this.bindRotary(binding, Math.max(...layout.positions) + 1, layout.tokens.length);
+    this.bindMasks(binding, layout.extents.P);
+    return layout.tokens;
+  }
+
   private chunks(n: number): number {
     return logitChunks(this.config, n);
   }
@@ -154,7 +173,12 @@ export class LocalModel {
   /** Results of every job, in order: one number per position. With `dropout`, those of `backward`. */
   forward(jobs: readonly Job[], options: ForwardOptions = {}): Promise<Float32Array[]> {
     const masked = isOn(options.dropout);
-    return this.evaluate(jobs, 1, (n) => this.programs.forward(this.chunks(n), { dropout: masked }), options);
+    return this.evaluate(
+      jobs,
+      1,
+      (n, shared) => this.programs.forward(this.chunks(n), { dropout: masked, shared }),
+      options,
+    );
   }
 
   /** Of every position of every job: log pi of its target, of the most likely token, and the entropy; [positions, 3] row-major. */
@@ -162,41 +186,46 @@ export class LocalModel {
     return this.evaluate(
       jobs,
       3,
-      (n) => this.programs.forward(this.chunks(n), { statistics: true }),
+      (n, shared) => this.programs.forward(this.chunks(n), { statistics: true, shared }),
       options,
     );
   }
 
   /** Of every position of every job: log pi of its target, of the most likely token, and that token; [positions, 3] row-major. */
   mostLikely(jobs: readonly Job[], options: ForwardOptions = {}): Promise<Float32Array[]> {
-    return this.evaluate(jobs, 3, (n) => this.programs.mostLikely(this.chunks(n)), options);
+    return this.evaluate(
+      jobs,
+      3,
+      (n, shared) => this.programs.mostLikely(this.chunks(n), { shared }),
+      options,
+    );
   }
 
   /** Hidden states after the last norm at every position of every job: [positions, hidden] row-major. */
   features(jobs: readonly Job[]): Promise<Float32Array[]> {
-    return this.evaluate(jobs, this.config.hiddenSize, () => this.programs.features());
+    return this.evaluate(jobs, this.config.hiddenSize, (_, shared) => this.programs.features({ shared }));
   }
 
   private async evaluate(
     jobs: readonly Job[],
     columns: number,
-    programFor: (n: number) => Program,
+    programFor: (n: number, shared: boolean) => Program,
     { dropout, signal }: ForwardOptions = {},
   ): Promise<Float32Array[]> {
     const results: Float32Array[] = new Array(jobs.length);
     // Masks are alive for all layers at once, as activations are in a backward pass.
     const budget = isOn(dropout) ? this.tokenBudget.backward : this.tokenBudget.forward;
-    for (const batch of this.batches(jobs, budget)) {
+    for (const batch of this.batches(jobs, budget, dropout)) {
       signal?.throwIfAborted();
-      const chosen = batch.map((i) => jobs[i]!);
+      const chosen = batch.indices.map((i) => jobs[i]!);
       const n = chosen.reduce((sum, job) => sum + job.rows.length, 0);
-      const binding = this.bind(programFor(n));
-      const { result, width } = this.bindJobs(binding, chosen, columns);
-      const masks = this.bindDropout(binding, batch, chosen, width, dropout);
+      const binding = this.bind(programFor(n, batch.groups !== undefined));
+      const { result, dims } = this.bindJobs(binding, jobs, batch, columns);
+      const masks = this.bindDropout(binding, batch.indices, chosen, dims[1], dropout);
       await binding.run();
       binding.dispose();
       for (const mask of masks) mask.dispose();
-      scatterResults(result.floats, columns, batch, chosen, results);
+      scatterResults(result.floats, columns, batch.indices, chosen, results);
     }
     fillEmpty(results, jobs);
     return results;
@@ -210,19 +239,20 @@ export class LocalModel {
   ): Promise<Float32Array[]> {
     const columns = statistics ? 3 : 1;
     const results: Float32Array[] = new Array(jobs.length);
-    for (const batch of this.batches(jobs, this.tokenBudget.backward)) {
-      const chosen = batch.map((i) => jobs[i]!);
+    for (const batch of this.batches(jobs, this.tokenBudget.backward, dropout)) {
+      const chosen = batch.indices.map((i) => jobs[i]!);
       const n = chosen.reduce((sum, job) => sum + job.rows.length, 0);
       const { program, dense, rows } = this.programs.backward(this.chunks(n), this.accumulated, {
         dropout: isOn(dropout),
         statistics,
+        shared: batch.groups !== undefined,
       });
       const binding = this.bind(program);
-      const bound = this.bindJobs(binding, chosen, columns);
-      const masks = this.bindDropout(binding, batch, chosen, bound.width, dropout);
+      const bound = this.bindJobs(binding, jobs, batch, columns);
+      const masks = this.bindDropout(binding, batch.indices, chosen, bound.dims[1], dropout);
       const weights = new Float32Array(n);
       let at = 0;
-      for (const i of batch) {
+      for (const i of batch.indices) {
         weights.set(g[i]!, at);
         at += g[i]!.length;
       }
@@ -241,7 +271,7 @@ export class LocalModel {
       bindTableRows(binding, "targets", bound.targets, this.config.vocabSize);
       const scratch = rows.map((row) => {
         const indices = row.indices === "tokens" ? bound.tokens : bound.targets;
-        const dims = row.indices === "tokens" ? [chosen.length, bound.width] : [n];
+        const dims = row.indices === "tokens" ? bound.dims : [n];
         const tensor = Tensor.zeros("float32", [...dims, this.config.hiddenSize]);
         binding.output(row.output, tensor);
         return { row, indices, values: tensor.floats };
@@ -250,7 +280,7 @@ export class LocalModel {
       binding.dispose();
       for (const mask of masks) mask.dispose();
       for (const { row, indices, values } of scratch) this.addRows(row, indices, values, dense);
-      scatterResults(bound.result.floats, columns, batch, chosen, results);
+      scatterResults(bound.result.floats, columns, batch.indices, chosen, results);
       this.accumulated = true;
     }
     fillEmpty(results, jobs);
@@ -275,25 +305,47 @@ export class LocalModel {
     });
   }
 
-  private batches(jobs: readonly Job[], budget: number): number[][] {
+  /** Jobs that share a beginning go together, where every one of them sees the same there. */
+  private batches(jobs: readonly Job[], budget: number, dropout: Dropout | undefined): Batch[] {
     const present = jobs.flatMap((job, i) => (job.rows.length > 0 ? [i] : []));
-    return bucketByLength(
-      present.map((i) => jobs[i]!.tokens.length),
+    const border = shortSequence(this.config.ropes);
+    const canShare =
+      this.programs.device === "cpu" &&
+      !isOn(dropout) &&
+      present.every((i) => jobs[i]!.tokens.length <= border);
+    const wanted = present.map((i) => jobs[i]!);
+    const all = wanted.map((_, k) => k);
+    const { groups, alone } = canShare ? groupByBeginning(wanted) : { groups: [], alone: all };
+    const cut = cutGroups(groups, wanted, budget);
+    const rest = [...alone, ...cut.alone].sort((a, b) => a - b);
+    const padded = bucketByLength(
+      rest.map((k) => wanted[k]!.tokens.length),
       budget,
-      { border: shortSequence(this.config.ropes) },
-    ).map((batch) => batch.map((k) => present[k]!));
+      { border },
+    ).map((batch) => ({ indices: batch.map((k) => present[rest[k]!]!) }));
+    const shared = cut.batches.map((batch) => {
+      const own = batch.map(({ shared, members }) => ({ shared, members: members.map((k) => present[k]!) }));
+      return { indices: own.flatMap(({ members }) => members), groups: own };
+    });
+    return [...shared, ...padded];
   }
 
-  private bindJobs(binding: Binding, jobs: readonly Job[], columns = 1) {
-    const { tokens, width, n } = this.bindSequences(
-      binding,
-      jobs.map((job) => job.tokens),
-      jobs.map((job) => job.rows),
-    );
+  private bindJobs(binding: Binding, jobs: readonly Job[], { indices, groups }: Batch, columns = 1) {
+    const chosen = indices.map((i) => jobs[i]!);
+    const n = chosen.reduce((sum, job) => sum + job.rows.length, 0);
+    const tokens = groups
+      ? this.bindGroups(binding, jobs, groups)
+      : this.bindSequences(
+          binding,
+          chosen.map((job) => job.tokens),
+          chosen.map((job) => job.rows),
+        ).tokens;
+    const rows = groups ? 1 : chosen.length;
+    const dims: [number, number] = [rows, tokens.length / rows];
     const targets = new Int32Array(n);
     if (binding.takes("targets")) {
       let at = 0;
-      for (const job of jobs) {
+      for (const job of chosen) {
         targets.set(job.targets!, at);
         at += job.rows.length;
       }
@@ -301,7 +353,7 @@ export class LocalModel {
     }
     const result = Tensor.zeros("float32", [n, columns]);
     binding.output("result", result);
-    return { tokens, targets, width, result };
+    return { tokens, targets, dims, result };
   }
 
   private gradientOf(name: string): Tensor {

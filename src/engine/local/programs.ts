@@ -2,7 +2,7 @@
 // architecture (a policy and its reference, say).
 
 import type { DecoderConfig } from "../../model/config.js";
-import type { LoraShape } from "../../model/decoder.js";
+import type { LoraShape, TrunkOptions } from "../../model/decoder.js";
 import type { Storage } from "../../model/stored.js";
 import { compile } from "../../tensor/compile.js";
 import type { Device, Program } from "../../tensor/runtime.js";
@@ -38,12 +38,13 @@ export class Programs {
     return this.program(key, () => this.graphs.forward(chunks, options));
   }
 
-  mostLikely(chunks: number): Program {
-    return this.program(`most likely ${chunks}`, () => this.graphs.mostLikely(chunks));
+  mostLikely(chunks: number, options: TrunkOptions = {}): Program {
+    const key = `most likely ${chunks} ${JSON.stringify(options)}`;
+    return this.program(key, () => this.graphs.mostLikely(chunks, options));
   }
 
-  features(): Program {
-    return this.program("features", () => this.graphs.features());
+  features(options: TrunkOptions = {}): Program {
+    return this.program(`features ${JSON.stringify(options)}`, () => this.graphs.features(options));
   }
 
   backward(chunks: number, accumulate: boolean, options: PassOptions = {}): BackwardProgram {

@@ -32,16 +32,9 @@ import {
   sub,
   transpose,
 } from "../../tensor/ops.js";
+import { splitKeys } from "../attention.js";
 import type { DecoderConfig } from "../config.js";
-import {
-  type Attend,
-  body,
-  headName,
-  languageHead,
-  scalarHead,
-  splitKeys,
-  weightInputs,
-} from "../decoder.js";
+import { type Attend, body, headName, languageHead, scalarHead, weightInputs } from "../decoder.js";
 import { inverseFrequencies, type Rope } from "../rope.js";
 
 // ------------------------------------------------------------------------------------- operators by their ONNX name
