@@ -1,6 +1,6 @@
 """Writes a Hugging Face model directory with random weights and a small tokenizer, in one of the shapes of shapes.json.
 
-    python make_checkpoint.py --shape nano|small|smollm2-135m --out DIR [--classifier] [--seed 0]
+    python make_checkpoint.py --shape nano|small|smollm2-135m --out DIR [--classifier] [--words] [--seed 0]
 
 The directory is whole: config.json, model.safetensors (float32), tokenizer.json, tokenizer_config.json, generation_config.json.
 `--classifier` writes a ForSequenceClassification model with one label of the same shape, for reward scoring.
@@ -34,7 +34,7 @@ def corpus():
                 yield f"{s.capitalize()} {v} {o}. What is {i * 7 + j} plus {k * 3}? It is {i * 7 + j + k * 3}.\n"
 
 
-def make_tokenizer(vocabulary):
+def make_tokenizer():
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -45,8 +45,18 @@ def make_tokenizer(vocabulary):
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus(), trainer)
-    # Every token id that the model can sample has a text, which reads back as the same token.
-    tokenizer.add_tokens([f"<t{i}>" for i in range(tokenizer.get_vocab_size(), vocabulary)])
+    return as_transformers(tokenizer)
+
+
+def make_word_tokenizer(vocabulary):
+    """Every token that the model can sample is a word, which reads back as the same token: "w17" is token 17."""
+    words = SPECIAL_TOKENS + [f"w{i}" for i in range(len(SPECIAL_TOKENS), vocabulary)]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=SPECIAL_TOKENS[0]))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return as_transformers(tokenizer)
+
+
+def as_transformers(tokenizer):
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=SPECIAL_TOKENS[0],
@@ -62,6 +72,7 @@ def main():
     parser.add_argument("--shape", choices=SHAPES["shapes"], required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--classifier", action="store_true")
+    parser.add_argument("--words", action="store_true", help="a tokenizer of as many words as the model has tokens")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
@@ -73,7 +84,8 @@ def main():
     else:
         model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.save_pretrained(args.out)
-    make_tokenizer(config.vocab_size).save_pretrained(args.out)
+    tokenizer = make_word_tokenizer(config.vocab_size) if args.words else make_tokenizer()
+    tokenizer.save_pretrained(args.out)
     print(f"{type(model).__name__}, {model.num_parameters():,} parameters, in {args.out}")
 
 

@@ -5,9 +5,9 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { RandomStream } from "../src/base/random.js";
 import { sortedQuantile } from "../src/base/statistics.js";
-import { openTokenizer } from "../src/train/models.js";
 import { checkpoint } from "./checkpoints.js";
 import { type Answer, BenchProcess } from "./process.js";
+import { shapes } from "./workload.js";
 
 export const stepMethods = ["grpo", "online_dpo"] as const;
 export const stepTrainings = ["full", "lora"] as const;
@@ -99,14 +99,14 @@ async function measure(
   length: StepOptions["lengths"][number],
   { threads, python, repeat, busy, checkpoints }: StepOptions,
 ) {
-  const dir = await checkpoint(checkpoints, shape, "language", python);
-  const reward = await checkpoint(checkpoints, shape, "scalar", python);
+  const dir = await checkpoint(checkpoints, shape, "language", python, true);
+  const reward = await checkpoint(checkpoints, shape, "scalar", python, true);
   const { promptTokens, newTokens } = lengths[length];
   const samples = lengths[length].generations * lengths[length].batchPrompts;
   const generations = method === "online_dpo" ? 2 : lengths[length].generations;
   const request: StepRequest = {
     ...{ dir, reward, method, generations, newTokens, threads },
-    prompts: await promptsOf(dir, promptTokens),
+    prompts: promptsOf(shape, promptTokens),
     batchPrompts: samples / generations,
     ...(training === "lora" && { lora: { r: 16, alpha: 32 } }),
   };
@@ -166,24 +166,13 @@ async function alternate(processes: readonly BenchProcess[], repeat: number): Pr
   return answers;
 }
 
-/** Different texts of exactly so many tokens: single-token words of the checkpoint's own tokenizer. */
-async function promptsOf(dir: string, tokens: number): Promise<string[]> {
-  const tokenizer = await openTokenizer(dir);
+/** Different texts of so many tokens: words of the checkpoint's tokenizer (make_checkpoint.py). */
+function promptsOf(shape: string, tokens: number): string[] {
   const random = new RandomStream(0, `prompts of ${tokens}`);
-  const words = Array.from({ length: 512 }, (_, id) => tokenizer.decode([id])).filter((word) =>
-    /^ [a-z]+$/.test(word),
-  );
-  return Array.from({ length: 64 }, () => {
-    let text = "";
-    for (let size = 0; size < tokens; ) {
-      const longer = text + words[random.integer(words.length)]!;
-      const length = tokenizer.encode(longer).length;
-      if (length > tokens) continue;
-      text = longer;
-      size = length;
-    }
-    return text;
-  });
+  const special = 3;
+  const words = (shapes[shape]!.vocab_size as number) - special;
+  const word = () => `w${special + random.integer(words)}`;
+  return Array.from({ length: 64 }, () => Array.from({ length: tokens }, word).join(" "));
 }
 
 const median = (values: readonly number[]): number =>

@@ -56,7 +56,8 @@ export async function takeInTurn(task: SampledTask, asked: Asked, context: StepC
   const score = async () => {
     const scores = await scoresOf(task, asked, drawn, context);
     if (task.calibrates) await timed(clock.reward, 0, () => scoreBaselines(task, rows, prompts, context));
-    const logprobs = await logprobsNow(drawn.sequences, context);
+    // As they were when the tokens were drawn, at the very weights that the update starts from.
+    const logprobs = drawn.completions.map((completion) => completion.logprobs);
     return { scores, logprobs, referenceLogprobs: await referenceLogprobsOf(drawn.sequences, context) };
   };
   const [scored, verdicts] = await together(() => [score(), timed(clock.judge, 0, judge)] as const);
