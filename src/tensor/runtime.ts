@@ -42,6 +42,16 @@ export function setThreads(threads: number): void {
   requestedThreads = threads;
 }
 
+let spins = false;
+
+/**
+ * Whether threads that wait for work spin instead of sleeping. Spinning saves operators of a few microseconds their wake-up
+ * and takes a busy neighbour's time for it, or its neighbour its own. Without effect once the runtime has started.
+ */
+export function setSpinning(spinning: boolean): void {
+  spins = spinning;
+}
+
 let webgpu: Pointer | undefined;
 
 function webgpuMemory(): Pointer {
@@ -68,7 +78,7 @@ function open(): Environment {
   const threading = create("CreateThreadingOptions");
   check(api.SetGlobalIntraOpNumThreads(threading, requestedThreads), "threads");
   check(api.SetGlobalInterOpNumThreads(threading, 1), "threads");
-  check(api.SetGlobalSpinControl(threading, 1), "threads");
+  check(api.SetGlobalSpinControl(threading, Number(spins)), "threads");
   // Denormal numbers cost a hundred times a normal one and carry nothing that training needs.
   check(api.SetGlobalDenormalAsZero(threading), "threads");
   const env = create("CreateEnvWithGlobalThreadPools", logErrorsOnly, "touchstone", threading);

@@ -1,5 +1,6 @@
 // The local engine: language and scalar models that run on ONNX Runtime in this process.
 
+import { loadavg } from "node:os";
 import { UserError } from "../../base/errors.js";
 import { RandomStream } from "../../base/random.js";
 import {
@@ -23,7 +24,7 @@ import { type LoraShape, loraA, loraB } from "../../model/decoder.js";
 import { type Storage, type StoredData, storageOf, store, storedParts } from "../../model/stored.js";
 import { Arena } from "../../tensor/arena.js";
 import { memories } from "../../tensor/memory.js";
-import { type Device, Tensor } from "../../tensor/runtime.js";
+import { type Device, setSpinning, Tensor } from "../../tensor/runtime.js";
 import type {
   AdamOptions,
   Completion,
@@ -77,6 +78,14 @@ export interface LoadOptions {
 const embedding = "model.embed_tokens.weight";
 const headWeight = "lm_head.weight";
 
+/** Below so many parameters operators are so short that spinning pays, on a machine that has nothing else to do. */
+const spinningParameters = 3e6;
+
+function suitsSpinning(specs: readonly ParameterSpec[]): boolean {
+  const parameters = specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  return parameters < spinningParameters && loadavg()[0]! < 0.5;
+}
+
 interface Loaded {
   model: LocalModel;
   lora?: LoraConfig;
@@ -97,6 +106,7 @@ async function load(dir: string, head: "language" | "scalar", options: LoadOptio
     const splits = adapter !== undefined && untiesHead(adapter, open.config);
     const config = splits ? untied(open.config) : open.config;
     const specs = new Map(parameterSpecs(config).map((spec) => [spec.name, spec]));
+    setSpinning(suitsSpinning([...specs.values()]));
     const tensors = new Map<string, Kept>();
     const keep = (name: string, values: Float32Array): void => {
       const storage = storageOf(specs.get(name)!, quantise);
@@ -313,19 +323,29 @@ abstract class LocalTrainable {
   }
 
   /** A frozen copy: trainable weights are copied, frozen ones (the base under adapters) are shared. */
-  protected frozenModel(): LocalModel {
-    const { memory, parameters: own } = this.model;
+  protected frozenModel(): { model: LocalModel; lora: LoraConfig | undefined } {
+    const { memory, parameters: own, programs } = this.model;
     const tensorOf = (name: string): Tensor | StoredTensors => {
       const { trainable, tensor, stored } = own.get(name)!;
       return stored ?? (trainable ? memory.copy(tensor) : tensor);
     };
-    const parameters = makeParameters(this.config, tensorOf, {
-      lora: this.model.programs.lora,
-      frozen: true,
-    });
-    const copy = new LocalModel(this.config, parameters, this.model.programs, this.model.stopTest);
+    // An adapter that has not learned anything says nothing, and costs a tenth of a pass.
+    const bare = this.lora !== undefined && this.isUntaught();
+    const lora = bare ? undefined : programs.lora;
+    const parameters = makeParameters(this.config, tensorOf, { lora, frozen: true });
+    const used = bare
+      ? new Programs(this.config, undefined, programs.device, [], programs.storage)
+      : programs;
+    const copy = new LocalModel(this.config, parameters, used, this.model.stopTest);
     copy.tokenBudget = this.model.tokenBudget;
-    return copy;
+    return { model: copy, lora: bare ? undefined : this.lora };
+  }
+
+  /** Every B of the adapter is 0, as it is when it starts. */
+  private isUntaught(): boolean {
+    return loraTargets(this.config, this.lora!).every(({ name }) =>
+      this.model.values(loraB(moduleName(name))).every((x) => x === 0),
+    );
   }
 }
 
@@ -403,7 +423,8 @@ export class LocalLanguageModel extends LocalTrainable implements LanguageModel 
   }
 
   async snapshot(): Promise<LocalLanguageModel> {
-    return new LocalLanguageModel(this.frozenModel(), this.source, this.lora, {
+    const { model, lora } = this.frozenModel();
+    return new LocalLanguageModel(model, this.source, lora, {
       ...this.options,
       frozen: true,
     });
@@ -466,7 +487,8 @@ export class LocalScalarModel extends LocalTrainable implements ScalarModel {
   }
 
   async snapshot(): Promise<LocalScalarModel> {
-    return new LocalScalarModel(this.frozenModel(), this.source, this.lora, {
+    const { model, lora } = this.frozenModel();
+    return new LocalScalarModel(model, this.source, lora, {
       ...this.options,
       frozen: true,
     });

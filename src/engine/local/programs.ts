@@ -19,7 +19,7 @@ export class Programs {
     readonly lora: LoraShape | undefined,
     readonly device: Device,
     trainable: readonly string[],
-    storage?: Storage,
+    readonly storage?: Storage,
   ) {
     this.graphs = new Graphs(config, lora, device, trainable, storage);
   }
