@@ -50,8 +50,8 @@ export interface TokenBudget {
   backward: number;
 }
 
-/** Budgets that keep the activations of a batch near `bytes`. */
-export function tokenBudgetFor(config: DecoderConfig, bytes = 1 << 30): TokenBudget {
+/** Budgets that keep the activations of a batch near `bytes`: four samples of 128 tokens behind one prompt of 256, of SmolLM2-135M. */
+export function tokenBudgetFor(config: DecoderConfig, bytes = 1.75 * 2 ** 30): TokenBudget {
   const perLayer = 4 * (11 * config.hiddenSize + 6 * config.intermediateSize + 4 * config.heads * 128);
   // 1024 tokens keep the matrix units busy and most of what one layer touches in the cache; more were slower.
   const clamp = (tokens: number, most: number): number => Math.max(256, Math.min(most, Math.floor(tokens)));
