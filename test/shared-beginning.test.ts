@@ -129,6 +129,28 @@ it("a reward model's scores and gradients", async () => {
   model.dispose();
 });
 
+it("a copy of an adapter that has learned nothing is its base, and of one that has, itself", async () => {
+  const dir = join(root, "snapshot");
+  await writeRandomModel(dir, llama, 5);
+  const lora = {
+    r: 4,
+    alpha: 8,
+    targetModules: "all-linear",
+    taskType: "CAUSAL_LM",
+    baseModel: null,
+  } as const;
+  const model = await LocalLanguageModel.load(dir, { lora, seed: 1 });
+  const untaught = await model.snapshot();
+  expect(inner(untaught).programs.lora).toBeUndefined();
+  expect(await untaught.logprobs(sequences)).toEqual(await model.logprobs(sequences));
+  await model.backward(sequences, gradientOf(sequences.map((s) => s.tokens.length - s.promptLength)));
+  await model.step({ learningRate: 1e-2 });
+  const taught = await model.snapshot();
+  expect(inner(taught).programs.lora).toBeDefined();
+  expect(await taught.logprobs(sequences)).toEqual(await model.logprobs(sequences));
+  expect(far(await taught.logprobs(sequences), await untaught.logprobs(sequences))).toBeGreaterThan(1e-4);
+});
+
 describe("groups", () => {
   const wanted = sequences.map(({ tokens, promptLength }) => ({ tokens, rows: [promptLength - 1] }));
 
