@@ -9,8 +9,13 @@ const isNaNs = (a, b) => a !== a && b !== b;
 
 const ownEnumerable = (value, key) => getOwnPropertyDescriptor(value, key)?.enumerable === true;
 
+const none = freeze([]);
+
 function comparedKeys(value, kind, isStrict) {
-  return ownKeys(value).filter((key) => {
+  const all = ownKeys(value);
+  // Indices come first: an array without holes has nothing else than them and its length.
+  if (kind === "array" && all.length === value.length + 1 && all[value.length] === "length") return none;
+  return all.filter((key) => {
     if (typeof key === "symbol") return isStrict && ownEnumerable(value, key);
     if ((kind === "array" || kind === "typed" || kind === "string") && key !== "" && String(+key) === key && +key >= 0) return false;
     return ownEnumerable(value, key);
@@ -42,7 +47,7 @@ function deepEqual(a, b, isStrict, seen) {
 }
 
 const slotless = (kind) => (kind === "other" || kind === "proxy" ? "object" : kind);
-const tagText = (value) => apply(Object.prototype.toString, value, []);
+const tagText = (value) => apply(classOf, value, none);
 
 /** What is not reached by keys: slots of built-in objects. */
 function sameInside(a, b, kind, isStrict) {
@@ -82,8 +87,7 @@ const entriesOf = (value, kind) => {
 function sameItems(a, b, kind, isStrict, path) {
   if (kind === "array") {
     for (let i = 0; i < a.length; i++) {
-      const isOwn = Object.hasOwn(a, i);
-      if (isStrict && isOwn !== Object.hasOwn(b, i)) return false;
+      if (isStrict && Object.hasOwn(a, i) !== Object.hasOwn(b, i)) return false;
       if (!deepEqual(a[i], b[i], isStrict, path)) return false;
     }
     return true;
