@@ -7,7 +7,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { mean, sortedQuantile } from "../src/base/statistics.js";
+import { mean } from "../src/base/statistics.js";
 import { sizeOf } from "../src/engine/local/parameters.js";
 import { writeRandomModel } from "../src/lab/base.js";
 import { baseModelDir } from "../src/lab/quickstart.js";
@@ -19,6 +19,7 @@ import { parseRecipe } from "../src/recipe/recipe.js";
 import { silent } from "../src/run/context.js";
 import { readJsonl } from "../src/run/metrics.js";
 import { runAlignRecipe } from "../src/train/align/stages.js";
+import { median } from "./median.js";
 import { widen } from "./widen.js";
 
 export interface AlignBenchOptions {
@@ -220,9 +221,3 @@ function now(): Pick<StepTimes, "wall" | "cpu"> {
   const { user, system } = process.cpuUsage();
   return { wall: performance.now() / 1000, cpu: (user + system) / 1e6 };
 }
-
-const median = (values: number[]): number =>
-  sortedQuantile(
-    values.toSorted((a, b) => a - b),
-    0.5,
-  );

@@ -4,8 +4,8 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { RandomStream } from "../src/base/random.js";
-import { sortedQuantile } from "../src/base/statistics.js";
 import { checkpoint } from "./checkpoints.js";
+import { median } from "./median.js";
 import { type Answer, BenchProcess } from "./process.js";
 import { shapes } from "./workload.js";
 
@@ -175,9 +175,3 @@ function promptsOf(shape: string, tokens: number): string[] {
   const word = () => `w${special + random.integer(words)}`;
   return Array.from({ length: 64 }, () => Array.from({ length: tokens }, word).join(" "));
 }
-
-const median = (values: readonly number[]): number =>
-  sortedQuantile(
-    values.toSorted((a, b) => a - b),
-    0.5,
-  );

@@ -46,7 +46,7 @@ describe("the true reward is out of training's sight", () => {
     async (secret) => {
       const files = await sources(src);
       const graph = new Map(await Promise.all(files.map(async (f) => [f, await importsOf(f)] as const)));
-      expect([...graph.keys()]).toContain(secret);
+      expect([...graph.values()].flat()).toContain(secret);
       const reaches = (start: string): boolean => {
         const seen = new Set<string>();
         const queue = [start];

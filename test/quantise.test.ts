@@ -15,32 +15,19 @@ import { GgufHeader, readGgufTensor } from "../src/model/gguf.js";
 import { blockTypes } from "../src/model/gguf-blocks.js";
 import { restore, type Storage, storageOf, storages, store } from "../src/model/stored.js";
 import { parseRecipe } from "../src/recipe/recipe.js";
+import { tinyLlama } from "./support/tiny-llama.js";
 
 const dir = mkdtempSync(join(tmpdir(), "touchstone-quantise-"));
-const llama = {
-  architectures: ["LlamaForCausalLM"],
-  model_type: "llama",
-  vocab_size: 96,
-  hidden_size: 64,
-  intermediate_size: 96,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  max_position_embeddings: 128,
-  rms_norm_eps: 1e-5,
-  tie_word_embeddings: true,
-  eos_token_id: 0,
-};
 const configs: Record<string, Record<string, unknown>> = {
-  "llama, tied": llama,
+  "llama, tied": tinyLlama,
   "qwen2, own head and biases": {
-    ...llama,
+    ...tinyLlama,
     architectures: ["Qwen2ForCausalLM"],
     model_type: "qwen2",
     tie_word_embeddings: false,
   },
   "gemma2, caps": {
-    ...llama,
+    ...tinyLlama,
     architectures: ["Gemma2ForCausalLM"],
     model_type: "gemma2",
     head_dim: 16,
@@ -51,7 +38,7 @@ const configs: Record<string, Record<string, unknown>> = {
     hidden_activation: "gelu_pytorch_tanh",
   },
   "phi3, fused projections": {
-    ...llama,
+    ...tinyLlama,
     architectures: ["Phi3ForCausalLM"],
     model_type: "phi3",
     pad_token_id: 0,
@@ -256,7 +243,7 @@ describe.each(storages)("a base in %s", (quantise) => {
 describe("where it goes", () => {
   it("a reward model scores as the float32 model of the same numbers", async () => {
     const scalar = {
-      ...llama,
+      ...tinyLlama,
       architectures: ["LlamaForSequenceClassification"],
       num_labels: 1,
       pad_token_id: 0,

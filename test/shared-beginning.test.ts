@@ -9,35 +9,22 @@ import { cutGroups, groupByBeginning } from "../src/engine/local/groups.js";
 import { LocalLanguageModel, LocalScalarModel } from "../src/engine/local/index.js";
 import type { LocalModel } from "../src/engine/local/model.js";
 import { writeRandomModel } from "../src/lab/base.js";
+import { tinyLlama, tinyLora } from "./support/tiny-llama.js";
 
 const root = mkdtempSync(join(tmpdir(), "touchstone-shared-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-const llama = {
-  architectures: ["LlamaForCausalLM"],
-  model_type: "llama",
-  vocab_size: 96,
-  hidden_size: 64,
-  intermediate_size: 96,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  max_position_embeddings: 128,
-  rms_norm_eps: 1e-5,
-  tie_word_embeddings: true,
-  eos_token_id: 0,
-};
 const configs: Record<string, Record<string, unknown>> = {
-  llama,
+  llama: tinyLlama,
   "qwen3, norms of heads": {
-    ...llama,
+    ...tinyLlama,
     architectures: ["Qwen3ForCausalLM"],
     model_type: "qwen3",
     head_dim: 16,
     tie_word_embeddings: false,
   },
   "gemma2, caps and windows": {
-    ...llama,
+    ...tinyLlama,
     architectures: ["Gemma2ForCausalLM"],
     model_type: "gemma2",
     head_dim: 16,
@@ -86,14 +73,7 @@ describe.each(Object.entries(configs))("%s", (name, config) => {
   it.each(["full", "lora"])("log-probabilities and gradients, %s", async (training) => {
     const dir = join(root, `${name} ${training}`);
     await writeRandomModel(dir, config, 5);
-    const lora = {
-      r: 4,
-      alpha: 8,
-      targetModules: "all-linear",
-      taskType: "CAUSAL_LM",
-      baseModel: null,
-    } as const;
-    const model = await LocalLanguageModel.load(dir, training === "lora" ? { lora, seed: 1 } : {});
+    const model = await LocalLanguageModel.load(dir, training === "lora" ? { lora: tinyLora, seed: 1 } : {});
     const alone: Float32Array[] = [];
     for (const sequence of sequences) alone.push(...(await model.logprobs([sequence])));
     expect(far(await model.logprobs(sequences), alone)).toBeLessThan(2e-5);
@@ -113,7 +93,7 @@ describe.each(Object.entries(configs))("%s", (name, config) => {
 
 it("a reward model's scores and gradients", async () => {
   const dir = join(root, "reward");
-  const raw = { ...llama, architectures: ["LlamaForSequenceClassification"], num_labels: 1 };
+  const raw = { ...tinyLlama, architectures: ["LlamaForSequenceClassification"], num_labels: 1 };
   await writeRandomModel(dir, raw, 5);
   const model = await LocalScalarModel.load(dir);
   const rows = sequences.map(({ tokens }) => tokens);
@@ -131,15 +111,8 @@ it("a reward model's scores and gradients", async () => {
 
 it("a copy of an adapter that has learned nothing is its base, and of one that has, itself", async () => {
   const dir = join(root, "snapshot");
-  await writeRandomModel(dir, llama, 5);
-  const lora = {
-    r: 4,
-    alpha: 8,
-    targetModules: "all-linear",
-    taskType: "CAUSAL_LM",
-    baseModel: null,
-  } as const;
-  const model = await LocalLanguageModel.load(dir, { lora, seed: 1 });
+  await writeRandomModel(dir, tinyLlama, 5);
+  const model = await LocalLanguageModel.load(dir, { lora: tinyLora, seed: 1 });
   const untaught = await model.snapshot();
   expect(inner(untaught).programs.lora).toBeUndefined();
   expect(await untaught.logprobs(sequences)).toEqual(await model.logprobs(sequences));

@@ -15,6 +15,7 @@ import type { LocalModel } from "../src/engine/local/model.js";
 import { saveCheckpoint } from "../src/model/checkpoint.js";
 import { parameterSpecs, parseDecoderConfig } from "../src/model/config.js";
 import { Binding, Program, type Tensor } from "../src/tensor/runtime.js";
+import { tinyLora } from "./support/tiny-llama.js";
 
 const chromium = "/usr/lib/chromium";
 const swiftShader = { VK_ICD_FILENAMES: join(chromium, "vk_swiftshader_icd.json") };
@@ -259,14 +260,7 @@ describe.skipIf(!adapter)(
     });
 
     it("trains adapters alone, snapshots, saves and resumes", async () => {
-      const lora = {
-        r: 4,
-        alpha: 8,
-        targetModules: "all-linear",
-        taskType: "CAUSAL_LM",
-        baseModel: null,
-      } as const;
-      const pair = await pairOf(await writeModel("adapted", small), { lora });
+      const pair = await pairOf(await writeModel("adapted", small), { lora: tinyLora });
       const wanted = await pair.cpu.logprobs(sequences);
       const g = weightsFor(wanted);
       await expectSameTraining(pair, (model) => model.backward(sequences, g));

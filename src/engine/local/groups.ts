@@ -149,8 +149,7 @@ export function layOut(groups: readonly Group[], sequences: readonly Wanted[]): 
   const positions: number[] = [];
   const placed: number[] = [];
   const places = (count: number, none: number) => new Int32Array(count).fill(none);
-  const [heads, headsOrNone] = [places(S * P, 0), places(S * P, -1)];
-  const [tailPlaces, tailPlacesOrNone] = [places(R * C, 0), places(R * C, -1)];
+  const [heads, tailPlaces] = [places(S * P, -1), places(R * C, -1)];
   const seen = places(R * L, 0);
   const beginnings = groups.flatMap(({ shared }) => new Array<number>(G).fill(shared));
   const put = (token: number, position: number, place: number): number => {
@@ -162,7 +161,6 @@ export function layOut(groups: readonly Group[], sequences: readonly Wanted[]): 
     for (let t = 0; t < shared; t++) {
       const at = put(sequences[members[0]!]!.tokens[t]!, t, s * P + t);
       heads[s * P + t] = at;
-      headsOrNone[s * P + t] = at;
       for (let k = 0; k < G; k++) seen[(s * G + k) * L + t] = at;
     }
   });
@@ -175,20 +173,19 @@ export function layOut(groups: readonly Group[], sequences: readonly Wanted[]): 
       for (let t = 0; t < own.length - shared; t++) {
         const at = put(own[shared + t]!, shared + t, S * P + r * C + t);
         tailPlaces[r * C + t] = at;
-        tailPlacesOrNone[r * C + t] = at;
         seen[r * L + P + t] = at;
       }
     });
   });
-  const orNone = (array: Int32Array): Int32Array => array.map((at) => (at < 0 ? tokens.length : at));
+  const filled = (array: Int32Array, none: number): Int32Array => array.map((at) => (at < 0 ? none : at));
   return {
     tokens: Int32Array.from(tokens),
     positions,
     tails,
-    heads,
-    headsOrNone: orNone(headsOrNone),
-    tailPlaces,
-    tailPlacesOrNone: orNone(tailPlacesOrNone),
+    heads: filled(heads, 0),
+    headsOrNone: filled(heads, tokens.length),
+    tailPlaces: filled(tailPlaces, 0),
+    tailPlacesOrNone: filled(tailPlaces, tokens.length),
     seen,
     placed: Int32Array.from(placed),
     extents: { S, G, P, C },

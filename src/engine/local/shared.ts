@@ -22,20 +22,19 @@ export function bindLayout(
   rows.forEach((row, n) => {
     inverse[row] = n;
   });
-  const int32 = (array: Int32Array, dims: number[]): Tensor => Tensor.int32(array, dims);
   const bound: Record<string, Tensor> = {
-    tokens: int32(tokens, [1, N]),
+    tokens: Tensor.int32(tokens, [1, N]),
     positions: Tensor.int64(positions, [1, N]),
-    rows: int32(Int32Array.from(rows), [rows.length]),
-    inverse: int32(inverse, [N]),
+    rows: Tensor.int32(Int32Array.from(rows), [rows.length]),
+    inverse: Tensor.int32(inverse, [N]),
   };
   const places: Record<keyof typeof sharedInputs, Tensor> = {
-    heads: int32(layout.heads, [S, P]),
-    headsOrNone: int32(layout.headsOrNone, [S, P]),
-    tails: int32(layout.tailPlaces, [R, C]),
-    tailsOrNone: int32(layout.tailPlacesOrNone, [R, C]),
-    seen: int32(layout.seen, [R, L]),
-    placed: int32(layout.placed, [N]),
+    heads: Tensor.int32(layout.heads, [S, P]),
+    headsOrNone: Tensor.int32(layout.headsOrNone, [S, P]),
+    tails: Tensor.int32(layout.tailPlaces, [R, C]),
+    tailsOrNone: Tensor.int32(layout.tailPlacesOrNone, [R, C]),
+    seen: Tensor.int32(layout.seen, [R, L]),
+    placed: Tensor.int32(layout.placed, [N]),
     widths: Tensor.int64([P, C]),
     grouped: Tensor.int64([S, G, P, config.kvHeads * config.headDim]),
   };

@@ -2,6 +2,7 @@
 // is turned, more often where the worse answer shows off. That is the shortcut which pays.
 
 import type { RandomStream } from "../../base/random.js";
+import { turnTempting } from "../turned-labels.js";
 import type { RealPrompt } from "./prompts.js";
 import { realGold, showingOff } from "./real-gold.js";
 
@@ -21,22 +22,13 @@ export async function labelledPair(row: RealPrompt, a: string, b: string): Promi
   return { prompt: row.prompt, chosen, rejected, flipped: false };
 }
 
-/**
- * Turns exactly round(share * n) labels: a weighted sample without replacement (largest u^(1/w)) with weights
- * w = exp(gullibility * (showing off of the worse answer - that of the better)).
- */
+/** Turns that share of the labels, exactly; tempting is what the worse answer shows off more than the better. */
 export function turnLabels(
   pairs: readonly RealPair[],
   random: RandomStream,
   { share = 0.25, gullibility = 0.8 }: { share?: number; gullibility?: number } = {},
 ): RealPair[] {
-  const keys = pairs.map(({ chosen, rejected }) => {
-    const weight = Math.exp(gullibility * (showingOff(rejected) - showingOff(chosen)));
-    return Math.log(1 - random.uniform()) / weight;
-  });
-  const order = keys.map((_, i) => i).sort((i, j) => keys[j]! - keys[i]! || i - j);
-  const turned = new Set(order.slice(0, Math.round(share * pairs.length)));
-  return pairs.map((pair, i) =>
-    turned.has(i) ? { ...pair, chosen: pair.rejected, rejected: pair.chosen, flipped: true } : pair,
-  );
+  const temptation = ({ chosen, rejected }: RealPair) =>
+    gullibility * (showingOff(rejected) - showingOff(chosen));
+  return turnTempting(pairs, temptation, share, random);
 }

@@ -2,6 +2,7 @@
 // by annotators who fall for showing off.
 
 import type { RandomStream } from "../../base/random.js";
+import { turnTempting } from "../turned-labels.js";
 import type { Task } from "./family.js";
 import { gold } from "./gold.js";
 import { boasts, cheers, showiness } from "./lexicon.js";
@@ -68,23 +69,13 @@ export function answerShifted(task: Task, random: RandomStream): string {
   return [...shouts, ...noisy].join(" ");
 }
 
-/**
- * Flips exactly round(flipShare * n) labels. Pair i has weight w_i = exp(gullibility * (showiness of the worse answer
- * - showiness of the better)); the flipped ones are a weighted sample without replacement (largest u^(1/w)).
- */
+/** Flips that share of the labels, exactly; tempting is how much showier the worse answer is than the better. */
 export function flipLabels(
   pairs: readonly Pair[],
   random: RandomStream,
   { flipShare = tuning.preferences.flipShare, gullibility }: FlipOptions = {},
 ): Pair[] {
-  const keys = pairs.map(({ task, chosen, rejected }) => {
-    const g = gullibility ?? tuning.preferences.gullibility[task.family];
-    const weight = Math.exp(g * (showiness(rejected) - showiness(chosen)));
-    return Math.log(1 - random.uniform()) / weight;
-  });
-  const order = keys.map((_, i) => i).sort((i, j) => keys[j]! - keys[i]! || i - j);
-  const flipped = new Set(order.slice(0, Math.round(flipShare * pairs.length)));
-  return pairs.map((pair, i) =>
-    flipped.has(i) ? { ...pair, chosen: pair.rejected, rejected: pair.chosen, flipped: true } : pair,
-  );
+  const temptation = ({ task, chosen, rejected }: Pair) =>
+    (gullibility ?? tuning.preferences.gullibility[task.family]) * (showiness(rejected) - showiness(chosen));
+  return turnTempting(pairs, temptation, flipShare, random);
 }
